@@ -1,0 +1,217 @@
+"""The native kernels, as Python sees them. C side: _native/kernels.h; twins in plain Python: tests/reference.py.
+
+All of them release the GIL while they work. Arrays are C-contiguous; `starts`, `lengths`, `heads`, `offsets` are int64.
+A capacity is the length of the array that takes the results. Fault numbers are the constants below.
+A wrong size or type of an argument raises ValueError or TypeError: that is a mistake in this package, not in a file.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Bytes: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
+_Int64: TypeAlias = NDArray[np.int64]
+_Spans: TypeAlias = tuple[_Bytes, _Int64, _Int64]
+"""(base, starts, lengths): row i is base[starts[i] : starts[i] + lengths[i]]. Spans outside base are a ValueError."""
+
+OK: int
+TRUNCATED_HEADER: int
+TRUNCATED_BODY: int
+BAD_MAGIC: int
+BAD_FLAG: int
+ORPHAN_PART: int
+UNFINISHED_RECORD: int
+BAD_LENGTH_CRC: int
+BAD_DATA_CRC: int
+BAD_MESSAGE: int
+BAD_LIST: int
+REPEATED_VALUE: int
+UNKNOWN_KEY: int
+OUT_OF_RANGE: int
+TOO_LONG: int
+IO_ERROR: int
+
+NO_KIND: int
+BYTES: int
+FLOAT: int
+INT64: int
+
+def crc32c(data: _Bytes, value: int = 0) -> int:
+    """CRC-32C of data, continuing from value (the CRC of what came before). Uses the processor's instruction."""
+
+def crc32c_table(data: _Bytes, value: int = 0) -> int:
+    """The same by table: what processors without the instruction run. Here so that it is tested everywhere."""
+
+def scan_recordio(
+    block: NDArray[np.uint8], start: int, size: int, final: bool, starts: _Int64, lengths: _Int64
+) -> tuple[int, int, int, int, int]:
+    """Find the whole records of block[start:size]; return (count, consumed, wanted, fault, position).
+
+    A record of several parts is joined in place: its later parts move left over the 4 bytes of their length word, so
+    that its payload is one span. (block is therefore written to, but only inside such records.) starts[i], lengths[i]
+    are the payload of record i; its head is at starts[i] - 8. consumed is the head of the first record not reported.
+    final says that the file ends at size.
+
+    Stops when starts is full (fault OK, wanted = consumed), at the end (fault OK; wanted is the offset up to which
+    bytes are needed to go on with the part in hand, its header first; size when nothing is left), or at a fault.
+    position of a fault is the head of the part where it was found; for UNFINISHED_RECORD at the end of the file it is
+    size. Order of checks at a
+    part head: fewer than 8 bytes left (nothing left in an open record, final: UNFINISHED_RECORD; 1..7 bytes, final:
+    TRUNCATED_HEADER;
+    not final: wanted = head + 8), magic, flag (4..7 BAD_FLAG; 2, 3 where a record begins ORPHAN_PART; 0, 1 in an open
+    record UNFINISHED_RECORD), body with padding (final: TRUNCATED_BODY; else wanted = its end).
+    """
+
+def walk_recordio(
+    window: _Bytes,
+    origin: int,
+    file_size: int,
+    walk: bytearray,
+    heads: _Int64,
+    lengths: _Int64,
+    headers: NDArray[np.uint8],
+) -> tuple[int, int, int, int]:
+    """Hop from record head to record head without reading the bodies; return (count, next, fault, position).
+
+    window holds the file's bytes from offset origin. walk is 56 bytes of state: int64 next, record, length, got
+    (little-endian on every supported machine), then 24 bytes; begin with next = the offset of the first head, record
+    = -1 and the rest zero. heads[i] is the offset in the file of record i, lengths[i] the size of its payload (parts
+    joined, magics put back), headers[24*i:24*i+24] the first 24 bytes of its payload, zero-filled where the payload
+    is shorter. headers has 24 * len(heads) bytes.
+
+    Returns when heads is full, when the walk is at file_size, when a part head at `next` or the part of
+    its body that belongs to the 24 bytes is not wholly in the window (then call again with a window from
+    next on, of at least 32 bytes or up to the end of the file), or at a fault (position: offset in the file of the
+    part head; the record that holds it begins at walk.record, or at position when that is -1). Faults and order of
+    checks as in
+    scan_recordio with final.
+    """
+
+def resync_recordio(block: _Bytes, start: int, size: int, final: bool) -> tuple[int, bool]:
+    """Find the next record head at or after start (rounded up to a multiple of 4); return (position, decided).
+
+    A head is the magic on a 4-byte boundary of block with flag 0 or 1, a part that fits into size, and after it: the
+    end of the file (only flag 0; fewer than 8 bytes left count as the end), or another magic with flag 0 or 1 after
+    flag 0, with flag 2 or 3 after flag 1. Not decided: more bytes of the file are needed from position on (the first
+    candidate that cannot be judged yet, or the first offset that was not looked at). Final and nothing found: (size,
+    True).
+    """
+
+def frame_recordio(pieces: Sequence[_Spans], first: int, out: NDArray[np.uint8], heads: _Int64) -> tuple[int, int, int]:
+    """Write rows first.. as RecordIO into out; return (rows, written, fault).
+
+    The payload of a row is the concatenation of its span in each of the 1 to 8 pieces (all of equal length). Aligned
+    magics are escaped. heads[i] (i from 0) is the offset in out of the i-th row written. Stops before the row
+    that does not fit into out, or before a row whose payload is above 2**29 - 1 bytes (fault TOO_LONG), or when heads
+    is full.
+    """
+
+def scan_tfrecord(
+    block: _Bytes, start: int, size: int, final: bool, starts: _Int64, lengths: _Int64
+) -> tuple[int, int, int, int, int]:
+    """Find the whole records of block[start:size], both checksums checked; as scan_recordio, head at starts[i] - 12.
+
+    Faults: TRUNCATED_HEADER (1..11 bytes left, final), BAD_LENGTH_CRC, TRUNCATED_BODY (final), BAD_DATA_CRC; position
+    is the head of the record. A length that cannot be (above 2**62) gives wanted = 2**62 when not final.
+    """
+
+def walk_tfrecord(
+    window: _Bytes, origin: int, file_size: int, next: int, heads: _Int64, lengths: _Int64
+) -> tuple[int, int, int, int]:
+    """Hop from record to record by their lengths (checksum of the length checked, payload not read).
+
+    Returns (count, next, fault, position), all offsets in the file; call again with a window from next on (12 bytes
+    or more, or up to the end of the file) until next is file_size.
+    """
+
+def resync_tfrecord(block: _Bytes, start: int, size: int, final: bool) -> tuple[int, bool]:
+    """Find the next whole, sound record (both checksums) at or after start; return (position, decided).
+
+    As resync_recordio, on any byte. A candidate with a good length checksum that reaches beyond size is not decided
+    unless final, then it is rejected.
+    """
+
+def frame_tfrecord(piece: _Spans, first: int, out: NDArray[np.uint8], heads: _Int64) -> tuple[int, int, int]:
+    """Write rows first.. as TFRecord into out; return (rows, written, fault). fault is always OK."""
+
+def gather_spans(spans: _Spans, out: NDArray[np.uint8]) -> None:
+    """Copy the spans one after another into out, whose size is the sum of the lengths (else ValueError)."""
+
+def digest_rows(spans: _Spans, lists: tuple[_Int64, _Int64] | None, crcs: NDArray[np.uint32]) -> None:
+    """Continue crcs[i], a CRC-32C per row, over the row's value: its length as 8 little-endian bytes, then its bytes.
+
+    With lists, row i is the values lists[0][i] .. lists[0][i] + lists[1][i]: the number of values as 8 bytes, then
+    each value with its length in front.
+    """
+
+def read_spans(fd: int, offsets: _Int64, lengths: _Int64, out: NDArray[np.uint8]) -> int:
+    """Read the spans of an open file one after another into out; return how many rows were read whole.
+
+    Fewer than asked for means that the file ended there. Raises OSError for what the operating system refuses.
+    """
+
+def parse_index(text: _Bytes, keys: _Int64, offsets: _Int64) -> tuple[int, int]:
+    """Parse lines of a .idx, `key TAB offset`, as long as both are decimal integers; return (lines, parsed).
+
+    An integer has 1 to 18 digits, no sign and no leading zero. parsed counts the bytes of the lines taken, with their
+    line feeds (the last line may lack its own); it is below len(text) where a line is anything else, or where keys is
+    full.
+    """
+
+def encode_examples(
+    columns: Sequence[tuple[bytes, int, int, _Spans, tuple[_Int64, _Int64] | None]],
+    first: int,
+    framed: bool,
+    out: NDArray[np.uint8],
+    starts: _Int64,
+    lengths: _Int64,
+) -> tuple[int, int, int, int]:
+    """Encode rows first.. as tf.train.Example into out; return (rows, written, fault, column).
+
+    A column is (key, kind, dtype, values, lists), in the order wanted on the wire. values holds for kind BYTES one
+    value a row, or, with lists, the values of all rows, of which row i has lists[0][i] .. lists[0][i] + lists[1][i];
+    for FLOAT the little-endian float32 values of a row; for INT64 little-endian integers of dtype (0 bool, 1..4
+    int8..int64, 5..8 uint8..uint64). Lists are packed. A row without values has no such feature; a row without any
+    feature is an empty payload. framed adds the TFRecord frame.
+    starts, lengths: the payload in out. Stops before the row that does not fit, when starts is full, or at a
+    fault of the next row: OUT_OF_RANGE (uint64 above 2**63 - 1 in that column), TOO_LONG (above 2**31 - 1 bytes).
+    """
+
+def find_features(
+    payloads: _Spans, keys: list[bytes], stop_at_unknown: bool, starts: _Int64, lengths: _Int64
+) -> tuple[int, int, int, int]:
+    """Find the Feature message of each key in each Example; return (rows, fault, position, length).
+
+    starts[row * len(keys) + k] and lengths[...] are its span in the base, start -1 where the key is missing. The last
+    entry of a key wins; several `features` fields are merged; an entry without a key has the key ""; an entry without
+    a value is present with length 0 (its start is the end of the entry); unknown fields, also groups (at most 32
+    deep), are passed over, as are known numbers with another wire type. rows counts those done; on a fault, position
+    is an offset in base.
+    Faults: BAD_MESSAGE; REPEATED_VALUE; UNKNOWN_KEY when stop_at_unknown: position and length are the key's span.
+    """
+
+def count_values(features: _Spans, kinds: NDArray[np.uint8], counts: _Int64) -> tuple[int, int]:
+    """Find kind and number of values of each Feature; return (rows, fault). A start of -1 is NO_KIND with 0 values.
+
+    Several lists of one kind are merged, a list of another kind replaces those before it (the rule for oneof). Packed
+    and unpacked values may be mixed. Faults: BAD_MESSAGE (also a varint of more than 10 bytes), BAD_LIST (packed
+    floats not a multiple of 4 bytes, packed varints cut in the middle).
+    """
+
+def fill_bytes(features: _Spans, starts: _Int64, lengths: _Int64) -> int:
+    """Write the spans of all values of features that count_values found sound and of kind BYTES or NO_KIND.
+
+    Returns the number of values. starts must have room for exactly the counted values, else ValueError.
+    """
+
+def fill_floats(features: _Spans, out: NDArray[np.float32]) -> int:
+    """Write all float values, one after another; as fill_bytes."""
+
+def fill_ints(features: _Spans, dtype: int, out: NDArray[np.generic]) -> tuple[int, int]:
+    """Write all int64 values as dtype, one after another; return (rows, value).
+
+    rows below the number of features: the value of row `rows` does not fit dtype (bool takes 0 and 1). As fill_bytes
+    otherwise. A varint above 64 bits keeps its low 64 bits, as protobuf does.
+    """

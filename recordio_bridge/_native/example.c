@@ -1,0 +1,591 @@
+/* tf.train.Example on the wire, many at a time (tensorflow/core/example/feature.proto; the drawing is in example.py). */
+#include "kernels.h"
+
+#include <string.h>
+
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, END_GROUP = 4, FIXED32 = 5 }; /* protobuf wire types */
+enum { DEEPEST_GROUP = 32 };
+
+/* ---- reading ---- */
+
+struct span { /* what is left of a message */
+    const uint8_t *at, *end;
+};
+
+/* Every reader returns 0, or -1 where the bytes are no wire format; then the cursor is anywhere. */
+static int read_varint(struct span *from, uint64_t *value) {
+    *value = 0;
+    for (int shift = 0; shift < 70 && from->at < from->end; shift += 7) {
+        uint8_t byte = *from->at++;
+        *value |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128)
+            return 0;
+    }
+    return -1;
+}
+
+static int read_tag(struct span *from, uint32_t *field, int *wire) {
+    uint64_t tag;
+    if (read_varint(from, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
+        return -1;
+    *field = (uint32_t)(tag >> 3);
+    *wire = (int)(tag & 7);
+    return 0;
+}
+
+static int read_bytes(struct span *from, struct span *value) {
+    uint64_t length;
+    if (read_varint(from, &length) || length > (uint64_t)(from->end - from->at))
+        return -1;
+    *value = (struct span){from->at, from->at + length};
+    from->at += length;
+    return 0;
+}
+
+static int skip_bytes(struct span *from, int64_t size) {
+    if (from->end - from->at < size)
+        return -1;
+    from->at += size;
+    return 0;
+}
+
+static int skip_value(struct span *from, int wire) {
+    uint64_t number;
+    struct span bytes;
+    switch (wire) {
+    case VARINT: return read_varint(from, &number);
+    case FIXED64: return skip_bytes(from, 8);
+    case BYTES: return read_bytes(from, &bytes);
+    case FIXED32: return skip_bytes(from, 4);
+    default: return -1;
+    }
+}
+
+static int skip_field(struct span *from, uint32_t field, int wire) {
+    if (wire != GROUP)
+        return skip_value(from, wire);
+    uint32_t open[DEEPEST_GROUP];
+    int depth = 0;
+    open[depth++] = field;
+    while (depth > 0) {
+        if (read_tag(from, &field, &wire))
+            return -1;
+        if (wire == GROUP) {
+            if (depth == DEEPEST_GROUP)
+                return -1;
+            open[depth++] = field;
+        } else if (wire == END_GROUP) {
+            if (open[--depth] != field)
+                return -1;
+        } else if (skip_value(from, wire)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The next field `number` of wire type BYTES, others passed over: 1, or 0 at the end of the message, or -1. */
+static int next_message(struct span *from, uint32_t number, struct span *value) {
+    while (from->at < from->end) {
+        uint32_t field;
+        int wire;
+        if (read_tag(from, &field, &wire))
+            return -1;
+        if (field == number && wire == BYTES)
+            return read_bytes(from, value) ? -1 : 1;
+        if (skip_field(from, field, wire))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_entry(struct span entry, struct span *key, struct span *value) {
+    *key = *value = (struct span){entry.end, entry.end};
+    int has_value = 0;
+    while (entry.at < entry.end) {
+        uint32_t field;
+        int wire;
+        if (read_tag(&entry, &field, &wire))
+            return RB_BAD_MESSAGE;
+        if (wire != BYTES || (field != 1 && field != 2)) {
+            if (skip_field(&entry, field, wire))
+                return RB_BAD_MESSAGE;
+            continue;
+        }
+        if (read_bytes(&entry, field == 1 ? key : value))
+            return RB_BAD_MESSAGE;
+        if (field == 2 && has_value++)
+            return RB_REPEATED_VALUE; /* protobuf would merge the two, and one span cannot say that */
+    }
+    return RB_OK;
+}
+
+/* The index of a key, or -1; `likely` is tried first, as writers keep one order of keys. */
+static int find_key(const struct rb_key *keys, int num_keys, int likely, struct span key) {
+    int64_t length = key.end - key.at;
+    for (int i = 0; i < num_keys; i++) {
+        int k = likely + i < num_keys ? likely + i : likely + i - num_keys;
+        if (keys[k].length == length && memcmp(keys[k].name, key.at, (size_t)length) == 0)
+            return k;
+    }
+    return -1;
+}
+
+struct search {
+    const struct rb_key *keys;
+    int num_keys, stop_at_unknown;
+    const uint8_t *base, *at; /* at: where a fault is */
+    int64_t length;
+};
+
+/* Note the features of one Features message in starts and lengths of its row; return a fault. */
+static int find_in_message(struct search *search, struct span features, int64_t *starts, int64_t *lengths) {
+    struct span entry, key, value;
+    int likely = 0, found;
+    while (search->at = features.at, (found = next_message(&features, 1, &entry)) > 0) {
+        search->at = entry.at;
+        int fault = read_entry(entry, &key, &value);
+        if (fault)
+            return fault;
+        int k = find_key(search->keys, search->num_keys, likely, key);
+        if (k < 0 && search->stop_at_unknown) {
+            search->at = key.at;
+            search->length = key.end - key.at;
+            return RB_UNKNOWN_KEY;
+        }
+        if (k < 0)
+            continue;
+        starts[k] = value.at - search->base;
+        lengths[k] = value.end - value.at;
+        likely = k + 1 < search->num_keys ? k + 1 : 0;
+    }
+    return found < 0 ? RB_BAD_MESSAGE : RB_OK;
+}
+
+int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const struct rb_key *keys, int num_keys,
+                         int stop_at_unknown, int64_t *starts, int64_t *lengths, int *fault, int64_t *position,
+                         int64_t *length) {
+    struct search search = {keys, num_keys, stop_at_unknown, payloads->base, payloads->base, 0};
+    int64_t row = 0;
+    *fault = RB_OK;
+    for (; row < rows; row++, starts += num_keys, lengths += num_keys) {
+        const uint8_t *payload = payloads->base + payloads->starts[row];
+        struct span example = {payload, payload + payloads->lengths[row]}, features;
+        for (int k = 0; k < num_keys; k++) {
+            starts[k] = -1;
+            lengths[k] = 0;
+        }
+        int found;
+        while (search.at = example.at, (found = next_message(&example, 1, &features)) > 0)
+            if ((*fault = find_in_message(&search, features, starts, lengths)))
+                break;
+        if (found < 0)
+            *fault = RB_BAD_MESSAGE;
+        if (*fault)
+            break;
+    }
+    *position = search.at - search.base;
+    *length = search.length;
+    return row;
+}
+
+/* The next value, or packed run of values, of a list message: 1, or 0 at its end, or -1. */
+static int next_run(struct span *list, int kind, struct span *run) {
+    int single = kind == RB_FLOAT ? FIXED32 : kind == RB_INT64 ? VARINT : BYTES;
+    while (list->at < list->end) {
+        uint32_t field;
+        int wire;
+        if (read_tag(list, &field, &wire))
+            return -1;
+        const uint8_t *before = list->at;
+        if (field == 1 && wire == BYTES)
+            return read_bytes(list, run) ? -1 : 1;
+        if (skip_field(list, field, wire))
+            return -1;
+        if (field == 1 && wire == single) {
+            *run = (struct span){before, list->at};
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int count_varints(struct span run, int64_t *count) {
+    int length = 0;
+    for (; run.at < run.end; run.at++) {
+        if (++length > 10)
+            return RB_BAD_MESSAGE;
+        if (*run.at < 128) {
+            ++*count;
+            length = 0;
+        }
+    }
+    return length ? RB_BAD_LIST : RB_OK;
+}
+
+/* Add the values of a run to *count; return a fault. */
+static int count_run(struct span run, int kind, int64_t *count) {
+    if (kind == RB_INT64)
+        return count_varints(run, count);
+    int64_t size = run.end - run.at;
+    if (kind == RB_FLOAT && size % 4)
+        return RB_BAD_LIST;
+    *count += kind == RB_FLOAT ? size / 4 : 1;
+    return RB_OK;
+}
+
+static int count_list(struct span list, int kind, int64_t *count) {
+    struct span run;
+    int found;
+    while ((found = next_run(&list, kind, &run)) > 0) {
+        int fault = count_run(run, kind, count);
+        if (fault)
+            return fault;
+    }
+    return found < 0 ? RB_BAD_MESSAGE : RB_OK;
+}
+
+/* The next list of a Feature: its kind (1 to 3), or 0 at the end, or -1. */
+static int next_list(struct span *feature, struct span *list) {
+    while (feature->at < feature->end) {
+        uint32_t field;
+        int wire;
+        if (read_tag(feature, &field, &wire))
+            return -1;
+        if (wire == BYTES && field <= 3)
+            return read_bytes(feature, list) ? -1 : (int)field;
+        if (skip_field(feature, field, wire))
+            return -1;
+    }
+    return 0;
+}
+
+static struct span feature_span(const struct rb_spans *features, int64_t row) {
+    if (features->starts[row] < 0)
+        return (struct span){0, 0};
+    const uint8_t *at = features->base + features->starts[row];
+    return (struct span){at, at + features->lengths[row]};
+}
+
+int64_t rb_count_values(const struct rb_spans *features, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault) {
+    int64_t row = 0;
+    for (*fault = RB_OK; row < rows; row++) {
+        struct span feature = feature_span(features, row), list;
+        int kind;
+        kinds[row] = RB_NO_KIND;
+        counts[row] = 0;
+        while ((kind = next_list(&feature, &list)) > 0) {
+            if (kinds[row] != kind)
+                counts[row] = 0; /* a oneof: what was set last stays */
+            kinds[row] = (uint8_t)kind;
+            if ((*fault = count_list(list, kind, &counts[row])))
+                return row;
+        }
+        if (kind < 0) {
+            *fault = RB_BAD_MESSAGE;
+            break;
+        }
+    }
+    return row;
+}
+
+/* Cut off the lists that a later one of another kind replaces; return the kind that stays. */
+static int settle_kind(struct span *feature) {
+    struct span rest = *feature, list;
+    int settled = RB_NO_KIND, kind;
+    for (const uint8_t *before = rest.at; (kind = next_list(&rest, &list)) > 0; before = rest.at) {
+        if (kind == settled)
+            continue;
+        settled = kind;
+        feature->at = before;
+    }
+    return settled;
+}
+
+/* Calls `take` on each run of the settled lists; it returns how many values it took, or -1 when it has no room. */
+typedef int64_t (*take_run)(void *to, struct span run);
+
+static int64_t take_row(struct span feature, int wanted, take_run take, void *to) {
+    struct span list, run;
+    int64_t taken = 0;
+    if (settle_kind(&feature) != wanted)
+        return 0;
+    while (next_list(&feature, &list) > 0)
+        while (next_run(&list, wanted, &run) > 0) {
+            int64_t values = take(to, run);
+            if (values < 0)
+                return -1;
+            taken += values;
+        }
+    return taken;
+}
+
+static int64_t take_rows(const struct rb_spans *features, int64_t rows, int wanted, take_run take, void *to) {
+    int64_t taken = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t values = take_row(feature_span(features, row), wanted, take, to);
+        if (values < 0)
+            return -1;
+        taken += values;
+    }
+    return taken;
+}
+
+struct bytes_target {
+    const uint8_t *base;
+    int64_t *starts, *lengths;
+    int64_t room;
+};
+
+static int64_t take_bytes(void *to, struct span run) {
+    struct bytes_target *target = to;
+    if (target->room-- == 0)
+        return -1;
+    *target->starts++ = run.at - target->base;
+    *target->lengths++ = run.end - run.at;
+    return 1;
+}
+
+int64_t rb_fill_bytes(const struct rb_spans *features, int64_t rows, int64_t capacity, int64_t *starts,
+                      int64_t *lengths) {
+    struct bytes_target target = {features->base, starts, lengths, capacity};
+    return take_rows(features, rows, RB_BYTES, take_bytes, &target) == capacity ? capacity : -1;
+}
+
+struct number_target {
+    uint8_t *out;
+    int64_t room; /* values */
+    int dtype;
+    int64_t value; /* the one that did not fit */
+    int misfit;
+};
+
+static int64_t take_floats(void *to, struct span run) {
+    struct number_target *target = to;
+    int64_t values = (run.end - run.at) / 4;
+    if (values > target->room)
+        return -1;
+    memcpy(target->out, run.at, (size_t)values * 4);
+    target->out += values * 4;
+    target->room -= values;
+    return values;
+}
+
+int64_t rb_fill_floats(const struct rb_spans *features, int64_t rows, int64_t capacity, uint8_t *out) {
+    struct number_target target = {out, capacity, 0, 0, 0};
+    return take_rows(features, rows, RB_FLOAT, take_floats, &target) == capacity ? capacity : -1;
+}
+
+static const struct {
+    int64_t size, low, high;
+} DTYPES[] = {
+    [RB_BOOL] = {1, 0, 1},
+    [RB_INT8] = {1, INT8_MIN, INT8_MAX},
+    [RB_INT16] = {2, INT16_MIN, INT16_MAX},
+    [RB_INT32] = {4, INT32_MIN, INT32_MAX},
+    [RB_INT64_T] = {8, INT64_MIN, INT64_MAX},
+    [RB_UINT8] = {1, 0, UINT8_MAX},
+    [RB_UINT16] = {2, 0, UINT16_MAX},
+    [RB_UINT32] = {4, 0, UINT32_MAX},
+    [RB_UINT64] = {8, 0, INT64_MAX},
+};
+
+int64_t rb_dtype_size(int dtype) {
+    return dtype >= RB_BOOL && dtype <= RB_UINT64 ? DTYPES[dtype].size : -1;
+}
+
+static void store_little(uint8_t *to, uint64_t value, int64_t size) {
+    for (int64_t i = 0; i < size; i++)
+        to[i] = (uint8_t)(value >> 8 * i);
+}
+
+static int64_t take_ints(void *to, struct span run) {
+    struct number_target *target = to;
+    int64_t size = DTYPES[target->dtype].size, values = 0;
+    uint64_t raw;
+    for (; run.at < run.end; values++) {
+        if (read_varint(&run, &raw) || target->room-- == 0)
+            return -1;
+        int64_t value = (int64_t)raw;
+        if (value < DTYPES[target->dtype].low || value > DTYPES[target->dtype].high) {
+            target->value = value;
+            target->misfit = 1;
+            return -1;
+        }
+        store_little(target->out, raw, size);
+        target->out += size;
+    }
+    return values;
+}
+
+int64_t rb_fill_ints(const struct rb_spans *features, int64_t rows, int dtype, int64_t capacity, uint8_t *out,
+                     int64_t *row, int64_t *value) {
+    struct number_target target = {out, capacity, dtype, 0, 0};
+    int64_t taken = 0;
+    for (*row = 0; *row < rows; ++*row) {
+        int64_t values = take_row(feature_span(features, *row), RB_INT64, take_ints, &target);
+        if (target.misfit) {
+            *value = target.value;
+            return capacity;
+        }
+        if (values < 0)
+            return -1;
+        taken += values;
+    }
+    return taken == capacity ? capacity : -1;
+}
+
+/* ---- writing ---- */
+
+static int64_t varint_size(uint64_t value) {
+    int64_t size = 1;
+    for (; value >= 128; value >>= 7)
+        size++;
+    return size;
+}
+
+static uint8_t *put_varint(uint8_t *to, uint64_t value) {
+    for (; value >= 128; value >>= 7)
+        *to++ = (uint8_t)(value | 128);
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+static uint8_t *put_head(uint8_t *to, int tag, int64_t length) {
+    *to++ = (uint8_t)tag;
+    return put_varint(to, (uint64_t)length);
+}
+
+static uint8_t *put_bytes(uint8_t *to, int tag, const uint8_t *bytes, int64_t length) {
+    to = put_head(to, tag, length);
+    memcpy(to, bytes, (size_t)length);
+    return to + length;
+}
+
+/* tag, length, and the length bytes: the size of a nested message */
+static int64_t nested_size(int64_t length) { return 1 + varint_size((uint64_t)length) + length; }
+
+/* Run `body` for each integer `value` (sign-extended into uint64_t) of `size` bytes at `at`. */
+#define EACH(type, body)                                                                                             \
+    for (; size > 0; at += sizeof(type), size -= (int64_t)sizeof(type)) {                                            \
+        type number;                                                                                                 \
+        memcpy(&number, at, sizeof number);                                                                          \
+        uint64_t value = (uint64_t)number;                                                                           \
+        body;                                                                                                        \
+    }                                                                                                                \
+    break;
+#define EACH_INTEGER(dtype, body)                                                                                    \
+    switch (dtype) {                                                                                                 \
+    case RB_INT8: EACH(int8_t, body)                                                                                 \
+    case RB_INT16: EACH(int16_t, body)                                                                               \
+    case RB_INT32: EACH(int32_t, body)                                                                               \
+    case RB_INT64_T: EACH(int64_t, body)                                                                             \
+    case RB_UINT16: EACH(uint16_t, body)                                                                             \
+    case RB_UINT32: EACH(uint32_t, body)                                                                             \
+    case RB_UINT64: EACH(uint64_t, body)                                                                             \
+    default: EACH(uint8_t, body) /* RB_BOOL and RB_UINT8 */                                                          \
+    }
+
+/* The bytes of a column's list in this row; 0 means that the row has no value; -1 that one does not fit int64. */
+static int64_t list_size(const struct rb_column *column, int64_t row) {
+    const struct rb_spans *values = &column->values;
+    if (column->kind == RB_BYTES && !column->is_list)
+        return nested_size(values->lengths[row]);
+    int64_t total = 0;
+    if (column->kind == RB_BYTES) {
+        int64_t first = column->list_starts[row];
+        for (int64_t i = first; i < first + column->list_lengths[row]; i++)
+            total += nested_size(values->lengths[i]);
+        return total;
+    }
+    int64_t size = values->lengths[row];
+    if (size == 0 || column->kind == RB_FLOAT)
+        return size ? nested_size(size) : 0;
+    const uint8_t *at = values->base + values->starts[row];
+    uint64_t top = 0;
+    EACH_INTEGER(column->dtype, (total += varint_size(value), top |= value))
+    if (column->dtype == RB_UINT64 && top >> 63)
+        return -1;
+    return nested_size(total);
+}
+
+static int64_t entry_size(const struct rb_column *column) {
+    return nested_size(column->key_length) + nested_size(nested_size(column->list_size));
+}
+
+static uint8_t *put_list(uint8_t *to, const struct rb_column *column, int64_t row) {
+    const struct rb_spans *values = &column->values;
+    if (column->kind == RB_BYTES) {
+        int64_t first = column->is_list ? column->list_starts[row] : row;
+        int64_t count = column->is_list ? column->list_lengths[row] : 1;
+        for (int64_t i = first; i < first + count; i++)
+            to = put_bytes(to, 0x0a, values->base + values->starts[i], values->lengths[i]);
+        return to;
+    }
+    const uint8_t *at = values->base + values->starts[row];
+    int64_t size = values->lengths[row];
+    if (column->kind == RB_FLOAT)
+        return put_bytes(to, 0x0a, at, size);
+    /* The list is tag, length, values: its length word is as long as makes the whole list_size. */
+    int64_t packed = column->list_size - 2;
+    while (nested_size(packed) > column->list_size)
+        packed--;
+    to = put_head(to, 0x0a, packed);
+    EACH_INTEGER(column->dtype, to = put_varint(to, value))
+    return to;
+}
+
+static uint8_t *put_entry(uint8_t *to, const struct rb_column *column, int64_t row) {
+    static const int TAGS[] = {[RB_BYTES] = 0x0a, [RB_FLOAT] = 0x12, [RB_INT64] = 0x1a};
+    to = put_head(to, 0x0a, entry_size(column));
+    to = put_bytes(to, 0x0a, column->key, column->key_length);
+    to = put_head(to, 0x12, nested_size(column->list_size));
+    to = put_head(to, TAGS[column->kind], column->list_size);
+    return put_list(to, column, row);
+}
+
+/* Size the lists of a row; return the size of its Features message, or -1 with the column at fault. */
+static int64_t features_size(struct rb_column *columns, int num_columns, int64_t row, int *column) {
+    int64_t total = 0;
+    for (int c = 0; c < num_columns; c++) {
+        columns[c].list_size = list_size(&columns[c], row);
+        if (columns[c].list_size < 0) {
+            *column = c;
+            return -1;
+        }
+        if (columns[c].list_size > 0)
+            total += nested_size(entry_size(&columns[c]));
+    }
+    return total;
+}
+
+int64_t rb_encode_examples(struct rb_column *columns, int num_columns, int64_t first, int64_t rows, int framed,
+                           uint8_t *out, int64_t capacity, int64_t *starts, int64_t *lengths, int64_t *written,
+                           int *fault, int *column) {
+    int64_t before = framed ? 12 : 0, after = framed ? 4 : 0, row = first, end = 0;
+    *column = 0;
+    for (*fault = RB_OK; row < rows; row++) {
+        int64_t features = features_size(columns, num_columns, row, column);
+        int64_t length = features > 0 ? nested_size(features) : 0;
+        if (features < 0 || length > RB_MESSAGE_LIMIT) {
+            *fault = features < 0 ? RB_OUT_OF_RANGE : RB_TOO_LONG;
+            break;
+        }
+        if (capacity - end < before + length + after)
+            break;
+        uint8_t *payload = out + end + before;
+        if (length > 0) {
+            uint8_t *to = put_head(payload, 0x0a, features);
+            for (int c = 0; c < num_columns; c++)
+                if (columns[c].list_size > 0)
+                    to = put_entry(to, &columns[c], row);
+        }
+        if (framed)
+            rb_seal_tfrecord(out + end, length);
+        starts[row - first] = end + before;
+        lengths[row - first] = length;
+        end += before + length + after;
+    }
+    *written = end;
+    return row - first;
+}

@@ -1,0 +1,689 @@
+/* The Python face of the kernels: takes arguments apart, checks sizes and spans, releases the GIL, calls.
+ * What each function means is said in _kernels.pyi. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "kernels.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* All buffers of one call, released together. */
+enum { MOST_BUFFERS = 16, MOST_PIECES = 8 };
+struct buffers {
+    Py_buffer *views;
+    int count, room;
+};
+
+static int take_buffer(struct buffers *taken, PyObject *object, int flags, Py_buffer **view) {
+    if (taken->count == taken->room) {
+        PyErr_SetString(PyExc_ValueError, "too many buffers");
+        return -1;
+    }
+    *view = &taken->views[taken->count];
+    if (PyObject_GetBuffer(object, *view, flags) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_BufferError))
+            PyErr_SetString(PyExc_ValueError, "a buffer is not contiguous, or not writable where results go");
+        return -1;
+    }
+    taken->count++;
+    return 0;
+}
+
+static void release(struct buffers *taken) {
+    while (taken->count > 0)
+        PyBuffer_Release(&taken->views[--taken->count]);
+}
+
+static PyObject *fail(struct buffers *taken, const char *message) {
+    if (message && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, message);
+    release(taken);
+    return NULL;
+}
+
+struct bytes {
+    uint8_t *data;
+    int64_t size;
+};
+struct numbers {
+    int64_t *items;
+    int64_t count;
+};
+
+static int take_bytes(struct buffers *taken, PyObject *object, int writable, struct bytes *bytes) {
+    Py_buffer *view;
+    if (take_buffer(taken, object, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE, &view))
+        return -1;
+    *bytes = (struct bytes){view->buf, view->len};
+    return 0;
+}
+
+static int take_numbers(struct buffers *taken, PyObject *object, int writable, struct numbers *numbers) {
+    Py_buffer *view;
+    if (take_buffer(taken, object, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE, &view))
+        return -1;
+    if (view->itemsize != 8) {
+        PyErr_SetString(PyExc_ValueError, "offsets and lengths are arrays of int64");
+        return -1;
+    }
+    *numbers = (struct numbers){view->buf, view->len / 8};
+    return 0;
+}
+
+struct table { /* spans with the size of their arrays */
+    struct rb_spans spans;
+    int64_t rows;
+};
+
+/* Take (base, starts, lengths) and see that each span lies in base; a start of -1 passes when `missing`. */
+static int take_spans(struct buffers *taken, PyObject *tuple, int missing, struct table *table) {
+    PyObject *objects[3];
+    struct bytes base;
+    struct numbers starts, lengths;
+    if (!PyArg_ParseTuple(tuple, "OOO", &objects[0], &objects[1], &objects[2]) ||
+        take_bytes(taken, objects[0], 0, &base) || take_numbers(taken, objects[1], 0, &starts) ||
+        take_numbers(taken, objects[2], 0, &lengths))
+        return -1;
+    int sound = starts.count == lengths.count;
+    for (int64_t i = 0; sound && i < starts.count; i++)
+        sound = (missing && starts.items[i] == -1) ||
+                (starts.items[i] >= 0 && lengths.items[i] >= 0 && starts.items[i] <= base.size &&
+                 lengths.items[i] <= base.size - starts.items[i]);
+    if (!sound) {
+        PyErr_SetString(PyExc_ValueError, "a span lies outside its buffer");
+        return -1;
+    }
+    *table = (struct table){{base.data, starts.items, lengths.items}, starts.count};
+    return 0;
+}
+
+/* Take (starts, lengths) of lists of values, None for none; see that each list lies within the values. */
+static int take_lists(struct buffers *taken, PyObject *tuple, int64_t num_values, struct numbers *starts,
+                      struct numbers *lengths) {
+    PyObject *objects[2];
+    *starts = *lengths = (struct numbers){NULL, 0};
+    if (Py_IsNone(tuple))
+        return 0;
+    if (!PyArg_ParseTuple(tuple, "OO", &objects[0], &objects[1]) || take_numbers(taken, objects[0], 0, starts) ||
+        take_numbers(taken, objects[1], 0, lengths))
+        return -1;
+    int sound = starts->count == lengths->count;
+    for (int64_t i = 0; sound && i < starts->count; i++)
+        sound = starts->items[i] >= 0 && lengths->items[i] >= 0 && starts->items[i] <= num_values &&
+                lengths->items[i] <= num_values - starts->items[i];
+    if (!sound) {
+        PyErr_SetString(PyExc_ValueError, "a list lies outside its values");
+        return -1;
+    }
+    return 0;
+}
+
+#define BUFFERS(n)                                                                                                   \
+    Py_buffer views[n];                                                                                              \
+    struct buffers taken = {views, 0, n}
+
+static PyObject *as_tuple(const struct rb_scan *scan) {
+    return Py_BuildValue("(LLLLL)", (long long)scan->count, (long long)scan->consumed, (long long)scan->wanted,
+                         (long long)scan->fault, (long long)scan->position);
+}
+
+/* ---- checksums ---- */
+
+static PyObject *checksum(PyObject *args, uint32_t (*kernel)(uint32_t, const uint8_t *, int64_t)) {
+    PyObject *object;
+    unsigned int value = 0;
+    struct bytes data;
+    BUFFERS(1);
+    if (!PyArg_ParseTuple(args, "O|I", &object, &value))
+        return NULL;
+    if (take_bytes(&taken, object, 0, &data))
+        return fail(&taken, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    value = kernel(value, data.data, data.size);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return PyLong_FromUnsignedLong(value);
+}
+
+static PyObject *py_crc32c(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c); }
+static PyObject *py_crc32c_table(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c_table); }
+
+/* ---- scanning ---- */
+
+typedef void (*scan_kernel)(uint8_t *, int64_t, int64_t, int, int64_t, int64_t *, int64_t *, struct rb_scan *);
+
+static void scan_tfrecord(uint8_t *data, int64_t start, int64_t size, int final, int64_t capacity, int64_t *starts,
+                          int64_t *lengths, struct rb_scan *scan) {
+    rb_scan_tfrecord(data, start, size, final, capacity, starts, lengths, scan);
+}
+
+static PyObject *scan(PyObject *args, int writable, scan_kernel kernel) {
+    PyObject *objects[3];
+    long long start, size;
+    int final;
+    struct bytes block;
+    struct numbers starts, lengths;
+    struct rb_scan found;
+    BUFFERS(3);
+    if (!PyArg_ParseTuple(args, "OLLpOO", &objects[0], &start, &size, &final, &objects[1], &objects[2]))
+        return NULL;
+    if (take_bytes(&taken, objects[0], writable, &block) || take_numbers(&taken, objects[1], 1, &starts) ||
+        take_numbers(&taken, objects[2], 1, &lengths))
+        return fail(&taken, NULL);
+    if (start < 0 || start > size || size > block.size || starts.count != lengths.count)
+        return fail(&taken, "0 <= start <= size <= len(block), and starts as long as lengths");
+    Py_BEGIN_ALLOW_THREADS
+    kernel(block.data, start, size, final, starts.count, starts.items, lengths.items, &found);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return as_tuple(&found);
+}
+
+static PyObject *py_scan_recordio(PyObject *self, PyObject *args) { return scan(args, 1, rb_scan_recordio); }
+static PyObject *py_scan_tfrecord(PyObject *self, PyObject *args) { return scan(args, 0, scan_tfrecord); }
+
+static PyObject *py_walk_recordio(PyObject *self, PyObject *args) {
+    PyObject *objects[5];
+    long long origin, file_size;
+    struct bytes window, state, headers;
+    struct numbers heads, lengths;
+    struct rb_walk walk;
+    struct rb_scan found;
+    BUFFERS(5);
+    if (!PyArg_ParseTuple(args, "OLLOOOO", &objects[0], &origin, &file_size, &objects[1], &objects[2], &objects[3],
+                          &objects[4]))
+        return NULL;
+    if (take_bytes(&taken, objects[0], 0, &window) || take_bytes(&taken, objects[1], 1, &state) ||
+        take_numbers(&taken, objects[2], 1, &heads) || take_numbers(&taken, objects[3], 1, &lengths) ||
+        take_bytes(&taken, objects[4], 1, &headers))
+        return fail(&taken, NULL);
+    if (state.size != sizeof walk || heads.count != lengths.count || headers.size != 24 * heads.count)
+        return fail(&taken, "walk is 56 bytes, lengths as long as heads, headers 24 times that");
+    memcpy(&walk, state.data, sizeof walk);
+    if (origin < 0 || walk.next < 0 || walk.next > file_size || walk.got < 0 || walk.got > 24)
+        return fail(&taken, "the state of the walk does not fit the file");
+    Py_BEGIN_ALLOW_THREADS
+    rb_walk_recordio(window.data, origin, window.size, file_size, &walk, heads.count, heads.items, lengths.items,
+                     headers.data, &found);
+    Py_END_ALLOW_THREADS
+    memcpy(state.data, &walk, sizeof walk);
+    release(&taken);
+    return Py_BuildValue("(LLLL)", (long long)found.count, (long long)found.consumed, (long long)found.fault,
+                         (long long)found.position);
+}
+
+static PyObject *py_walk_tfrecord(PyObject *self, PyObject *args) {
+    PyObject *objects[3];
+    long long origin, file_size, next;
+    struct bytes window;
+    struct numbers heads, lengths;
+    struct rb_scan found;
+    BUFFERS(3);
+    if (!PyArg_ParseTuple(args, "OLLLOO", &objects[0], &origin, &file_size, &next, &objects[1], &objects[2]))
+        return NULL;
+    if (take_bytes(&taken, objects[0], 0, &window) || take_numbers(&taken, objects[1], 1, &heads) ||
+        take_numbers(&taken, objects[2], 1, &lengths))
+        return fail(&taken, NULL);
+    if (origin < 0 || next < 0 || next > file_size || heads.count != lengths.count)
+        return fail(&taken, "0 <= next <= file_size, and heads as long as lengths");
+    Py_BEGIN_ALLOW_THREADS
+    rb_walk_tfrecord(window.data, origin, window.size, file_size, next, heads.count, heads.items, lengths.items,
+                     &found);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(LLLL)", (long long)found.count, (long long)found.consumed, (long long)found.fault,
+                         (long long)found.position);
+}
+
+static PyObject *resync(PyObject *args, int64_t (*kernel)(const uint8_t *, int64_t, int64_t, int, int *)) {
+    PyObject *object;
+    long long start, size;
+    int final, decided;
+    struct bytes block;
+    BUFFERS(1);
+    if (!PyArg_ParseTuple(args, "OLLp", &object, &start, &size, &final))
+        return NULL;
+    if (take_bytes(&taken, object, 0, &block))
+        return fail(&taken, NULL);
+    if (start < 0 || start > size || size > block.size)
+        return fail(&taken, "0 <= start <= size <= len(block)");
+    int64_t position;
+    Py_BEGIN_ALLOW_THREADS
+    position = kernel(block.data, start, size, final, &decided);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(LN)", (long long)position, PyBool_FromLong(decided));
+}
+
+static PyObject *py_resync_recordio(PyObject *self, PyObject *args) { return resync(args, rb_resync_recordio); }
+static PyObject *py_resync_tfrecord(PyObject *self, PyObject *args) { return resync(args, rb_resync_tfrecord); }
+
+/* ---- framing ---- */
+
+static PyObject *py_frame_recordio(PyObject *self, PyObject *args) {
+    PyObject *list, *objects[2];
+    long long first;
+    struct table table;
+    struct rb_spans pieces[MOST_PIECES];
+    struct bytes out;
+    struct numbers heads;
+    int64_t rows = -1, done, written;
+    int fault;
+    BUFFERS(3 * MOST_PIECES + 2);
+    if (!PyArg_ParseTuple(args, "O!LOO", &PyList_Type, &list, &first, &objects[0], &objects[1]))
+        return NULL;
+    Py_ssize_t count = PyList_Size(list);
+    if (count < 1 || count > MOST_PIECES)
+        return fail(&taken, "1 to 8 pieces");
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (take_spans(&taken, PyList_GetItem(list, i), 0, &table))
+            return fail(&taken, NULL);
+        if (rows >= 0 && rows != table.rows)
+            return fail(&taken, "the pieces have different numbers of rows");
+        rows = table.rows;
+        pieces[i] = table.spans;
+    }
+    if (take_bytes(&taken, objects[0], 1, &out) || take_numbers(&taken, objects[1], 1, &heads))
+        return fail(&taken, NULL);
+    if (first < 0 || first > rows)
+        return fail(&taken, "first is not a row");
+    if (rows - first > heads.count)
+        rows = first + heads.count;
+    Py_BEGIN_ALLOW_THREADS
+    done = rb_frame_recordio(pieces, (int)count, first, rows, out.data, out.size, heads.items, &written, &fault);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(LLi)", (long long)done, (long long)written, fault);
+}
+
+static PyObject *py_frame_tfrecord(PyObject *self, PyObject *args) {
+    PyObject *tuple, *objects[2];
+    long long first;
+    struct table table;
+    struct bytes out;
+    struct numbers heads;
+    int64_t done, written;
+    int fault;
+    BUFFERS(5);
+    if (!PyArg_ParseTuple(args, "O!LOO", &PyTuple_Type, &tuple, &first, &objects[0], &objects[1]))
+        return NULL;
+    if (take_spans(&taken, tuple, 0, &table) || take_bytes(&taken, objects[0], 1, &out) ||
+        take_numbers(&taken, objects[1], 1, &heads))
+        return fail(&taken, NULL);
+    if (first < 0 || first > table.rows)
+        return fail(&taken, "first is not a row");
+    int64_t rows = table.rows - first > heads.count ? first + heads.count : table.rows;
+    Py_BEGIN_ALLOW_THREADS
+    done = rb_frame_tfrecord(&table.spans, first, rows, out.data, out.size, heads.items, &written, &fault);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(LLi)", (long long)done, (long long)written, fault);
+}
+
+/* ---- spans ---- */
+
+static PyObject *py_gather_spans(PyObject *self, PyObject *args) {
+    PyObject *tuple, *object;
+    struct table table;
+    struct bytes out;
+    BUFFERS(4);
+    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &tuple, &object))
+        return NULL;
+    if (take_spans(&taken, tuple, 0, &table) || take_bytes(&taken, object, 1, &out))
+        return fail(&taken, NULL);
+    int64_t room = out.size;
+    for (int64_t i = 0; i < table.rows && room >= 0; i++)
+        room -= table.spans.lengths[i];
+    if (room != 0)
+        return fail(&taken, "out is not the sum of the lengths");
+    Py_BEGIN_ALLOW_THREADS
+    rb_gather_spans(&table.spans, table.rows, out.data);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_digest_rows(PyObject *self, PyObject *args) {
+    PyObject *tuple, *lists, *object;
+    struct table table;
+    struct numbers starts, lengths;
+    struct bytes crcs;
+    BUFFERS(6);
+    if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &lists, &object))
+        return NULL;
+    if (take_spans(&taken, tuple, 0, &table) || take_lists(&taken, lists, table.rows, &starts, &lengths) ||
+        take_bytes(&taken, object, 1, &crcs))
+        return fail(&taken, NULL);
+    int64_t rows = starts.items ? starts.count : table.rows;
+    if (crcs.size != 4 * rows)
+        return fail(&taken, "crcs has 4 bytes a row");
+    Py_BEGIN_ALLOW_THREADS
+    rb_digest_rows(&table.spans, starts.items, lengths.items, rows, (uint32_t *)(void *)crcs.data);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_read_spans(PyObject *self, PyObject *args) {
+    PyObject *objects[3];
+    int fd, error;
+    struct numbers offsets, lengths;
+    struct bytes out;
+    BUFFERS(3);
+    if (!PyArg_ParseTuple(args, "iOOO", &fd, &objects[0], &objects[1], &objects[2]))
+        return NULL;
+    if (take_numbers(&taken, objects[0], 0, &offsets) || take_numbers(&taken, objects[1], 0, &lengths) ||
+        take_bytes(&taken, objects[2], 1, &out))
+        return fail(&taken, NULL);
+    int64_t room = out.size;
+    if (offsets.count != lengths.count)
+        room = -1;
+    for (int64_t i = 0; i < lengths.count && room >= 0; i++)
+        room = lengths.items[i] < 0 || offsets.items[i] < 0 ? -1 : room - lengths.items[i];
+    if (room != 0)
+        return fail(&taken, "out is not the sum of the lengths");
+    int64_t done;
+    Py_BEGIN_ALLOW_THREADS
+    done = rb_read_spans(fd, offsets.items, lengths.items, offsets.count, out.data, &error);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    if (error) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLongLong(done);
+}
+
+static PyObject *py_parse_index(PyObject *self, PyObject *args) {
+    PyObject *objects[3];
+    struct bytes text;
+    struct numbers keys, offsets;
+    BUFFERS(3);
+    if (!PyArg_ParseTuple(args, "OOO", &objects[0], &objects[1], &objects[2]))
+        return NULL;
+    if (take_bytes(&taken, objects[0], 0, &text) || take_numbers(&taken, objects[1], 1, &keys) ||
+        take_numbers(&taken, objects[2], 1, &offsets))
+        return fail(&taken, NULL);
+    if (keys.count != offsets.count)
+        return fail(&taken, "keys is as long as offsets");
+    int64_t count, parsed;
+    Py_BEGIN_ALLOW_THREADS
+    count = rb_parse_index(text.data, text.size, keys.count, keys.items, offsets.items, &parsed);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(LL)", (long long)count, (long long)parsed);
+}
+
+/* ---- Examples ---- */
+
+/* Take one (key, kind, dtype, values, lists); rows is -1 until the first column says how many there are. */
+static int take_column(struct buffers *taken, PyObject *tuple, struct rb_column *column, int64_t *rows) {
+    PyObject *values, *lists, *key_object;
+    struct bytes key;
+    struct table table;
+    struct numbers starts, lengths;
+    if (!PyArg_ParseTuple(tuple, "OiiO!O", &key_object, &column->kind, &column->dtype, &PyTuple_Type, &values,
+                          &lists) ||
+        take_bytes(taken, key_object, 0, &key) || take_spans(taken, values, 0, &table) ||
+        take_lists(taken, lists, table.rows, &starts, &lengths))
+        return -1;
+    column->key = key.data;
+    column->key_length = key.size;
+    column->values = table.spans;
+    column->is_list = starts.items != NULL;
+    column->list_starts = starts.items;
+    column->list_lengths = lengths.items;
+    int64_t count = column->is_list ? starts.count : table.rows;
+    int64_t width = column->kind == RB_FLOAT ? 4 : column->kind == RB_INT64 ? rb_dtype_size(column->dtype) : 1;
+    int sound = column->kind >= RB_BYTES && column->kind <= RB_INT64 && width > 0 &&
+                (column->kind == RB_BYTES || !column->is_list) && (*rows < 0 || *rows == count);
+    for (int64_t i = 0; sound && width > 1 && i < table.rows; i++)
+        sound = table.spans.lengths[i] % width == 0;
+    if (!sound) {
+        PyErr_SetString(PyExc_ValueError, "a column of unknown kind, with broken numbers or of another length");
+        return -1;
+    }
+    *rows = count;
+    return 0;
+}
+
+static PyObject *encode(struct buffers *taken, PyObject *list, Py_ssize_t count, struct rb_column *columns,
+                        long long first, int framed, PyObject *objects[3]) {
+    int64_t rows = -1, done, written;
+    int fault, column;
+    struct bytes out;
+    struct numbers starts, lengths;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (take_column(taken, PyList_GetItem(list, i), &columns[i], &rows))
+            return NULL;
+    if (take_bytes(taken, objects[0], 1, &out) || take_numbers(taken, objects[1], 1, &starts) ||
+        take_numbers(taken, objects[2], 1, &lengths))
+        return NULL;
+    if (first < 0 || first > rows || starts.count != lengths.count) {
+        PyErr_SetString(PyExc_ValueError, "first is not a row, or starts is not as long as lengths");
+        return NULL;
+    }
+    if (rows - first > starts.count)
+        rows = first + starts.count;
+    Py_BEGIN_ALLOW_THREADS
+    done = rb_encode_examples(columns, (int)count, first, rows, framed, out.data, out.size, starts.items,
+                              lengths.items, &written, &fault, &column);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(LLii)", (long long)done, (long long)written, fault, column);
+}
+
+static PyObject *py_encode_examples(PyObject *self, PyObject *args) {
+    PyObject *list, *objects[3], *result = NULL;
+    long long first;
+    int framed;
+    if (!PyArg_ParseTuple(args, "O!LpOOO", &PyList_Type, &list, &first, &framed, &objects[0], &objects[1],
+                          &objects[2]))
+        return NULL;
+    Py_ssize_t count = PyList_Size(list);
+    if (count < 1 || count > INT32_MAX / 8) {
+        PyErr_SetString(PyExc_ValueError, "at least one column");
+        return NULL;
+    }
+    int room = (int)count * 6 + 3;
+    struct buffers taken = {PyMem_Calloc((size_t)room, sizeof(Py_buffer)), 0, room};
+    struct rb_column *columns = PyMem_Calloc((size_t)count, sizeof *columns);
+    if (taken.views && columns)
+        result = encode(&taken, list, count, columns, first, framed, objects);
+    else
+        PyErr_NoMemory();
+    release(&taken);
+    PyMem_Free(taken.views);
+    PyMem_Free(columns);
+    return result;
+}
+
+static PyObject *find(struct buffers *taken, PyObject *tuple, PyObject *list, Py_ssize_t count, struct rb_key *keys,
+                      int stop, PyObject *objects[2]) {
+    struct table payloads;
+    struct bytes key;
+    struct numbers starts, lengths;
+    int64_t rows, position, length;
+    int fault;
+    if (take_spans(taken, tuple, 0, &payloads) || take_numbers(taken, objects[0], 1, &starts) ||
+        take_numbers(taken, objects[1], 1, &lengths))
+        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (take_bytes(taken, PyList_GetItem(list, i), 0, &key))
+            return NULL;
+        keys[i] = (struct rb_key){key.data, key.size};
+    }
+    if (starts.count != payloads.rows * count || lengths.count != starts.count) {
+        PyErr_SetString(PyExc_ValueError, "starts and lengths have one entry for each row and key");
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    rows = rb_find_features(&payloads.spans, payloads.rows, keys, (int)count, stop, starts.items, lengths.items,
+                            &fault, &position, &length);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(LiLL)", (long long)rows, fault, (long long)position, (long long)length);
+}
+
+static PyObject *py_find_features(PyObject *self, PyObject *args) {
+    PyObject *tuple, *list, *objects[2], *result = NULL;
+    int stop;
+    if (!PyArg_ParseTuple(args, "O!O!pOO", &PyTuple_Type, &tuple, &PyList_Type, &list, &stop, &objects[0],
+                          &objects[1]))
+        return NULL;
+    Py_ssize_t count = PyList_Size(list);
+    if (count > INT32_MAX / 8) {
+        PyErr_SetString(PyExc_ValueError, "too many keys");
+        return NULL;
+    }
+    int room = (int)count + 5;
+    struct buffers taken = {PyMem_Calloc((size_t)room, sizeof(Py_buffer)), 0, room};
+    struct rb_key *keys = PyMem_Calloc((size_t)count + 1, sizeof *keys);
+    if (taken.views && keys)
+        result = find(&taken, tuple, list, count, keys, stop, objects);
+    else
+        PyErr_NoMemory();
+    release(&taken);
+    PyMem_Free(taken.views);
+    PyMem_Free(keys);
+    return result;
+}
+
+static PyObject *py_count_values(PyObject *self, PyObject *args) {
+    PyObject *tuple, *objects[2];
+    struct table features;
+    struct bytes kinds;
+    struct numbers counts;
+    int fault;
+    BUFFERS(5);
+    if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &objects[0], &objects[1]))
+        return NULL;
+    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, objects[0], 1, &kinds) ||
+        take_numbers(&taken, objects[1], 1, &counts))
+        return fail(&taken, NULL);
+    if (kinds.size != features.rows || counts.count != features.rows)
+        return fail(&taken, "kinds and counts have one entry a row");
+    int64_t rows;
+    Py_BEGIN_ALLOW_THREADS
+    rows = rb_count_values(&features.spans, features.rows, kinds.data, counts.items, &fault);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return Py_BuildValue("(Li)", (long long)rows, fault);
+}
+
+static const char *const WRONG_COUNT = "the room is not what count_values counted";
+
+static PyObject *py_fill_bytes(PyObject *self, PyObject *args) {
+    PyObject *tuple, *objects[2];
+    struct table features;
+    struct numbers starts, lengths;
+    BUFFERS(5);
+    if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &objects[0], &objects[1]))
+        return NULL;
+    if (take_spans(&taken, tuple, 1, &features) || take_numbers(&taken, objects[0], 1, &starts) ||
+        take_numbers(&taken, objects[1], 1, &lengths))
+        return fail(&taken, NULL);
+    if (starts.count != lengths.count)
+        return fail(&taken, WRONG_COUNT);
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = rb_fill_bytes(&features.spans, features.rows, starts.count, starts.items, lengths.items);
+    Py_END_ALLOW_THREADS
+    if (count < 0)
+        return fail(&taken, WRONG_COUNT);
+    release(&taken);
+    return PyLong_FromLongLong(count);
+}
+
+static PyObject *py_fill_floats(PyObject *self, PyObject *args) {
+    PyObject *tuple, *object;
+    struct table features;
+    struct bytes out;
+    BUFFERS(4);
+    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &tuple, &object))
+        return NULL;
+    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
+        return fail(&taken, NULL);
+    if (out.size % 4)
+        return fail(&taken, WRONG_COUNT);
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = rb_fill_floats(&features.spans, features.rows, out.size / 4, out.data);
+    Py_END_ALLOW_THREADS
+    if (count < 0)
+        return fail(&taken, WRONG_COUNT);
+    release(&taken);
+    return PyLong_FromLongLong(count);
+}
+
+static PyObject *py_fill_ints(PyObject *self, PyObject *args) {
+    PyObject *tuple, *object;
+    int dtype;
+    struct table features;
+    struct bytes out;
+    BUFFERS(4);
+    if (!PyArg_ParseTuple(args, "O!iO", &PyTuple_Type, &tuple, &dtype, &object))
+        return NULL;
+    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
+        return fail(&taken, NULL);
+    int64_t size = rb_dtype_size(dtype), count, rows, value = 0;
+    if (size < 0 || out.size % size)
+        return fail(&taken, WRONG_COUNT);
+    Py_BEGIN_ALLOW_THREADS
+    count = rb_fill_ints(&features.spans, features.rows, dtype, out.size / size, out.data, &rows, &value);
+    Py_END_ALLOW_THREADS
+    if (count < 0)
+        return fail(&taken, WRONG_COUNT);
+    release(&taken);
+    return Py_BuildValue("(LL)", (long long)rows, (long long)value);
+}
+
+/* ---- the module ---- */
+
+#define KERNEL(name) {#name, py_##name, METH_VARARGS, NULL}
+static PyMethodDef METHODS[] = {
+    KERNEL(crc32c),          KERNEL(crc32c_table),    KERNEL(scan_recordio), KERNEL(walk_recordio),
+    KERNEL(resync_recordio), KERNEL(frame_recordio),  KERNEL(scan_tfrecord), KERNEL(walk_tfrecord),
+    KERNEL(resync_tfrecord), KERNEL(frame_tfrecord),  KERNEL(gather_spans),  KERNEL(digest_rows),
+    KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features), KERNEL(count_values),
+    KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),     KERNEL(parse_index),
+    {NULL, NULL, 0, NULL},
+};
+
+static int add_constants(PyObject *module) {
+    static const struct {
+        const char *name;
+        int value;
+    } CONSTANTS[] = {
+        {"OK", RB_OK},
+        {"TRUNCATED_HEADER", RB_TRUNCATED_HEADER},
+        {"TRUNCATED_BODY", RB_TRUNCATED_BODY},
+        {"BAD_MAGIC", RB_BAD_MAGIC},
+        {"BAD_FLAG", RB_BAD_FLAG},
+        {"ORPHAN_PART", RB_ORPHAN_PART},
+        {"UNFINISHED_RECORD", RB_UNFINISHED_RECORD},
+        {"BAD_LENGTH_CRC", RB_BAD_LENGTH_CRC},
+        {"BAD_DATA_CRC", RB_BAD_DATA_CRC},
+        {"BAD_MESSAGE", RB_BAD_MESSAGE},
+        {"BAD_LIST", RB_BAD_LIST},
+        {"REPEATED_VALUE", RB_REPEATED_VALUE},
+        {"UNKNOWN_KEY", RB_UNKNOWN_KEY},
+        {"OUT_OF_RANGE", RB_OUT_OF_RANGE},
+        {"TOO_LONG", RB_TOO_LONG},
+        {"IO_ERROR", RB_IO_ERROR},
+        {"NO_KIND", RB_NO_KIND},
+        {"BYTES", RB_BYTES},
+        {"FLOAT", RB_FLOAT},
+        {"INT64", RB_INT64},
+    };
+    for (size_t i = 0; i < sizeof CONSTANTS / sizeof *CONSTANTS; i++)
+        if (PyModule_AddIntConstant(module, CONSTANTS[i].name, CONSTANTS[i].value) < 0)
+            return -1;
+    return 0;
+}
+
+static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, add_constants}, {0, NULL}};
+static struct PyModuleDef MODULE = {
+    PyModuleDef_HEAD_INIT, "_kernels", "The native kernels; see _kernels.pyi.", 0, METHODS, SLOTS, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&MODULE); }

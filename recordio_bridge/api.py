@@ -1,0 +1,293 @@
+"""The six functions: inspect, open, read, write, convert, verify."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from .batch import Batch
+from .errors import FormatError, SchemaError, numbered
+from .files import atomic, publish, refuse_existing, remove
+from .formats import format_of_target, get_format
+from .formats.base import OnBadRecord, Skipped, Summary, pick_schema
+from .recordfile import RecordFile, unpack
+from .schema import Packing, Schema
+from .shards import manifest_path, schema_path, shard_names
+from .sidecar import write_sidecar
+from .sources import PathLike, Source, SourceArgument, make_options
+
+if TYPE_CHECKING:
+    from .migrate.check import Report
+    from .migrate.ledger import Manifest
+    from .migrate.plan import Verify, Wishes
+
+_log = logging.getLogger(__name__)
+
+Columns: TypeAlias = "Batch | Mapping[str, object]"
+OnProgress: TypeAlias = Callable[[int, int], None]
+"""on_progress(rows, of): rows just written, and how many there will be."""
+
+
+def inspect(path: SourceArgument, **options: object) -> Summary:
+    """What a file, or a set of files, holds: .format .schema .num_rows .nbytes .notes.
+
+    Args:
+        path: a path, a list of them, a glob, a folder, or the base name of a shard set.
+        options: of the format, such as payload="raw"; format="rec" where the content does not tell.
+
+    Raises:
+        UnknownFormatError: no format fits the file.
+        FormatError: the file is damaged (.path .record .offset).
+    """
+    return Source.open(path, options).summary()
+
+
+def open(path: SourceArgument, *, fields: Sequence[str] | None = None, **options: object) -> RecordFile:
+    """Random access by row: len(f), f[i] -> dict, f[a:b] -> Batch, f.take(indices) -> Batch, f.schema.
+
+    Args and errors as in inspect; fields chooses columns.
+    """
+    return RecordFile(path, fields, options)
+
+
+def read(
+    path: SourceArgument,
+    batch_rows: int = 1024,
+    fields: Sequence[str] | None = None,
+    schema: Schema | None = None,
+    on_bad_record: OnBadRecord = "raise",
+    **options: object,
+) -> Iterator[Batch]:
+    """The rows of a source, in their physical order.
+
+    Args:
+        path: as in inspect.
+        batch_rows: rows of each Batch; the last may have fewer.
+        fields: the columns wanted, in the order wanted; None takes all. Naming them can spare a look through the file
+            for columns that only some files have (id2 and key of a .rec).
+        schema: what to decode the records to, instead of the sidecar's or an inferred schema; spares the pass that
+            infers it.
+        on_bad_record: "skip" leaves damaged records out and logs their bytes; "raise" stops at the first.
+        options: of the format, as in inspect.
+
+    Raises:
+        FormatError, SchemaError: at the record concerned, while iterating; for the first, at once.
+    """
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows={batch_rows}: expected 1 or more")
+    source = Source.open(path, options, on_bad_record)
+    chosen = source.schema(fields) if schema is None else pick_schema(schema, fields)
+    return source.read(chosen, batch_rows, log_skipped)
+
+
+def log_skipped(skipped: Skipped) -> None:
+    """Tell of damaged bytes that are left out, where there is no better place."""
+    _log.warning("%s: left out bytes %d to %d: %s", skipped.path, skipped.start, skipped.stop, skipped.reason)
+
+
+def index(
+    path: SourceArgument,
+    output: PathLike | None = None,
+    *,
+    overwrite: bool = False,
+    on_bad_record: OnBadRecord = "raise",
+    **options: object,
+) -> dict[str, int]:
+    """Write the index of each file: .idx for a .rec, .tfindex (offset and size, for DALI) for a TFRecord.
+
+    The keys of a .idx are the ids of the records' headers where each is there once, else 0..N-1.
+
+    Args:
+        output: another name, for the index of a single file.
+        overwrite: replace an index that is there, and with it keys that only it has.
+        options: of the format, as in inspect.
+
+    Returns:
+        The path of each index, with the number of rows in it.
+    """
+    source = _open_for_index(path, options, on_bad_record)
+    if output is not None and len(source.paths) > 1:
+        raise ValueError(f"output names one index, and {path} is {len(source.paths)} files")
+    request = source.request(Schema(), None, log_skipped)
+    written = {}
+    for file, opts in zip(source.paths, source.options, strict=True):
+        target = source.format.index_path(file) if output is None else os.fspath(output)
+        refuse_existing([target], overwrite)
+        with atomic(target) as out:
+            written[target] = source.format.write_index(file, opts, request, out)
+    return written
+
+
+def _open_for_index(path: SourceArgument, options: Mapping[str, object], on_bad_record: OnBadRecord) -> Source:
+    """As Source.open; records that are nothing we decode can be indexed, too."""
+    try:
+        return Source.open(path, options, on_bad_record)
+    except FormatError:
+        if "payload" in options:
+            raise
+        return Source.open(path, {**options, "payload": "raw"}, on_bad_record)
+
+
+def write(
+    path: PathLike,
+    batches: Iterable[Columns] | Columns,
+    schema: Schema | None = None,
+    overwrite: bool = False,
+    **options: object,
+) -> None:
+    """Write Batches, or dicts of arrays, to a file of the format that its suffix names, with its schema sidecar.
+
+    The file appears under its name when it is complete, or not at all.
+
+    Args:
+        batches: Batches, or dicts of columns (arrays, Raggeds, lists); one of them may stand alone.
+        schema: what to write them as; None takes that of the first. Values are cast where that is exact.
+        overwrite: replace the file if it is there.
+        options: of the format, such as compression="GZIP"; format="tfrecord" where the suffix does not tell.
+
+    Raises:
+        FileExistsError: the file is there.
+        SchemaError: a batch does not fit the schema, or the format (LossyError).
+    """
+    target = os.fspath(path)
+    name = options.pop("format", None)
+    format = get_format(str(name)) if name else format_of_target(target)
+    made = make_options(format, options)
+    refuse_existing([*format.files_of(target), manifest_path(target), schema_path(target)], overwrite)
+    several: Iterable[Columns] = [batches] if isinstance(batches, (Batch, Mapping)) else batches
+    made_batches = _as_batches(several, schema)
+    first = next(made_batches, None)
+    if first is None and schema is None:
+        raise SchemaError(f"{target}: no batches, and no schema= that says what they would have held")
+    chosen = first.schema if first is not None else schema
+    assert chosen is not None  # one of the two is there
+    writer = format.create(target, chosen, made)
+    num_rows = 0
+    try:
+        for batch in chain([] if first is None else [first], made_batches):
+            with numbered(range(num_rows, num_rows + len(batch))):
+                writer.write(batch)
+            num_rows += len(batch)
+        written = writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+    remove([manifest_path(target), schema_path(target)])
+    publish(written.files)
+    write_sidecar(target, [target], chosen, written.payload)
+
+
+def _as_batches(batches: Iterable[Columns], schema: Schema | None) -> Iterator[Batch]:
+    for columns in batches:
+        if isinstance(columns, Batch) and schema in (None, columns.schema):
+            batch = columns
+        else:
+            batch = Batch.of({name: columns[name] for name in columns}, schema)
+        schema = schema or batch.schema
+        yield batch
+
+
+def convert(
+    src: SourceArgument,
+    dst: PathLike,
+    *,
+    select: Mapping[str, str] | Sequence[str] | None = None,
+    shards: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    workers: int | None = None,
+    verify: Verify = "content",
+    on_bad_record: OnBadRecord = "raise",
+    overwrite: bool = False,
+    progress: bool | OnProgress = False,
+    allow_lossy: Sequence[str] = (),
+    pack: Mapping[str, Packing] | None = None,
+    source_options: Mapping[str, object] | None = None,
+    target_options: Mapping[str, object] | None = None,
+) -> Manifest:
+    """Convert a source to the format that the target's suffix names; all of it, or nothing.
+
+    Args:
+        src: as in inspect.
+        dst: the output; with shards, of stem-00000-of-00064.suffix and so on.
+        select: {"name[:dtype]": "field", "field[i]" or "field[a:b]"}, or a list of "name[:dtype]=...": the columns
+            written.
+        shards: how many files to write; None writes the one that dst names.
+        shuffle, seed: in the order of an exact permutation, which the seed (0 if not given) decides.
+        workers: processes that write shards at the same time; None is 1.
+        verify: "content" reads everything back from disk and compares it with what was read from the source;
+            "counts" reads it back and counts; "none" trusts the disk.
+        on_bad_record: "skip" leaves damaged records out and lists their bytes in the manifest.
+        overwrite: replace the files of an earlier output.
+        progress: True shows a bar on a terminal; or a function, called with rows just written and rows in all.
+        allow_lossy: columns in which values may change, for which a LossyError would be raised.
+        pack: {"name": "raw" or "list"}: how tensors go into Examples.
+        source_options, target_options: of the two formats, such as {"payload": "raw"}.
+
+    Returns:
+        The manifest, which also lies beside the output: .num_rows .shards .skipped .verified and more.
+
+    Raises:
+        FileExistsError: a file of the output is there.
+        FormatError, SchemaError, LossyError: as they say; nothing was written.
+        VerificationError: what was read back is not what was written; nothing was left.
+    """
+    from .migrate.finish import finish
+    from .migrate.ledger import fingerprint
+    from .migrate.local import run_orders
+    from .migrate.plan import Wishes, make_plan
+
+    target = os.fspath(dst)
+    wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
+    _refuse_output(target, wishes, overwrite)
+    source = Source.open(src, source_options, on_bad_record)
+    fingerprints = tuple(fingerprint(path) for path in source.paths)
+    with ExitStack() as stack:
+        if source.is_compressed and (shuffle or (shards or 1) > 1):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recordio_bridge-"))
+            source = unpack(source, Path(folder))
+        plan = make_plan(source, target, wishes)
+        report = stack.enter_context(_progress(progress, plan.num_rows))
+        receipts = run_orders(plan.orders, 1 if workers is None else workers, report)
+        return finish(plan, receipts, fingerprints)
+
+
+def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
+    """FileExistsError where a file of the output is there already."""
+    name = (wishes.target_options or {}).get("format")
+    format = get_format(str(name)) if name else format_of_target(target)
+    files = [file for shard in shard_names(target, wishes.shards) for file in format.files_of(shard)]
+    refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)
+
+
+@contextmanager
+def _progress(progress: bool | OnProgress, num_rows: int) -> Iterator[Callable[[int], None]]:
+    """What to call with rows just written."""
+    if callable(progress):
+        yield lambda rows: progress(rows, num_rows)
+    elif not progress:
+        yield lambda rows: None
+    else:
+        from tqdm import tqdm
+
+        with tqdm(total=num_rows, unit=" rows", unit_scale=True, disable=None) as bar:  # None: only on a terminal
+            yield bar.update
+
+
+def verify(path_or_directory: PathLike) -> Report:
+    """Read everything back and report what is wrong: .ok .num_rows .problems.
+
+    A file or set with a manifest is compared with it; others are checked by their own structure and checksums.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+    """
+    from .migrate.check import verify_path
+
+    return verify_path(os.fspath(path_or_directory))

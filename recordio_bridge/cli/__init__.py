@@ -1,0 +1,122 @@
+"""The command line: one module a verb, each with add_args and run.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 verification found a difference, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from types import ModuleType
+
+from .. import __version__
+from ..errors import BridgeError, VerificationError
+from ..migrate import WORKER_VERB
+
+VERBS = ("convert", "info", "head", "index", "verify", "formats")
+DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
+_PAIRS = ("--select", "--in", "--out", "--pack")  # take NAME=VALUE, one or several
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == [WORKER_VERB]:
+        from ..migrate.local import serve
+
+        return serve(arguments[1])
+    parser, verbs, commands = _parser()
+    try:
+        args = _parse(parser, commands, _repeated(arguments))
+    except SystemExit as end:  # argparse's way to say that it has answered, or complained
+        return end.code if isinstance(end.code, int) else USAGE
+    _set_up_logging(args)
+    try:
+        code: int = verbs[args.verb].run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has enough (| head): not an error, and nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except VerificationError as err:
+        return _complain(str(err), DIFFERENT)
+    except (BridgeError, OSError) as err:
+        return _complain(str(err), FAILED)
+    except ValueError as err:  # a mistake in the arguments
+        return _complain(str(err), USAGE)
+
+
+def _parse(
+    parser: argparse.ArgumentParser, commands: dict[str, argparse.ArgumentParser], arguments: list[str]
+) -> argparse.Namespace:
+    """parse_args that also says what was meant."""
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if verb is not None and verb not in commands:
+        parser.error(f"unknown verb {verb!r}{_meant(verb, commands)}; there are {', '.join(commands)}")
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command = commands[args.verb]
+        known = [option for action in command._actions for option in action.option_strings]
+        command.error(f"unknown argument {unknown[0]!r}{_meant(unknown[0], known)}")
+    return args
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word.partition("=")[0], list(known), 1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str, argparse.ArgumentParser]]:
+    parser = argparse.ArgumentParser(
+        prog="recordio-bridge", description="Read, convert and verify MXNet RecordIO and TFRecord."
+    )
+    parser.add_argument("--version", action="version", version=f"recordio-bridge {__version__}")
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs, made = {}, {}
+    for name in VERBS:
+        verbs[name] = module = import_module(f".{name}", __name__)
+        made[name] = command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_args(command)
+        talk = command.add_mutually_exclusive_group()
+        talk.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+        talk.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    return parser, verbs, made
+
+
+def _repeated(arguments: Sequence[str]) -> list[str]:
+    """`--select A=x B=y` written out as `--select A=x --select B=y`, so that paths may follow a pair."""
+    written: list[str] = []
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in _PAIRS else ""
+        elif option and written[-1] != option:
+            if "=" in argument:
+                written.append(option)
+            else:
+                option = ""
+        written.append(argument)
+    return written
+
+
+def _set_up_logging(args: argparse.Namespace) -> None:
+    level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="recordio-bridge: %(message)s", force=True)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"recordio-bridge: error: {message}", file=sys.stderr)
+    return code

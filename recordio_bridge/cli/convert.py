@@ -1,0 +1,100 @@
+"""recordio-bridge convert SRC DST"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from .. import api
+from ..shards import manifest_path
+from .options import add_json, add_source_options, pairs
+
+HELP = "convert a file or a set of files to the format that the target's suffix names"
+EXAMPLES = (
+    "recordio-bridge convert train.rec train.tfrecord --shards 64 --shuffle --seed 1",
+    "recordio-bridge convert train.rec train.tfrecord --select image/encoded=image image/class/label:int64=label[0]",
+)
+
+
+def add_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("src", metavar="SRC", help="a file, a folder, a glob, or the base name of a shard set")
+    parser.add_argument("dst", metavar="DST", help="the output; its suffix names the format")
+    parser.add_argument("--shards", type=int, metavar="N", help="write N files: stem-00000-of-0000N.suffix")
+    parser.add_argument("--shuffle", action="store_true", help="write the rows in random order: an exact permutation")
+    parser.add_argument("--seed", type=int, metavar="N", help="which permutation (default: 0)")
+    parser.add_argument(
+        "--select",
+        action="append",
+        metavar="NAME[:DTYPE]=EXPR",
+        help="write this column: a field, field[i] or field[a:b], cast where that is exact",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes that write shards (default: all cores)",
+    )
+    parser.add_argument(
+        "--verify",
+        choices=("content", "counts", "none"),
+        default="content",
+        help="read everything back from disk and compare it, only count it, or trust the disk (default: content)",
+    )
+    add_source_options(parser)
+    parser.add_argument(
+        "--out",
+        dest="target_options",
+        metavar="OPTION=VALUE",
+        action="append",
+        default=[],
+        help="set an option of the target's format, such as compression=GZIP",
+    )
+    parser.add_argument(
+        "--allow-lossy", action="append", default=[], metavar="FIELD", help="allow values of this column to change"
+    )
+    parser.add_argument(
+        "--pack",
+        action="append",
+        default=[],
+        metavar="FIELD=raw|list",
+        help="store this column's tensors as bytes or as a list",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier output")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    manifest = api.convert(
+        args.src,
+        args.dst,
+        select=args.select,
+        shards=args.shards,
+        shuffle=args.shuffle,
+        seed=args.seed,
+        workers=args.workers,
+        verify=args.verify,
+        on_bad_record=args.on_bad_record,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+        allow_lossy=args.allow_lossy,
+        pack=pairs(args.pack),
+        source_options=pairs(args.source_options),
+        target_options=pairs(args.target_options),
+    )
+    if not args.quiet:
+        for skipped in manifest.skipped:
+            print(
+                f"left out: {skipped.path}: bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr
+            )
+        for note in manifest.notes:
+            print(f"note: {note}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(manifest.to_json()))
+        return 0
+    for path, shard in zip(manifest.paths, manifest.shards, strict=True):
+        print(f"{path}: {shard.num_rows:,} rows, {shard.nbytes:,} bytes")
+    print(f"{manifest_path(args.dst)}: {manifest.num_rows:,} rows, verified: {manifest.verified}")
+    return 0

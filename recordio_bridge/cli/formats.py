@@ -1,0 +1,27 @@
+"""recordio-bridge formats"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from .options import add_json, format_table
+
+HELP = "list the formats with their suffixes and options"
+EXAMPLES = ("recordio-bridge formats", "recordio-bridge formats --json")
+
+
+def add_args(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    table = format_table()
+    if args.json:
+        print(json.dumps(table))
+        return 0
+    for row in table:
+        print(f"{row['name']:<10} {' '.join(row['suffixes'])}")
+        for option, values in row["options"].items():
+            print(f"{'':<10}   {option}: {values}")
+    return 0

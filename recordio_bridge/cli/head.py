@@ -1,0 +1,75 @@
+"""recordio-bridge head PATH [-n N]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from itertools import islice
+
+import numpy as np
+
+from .. import api
+from ..batch import Row
+from .options import add_json, add_source_options, pairs
+
+HELP = "show the first rows"
+EXAMPLES = ("recordio-bridge head train.rec", "recordio-bridge head train.tfrecord -n 3 --json")
+_SHOWN = 12  # values of a list, or bytes, that fit a line
+
+
+def add_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="a file, a folder, a glob, or the base name of a shard set")
+    parser.add_argument("-n", type=int, default=10, metavar="N", help="how many rows (default: 10)")
+    add_source_options(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.n < 0:
+        raise ValueError(f"-n {args.n}: expected 0 or more")
+    batches = api.read(args.path, max(args.n, 1), on_bad_record=args.on_bad_record, **pairs(args.source_options))
+    rows = (row for batch in batches for row in batch.rows())
+    for number, row in enumerate(islice(rows, args.n)):
+        if args.json:
+            print(json.dumps({name: _as_json(value) for name, value in row.items()}))
+        else:
+            print(f"{number}: " + "  ".join(f"{_name(name)}={_as_text(value)}" for name, value in row.items()))
+    return 0
+
+
+def _name(name: str) -> str:
+    """A name that cannot play with the terminal."""
+    return name if name.isprintable() else repr(name)
+
+
+def _as_text(value: Row) -> str:
+    if isinstance(value, bytes):
+        shown = value[:_SHOWN]
+        if len(value) <= 4 * _SHOWN and value.isascii() and value.decode().isprintable():
+            return repr(value)
+        return f"<{len(value):,} bytes: {shown.hex(' ')}{' ...' if len(value) > len(shown) else ''}>"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_text, value[:_SHOWN]))}{', ...' if len(value) > _SHOWN else ''}]"
+    flat = np.asarray(value).reshape(-1)
+    if np.ndim(value) == 0:
+        return str(value)
+    shape = f" {'x'.join(map(str, np.shape(value)))}" if np.ndim(value) > 1 else ""
+    more = f", ... {flat.size} values" if flat.size > _SHOWN else ""
+    return f"[{', '.join(map(str, flat[:_SHOWN].tolist()))}{more}]{shape}"
+
+
+def _as_json(value: Row) -> object:
+    """Numbers as they are; bytes as their size and hexadecimal digits."""
+    if isinstance(value, bytes):
+        return {"nbytes": len(value), "hex": value.hex()}
+    if isinstance(value, list):
+        return [_as_json(member) for member in value]
+    return _finite(np.asarray(value).tolist())
+
+
+def _finite(value: object) -> object:
+    """Numbers that JSON knows; others, nan and inf, as texts."""
+    if isinstance(value, list):
+        return [_finite(member) for member in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

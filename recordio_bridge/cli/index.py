@@ -1,0 +1,33 @@
+"""recordio-bridge index PATH"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from .. import api
+from .options import add_json, add_source_options, pairs
+
+HELP = "write the index of a file: .idx for a .rec, .tfindex (offset and size) for a TFRecord, as DALI reads it"
+EXAMPLES = ("recordio-bridge index train.rec --overwrite", "recordio-bridge index train.tfrecord -o train.index")
+
+
+def add_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="a file, or several, as for info")
+    parser.add_argument("-o", "--output", metavar="FILE", help="another name for the index of a single file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an index that is there")
+    add_source_options(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    written = api.index(
+        args.path,
+        args.output,
+        overwrite=args.overwrite,
+        on_bad_record=args.on_bad_record,
+        **pairs(args.source_options),
+    )
+    for path, num_rows in written.items():
+        print(json.dumps({"index": path, "num_rows": num_rows}) if args.json else f"{path}: {num_rows:,} rows")
+    return 0

@@ -1,0 +1,51 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from ..formats import format_names, get_format
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """--in and --on-bad-record."""
+    parser.add_argument(
+        "--in",
+        dest="source_options",
+        metavar="OPTION=VALUE",
+        action="append",
+        default=[],
+        help="set an option of the source's format, such as payload=raw (see: recordio-bridge formats)",
+    )
+    parser.add_argument(
+        "--on-bad-record",
+        choices=("raise", "skip"),
+        default="raise",
+        help="stop at the first damaged record, or leave damaged ones out and report their bytes (default: raise)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def pairs(items: Sequence[str]) -> dict[str, Any]:  # Any: becomes the value of an option, which checks it
+    """NAME=VALUE texts as a dict; ValueError for others."""
+    wrong = [item for item in items if "=" not in item]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r}: expected NAME=VALUE")
+    return dict(item.split("=", 1) for item in items)
+
+
+def format_table() -> list[dict[str, Any]]:  # Any: JSON
+    """Every format with its suffixes and options."""
+    table = []
+    for name in format_names():
+        format = get_format(name)
+        options = {field.name: str(field.type) for field in fields(format.options)}
+        table.append({"name": name, "suffixes": list(format.suffixes), "options": options})
+    return table

@@ -1,0 +1,362 @@
+"""Files as bytes: reading that is never short, and writing that is whole or not there.
+
+Output goes to a temporary name beside its target, is synced to disk, and takes its final name last. Sources are read in
+blocks into fresh buffers and not mapped: a mapped file that another program cuts kills the process (SIGBUS),
+a read gives an error.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _kernels
+from .errors import ChecksumError, FormatError, TruncatedError
+
+Compression: TypeAlias = Literal["", "GZIP", "ZLIB"]
+_WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}  # zlib's way to say which header and trailer
+_PIECE = 1 << 18  # bytes read at a time where they are only looked at
+_MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
+_run_mark = secrets.token_hex(4)
+
+
+class Stream(Protocol):
+    """Bytes in order: the part of a file, or what a compressed file holds."""
+
+    path: str
+    remaining: int | None
+    """How many bytes are to come, where that is known."""
+    failure: FormatError | None
+    """Why the bytes ended too early, after readinto gave those that were sound."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer as far as there are bytes; fewer than its size means that they have ended."""
+
+    def close(self) -> None: ...
+
+
+def read_exact(file: BinaryIO, size: int, path: str, offset: int) -> bytes:
+    """Read exactly size bytes; TruncatedError where the file has fewer."""
+    data = file.read(size)
+    if len(data) != size:
+        raise TruncatedError(
+            f"{path}: at byte {offset}: needs {size} bytes, found {len(data)}; the file is incomplete",
+            path=path,
+            offset=offset,
+        )
+    return data
+
+
+class PlainStream:
+    """The bytes start to stop of a file (stop None: to the end that it has now)."""
+
+    failure: FormatError | None = None
+
+    def __init__(self, path: str, start: int = 0, stop: int | None = None) -> None:
+        self.path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        size = os.fstat(self._file.fileno()).st_size
+        self._at = self._file.seek(start)
+        self._stop = size if stop is None else stop
+        self.remaining: int | None = self._stop - start
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer; TruncatedError when the file became shorter since it was opened."""
+        wanted = min(len(buffer), self._stop - self._at)
+        done = 0
+        while done < wanted:
+            got = self._file.readinto(buffer[done:wanted])
+            if not got:
+                raise TruncatedError(
+                    f"{self.path}: ends at byte {self._at + done}, expected {self._stop}: another program cut the file "
+                    "while it was read; start again when it is whole",
+                    path=self.path,
+                    offset=self._at + done,
+                )
+            done += got
+        self._at += done
+        self.remaining = self._stop - self._at
+        return done
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class InflateStream:
+    """What a GZIP or ZLIB file holds; several GZIP members are one stream, as in TensorFlow.
+
+    Stricter than TensorFlow: a missing or cut trailer is an error, as it hides a cut file.
+    """
+
+    remaining: int | None = None
+    failure: FormatError | None = None
+
+    def __init__(self, path: str, compression: Compression) -> None:
+        self.path = path
+        self._compression = compression
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._input = b""
+        self._member = zlib.decompressobj(_WINDOW_BITS[compression])
+        self._consumed = 0
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer. A damaged file gives the sound bytes, then has a failure, which the next call raises."""
+        if self.failure is not None:
+            raise self.failure
+        done = 0
+        try:
+            while done < len(buffer):
+                if not self._input:
+                    self._input = self._file.read(_PIECE) or b""
+                    self._consumed += len(self._input)
+                if self._member.eof and not self._next_member():
+                    break
+                data = self._inflate(len(buffer) - done)
+                buffer[done : done + len(data)] = data
+                done += len(data)
+        except FormatError as err:
+            self.failure = err
+        return done
+
+    def _next_member(self) -> bool:
+        if not self._input:
+            return False
+        if self._compression == "ZLIB":
+            raise self._error(FormatError, "bytes follow the end of the ZLIB stream; it was written wrongly or joined")
+        self._member = zlib.decompressobj(_WINDOW_BITS["GZIP"])
+        return True
+
+    def _inflate(self, most: int) -> bytes:
+        at_end = not self._input
+        try:
+            data = self._member.decompress(self._input, most)
+        except zlib.error as err:
+            kind = ChecksumError if "check" in str(err) and "header" not in str(err) else FormatError
+            raise self._error(kind, f"{err}; the file is damaged, or not {self._compression}") from err
+        self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        if at_end and not data and not self._member.eof:
+            raise self._error(
+                TruncatedError, f"the {self._compression} stream ends before its trailer; the file is cut"
+            )
+        return data
+
+    def _error(self, kind: type[FormatError], what: str) -> FormatError:
+        offset = self._consumed - len(self._input)
+        return kind(f"{self.path}: at compressed byte {offset}: {what}", path=self.path, offset=offset)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def compression_of(head: bytes) -> Compression:
+    """What the first bytes of a file say about its compression (RFC 1952, RFC 1950)."""
+    if head[:3] == b"\x1f\x8b\x08":
+        return "GZIP"
+    if len(head) >= 2 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0 and not head[1] & 0x20:
+        return "ZLIB"
+    return ""
+
+
+def open_stream(path: str, compression: Compression = "", start: int = 0, stop: int | None = None) -> Stream:
+    """The bytes of a file, inflated where it is compressed (then the whole of it)."""
+    return InflateStream(path, compression) if compression else PlainStream(path, start, stop)
+
+
+def read_head(path: str, nbytes: int, compression: Compression = "") -> bytes:
+    """The first nbytes, or all where there are fewer. Damage further on is not looked for."""
+    stream = open_stream(path, compression)
+    try:
+        buffer = bytearray(nbytes)
+        return bytes(buffer[: stream.readinto(memoryview(buffer))])
+    finally:
+        stream.close()
+
+
+def inflate_head(head: bytes, compression: Compression, nbytes: int) -> bytes:
+    """What the first bytes of a compressed file give, up to nbytes; b"" where they are not compressed after all."""
+    try:
+        return zlib.decompressobj(_WINDOW_BITS[compression]).decompress(head, nbytes)
+    except zlib.error:
+        return b""
+
+
+def read_spans(path: str, fd: int, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Read spans of an open file one after another; TruncatedError where the file became shorter."""
+    buffer = np.empty(int(lengths.sum()), dtype=np.uint8)
+    done = _kernels.read_spans(fd, offsets, lengths, buffer)
+    if done != len(offsets):
+        raise TruncatedError(
+            f"{path}: ends before byte {int(offsets[done] + lengths[done])}: another program cut the file",
+            path=path,
+            offset=int(offsets[done]),
+        )
+    return buffer
+
+
+def crc_of(path: str) -> int:
+    """The CRC-32C of a file's bytes."""
+    crc = 0
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            crc = _kernels.crc32c(piece, crc)
+    return crc
+
+
+# ---- writing ----
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A complete, synced file that waits for its final name."""
+
+    temporary: str
+    final: str
+    nbytes: int
+    crc32c: int
+
+
+class Output:
+    """A file in the making under a temporary name beside its target.
+
+    finish() syncs it and gives the Pending; abort() removes it. Nothing appears under the final name before publish().
+    """
+
+    def __init__(self, final: str, compression: Compression = "") -> None:
+        folder, name = os.path.split(final)
+        self.final = final
+        self.temporary = os.path.join(folder, f".{name}.{_run_mark}-{secrets.token_hex(4)}.part")
+        self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._compressor = (
+            zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
+        )
+        self.nbytes, self.crc32c = 0, 0
+
+    def write(self, data: bytes | memoryview | NDArray[np.uint8]) -> None:
+        """Append bytes, compressed where the output is."""
+        view = data.data if isinstance(data, np.ndarray) else memoryview(data)
+        self._write_all(view if self._compressor is None else memoryview(self._compressor.compress(view)))
+
+    def _write_all(self, data: memoryview) -> None:
+        self.crc32c = _kernels.crc32c(data, self.crc32c)
+        self.nbytes += len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def finish(self) -> Pending:
+        """Complete the file and sync it to disk."""
+        try:
+            if self._compressor is not None:
+                self._write_all(memoryview(self._compressor.flush()))
+            os.fsync(self._fd)
+        except BaseException:
+            self.abort()
+            raise
+        os.close(self._fd)
+        self._fd = -1
+        return Pending(self.temporary, self.final, self.nbytes, self.crc32c)
+
+    def abort(self) -> None:
+        """Remove what was written; harmless after finish() was called, then the file stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            with suppress(FileNotFoundError):
+                os.unlink(self.temporary)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+@contextmanager
+def atomic(path: str) -> Iterator[Output]:
+    """A file that appears under its name, whole and synced, when the block ends well; else not at all."""
+    with Output(path) as out:
+        yield out
+        publish([out.finish()])
+
+
+def write_atomically(path: str, data: bytes) -> None:
+    """Write a small file whole, or not at all."""
+    with atomic(path) as out:
+        out.write(data)
+
+
+def new_run_mark() -> str:
+    """What the names of temporary files of one run are to have in common."""
+    return secrets.token_hex(4)
+
+
+def share_run_mark(mark: str) -> None:
+    """Name temporary files as the run that this process works for, so that it can clear them away."""
+    global _run_mark
+    _run_mark = mark
+
+
+def discard_temporaries(folders: Iterable[str], mark: str) -> None:
+    """Remove what the killed processes of a run left behind."""
+    for folder in folders:
+        for file in Path(folder or ".").glob(f".*.{mark}-*.part"):
+            file.unlink(missing_ok=True)
+
+
+def publish(pending: Iterable[Pending]) -> None:
+    """Give complete files their final names, one after another, and sync the folders."""
+    folders = set()
+    for file in pending:
+        os.replace(file.temporary, file.final)
+        folders.add(os.path.dirname(file.final) or ".")
+    for folder in sorted(folders):
+        sync_folder(folder)
+
+
+def discard(pending: Iterable[Pending]) -> None:
+    """Remove complete files that will not be published."""
+    for file in pending:
+        with suppress(FileNotFoundError):
+            os.unlink(file.temporary)
+
+
+def remove(paths: Iterable[str]) -> None:
+    """Remove files that may be there."""
+    for path in paths:
+        Path(path).unlink(missing_ok=True)
+
+
+def sync_folder(folder: str) -> None:
+    """Make names in a folder survive a power loss."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError:  # some network file systems cannot sync a folder; the files themselves are synced
+        pass
+    finally:
+        os.close(fd)
+
+
+def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
+    """FileExistsError when a target is there and may not be replaced."""
+    for path in paths:
+        if os.path.isdir(path):
+            raise IsADirectoryError(f"{path} is a folder; give the name of a file")
+        if not overwrite and os.path.lexists(path):
+            raise FileExistsError(f"{path} exists; pass overwrite=True (--overwrite) to replace it")
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path as an absolute one, as a worker in another folder would need it; links are kept."""
+    return str(Path(os.fspath(path)).absolute())

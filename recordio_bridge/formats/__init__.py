@@ -1,0 +1,100 @@
+"""The formats: one literal table, loaded when they are used.
+
+Other packages add theirs through the entry-point group `recordio_bridge.formats`, each naming an object that is a
+formats.base.Format; a name or suffix that is taken here stays ours.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from ..errors import UnknownFormatError
+from ..files import compression_of, inflate_head
+from .base import Format
+
+_TABLE = {  # name: (what messages and --to call it, suffixes, "module:object")
+    "recordio": ("rec", (".rec",), "recordio_bridge.formats.recordio:FORMAT"),
+    "tfrecord": ("tfrecord", (".tfrecord", ".tfrecords"), "recordio_bridge.formats.tfrecord:FORMAT"),
+}
+_GROUP = "recordio_bridge.formats"
+_HEAD = 4096  # bytes that decide what a file is
+
+
+@cache
+def _outside() -> dict[str, Format]:
+    return {entry.name: entry.load() for entry in entry_points(group=_GROUP) if entry.name not in _TABLE}
+
+
+def format_names() -> list[str]:
+    """The names of all formats, sorted."""
+    return sorted([*_TABLE, *_outside()])
+
+
+def get_format(name: str) -> Format:
+    """The format of this name, or of this short name (rec).
+
+    Raises:
+        UnknownFormatError: there is none.
+    """
+    for full, (short, _, target) in _TABLE.items():
+        if name in (full, short):
+            module, _, attribute = target.partition(":")
+            found: Format = getattr(import_module(module), attribute)
+            return found
+    if name in _outside():
+        return _outside()[name]
+    raise UnknownFormatError(f"there is no format {name!r}; there are {', '.join(format_names())}")
+
+
+def _by_suffix(path: str) -> Format | None:
+    name = os.path.basename(path)
+    plain = name.removesuffix(".gz").removesuffix(".zz")
+    for full, (_, suffixes, _) in _TABLE.items():
+        if plain.endswith(suffixes):
+            return get_format(full)
+    for outside in _outside().values():
+        if name.endswith(outside.suffixes):
+            return outside
+    return None
+
+
+def format_of_target(path: str) -> Format:
+    """The format that a target's suffix names.
+
+    Raises:
+        UnknownFormatError: none has this suffix.
+    """
+    found = _by_suffix(path)
+    if found is None:
+        raise UnknownFormatError(f"{path}: the suffix names no format; known are {', '.join(_all_suffixes())}")
+    return found
+
+
+def format_of_source(path: str) -> Format:
+    """The format of a file by its content, also inside gzip and zlib; by its suffix where it is empty or damaged.
+
+    Raises:
+        UnknownFormatError: neither tells.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    compression = compression_of(head)
+    for begins in (head, inflate_head(head, compression, _HEAD) if compression else b""):
+        for name in format_names():
+            candidate = get_format(name)
+            if candidate.sniff(begins):
+                return candidate
+    by_suffix = _by_suffix(path)
+    if by_suffix is None:
+        seen = f"it begins with {head[:8].hex(' ')}" if head else "it is empty"
+        raise UnknownFormatError(
+            f"{path}: no format fits its content ({seen}) or its suffix; known are {', '.join(_all_suffixes())}"
+        )
+    return by_suffix
+
+
+def _all_suffixes() -> list[str]:
+    return sorted({suffix for name in format_names() for suffix in get_format(name).suffixes})

@@ -1,0 +1,180 @@
+"""What a format is to the rest of the package.
+
+A Format reads a file into Batches and writes Batches into a file. An Extent is a part of a file that can be read
+alone. Nothing outside of a format's module knows its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch
+from ..files import Output, Pending
+from ..schema import Schema
+
+OnBadRecord: TypeAlias = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Bytes that were left out of a damaged file: start to stop, and why."""
+
+    path: str
+    start: int
+    stop: int
+    reason: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"path": self.path, "start": self.start, "stop": self.stop, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The bytes start to stop of a file (stop None: to its end), at record heads; rows counted from first_row.
+
+    A compressed file is one Extent.
+    """
+
+    path: str
+    start: int = 0
+    stop: int | None = None
+    first_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a reader is asked for.
+
+    Attributes:
+        schema: the columns to give, a part of what inspect found, or a cast of it that is exact.
+        batch_rows: exactly so many rows a Batch but for the last; None leaves it to the reader, by bytes.
+        on_bad_record: "raise", or "skip" what is damaged and tell on_skip.
+    """
+
+    schema: Schema
+    batch_rows: int | None = 1024
+    on_bad_record: OnBadRecord = "raise"
+    on_skip: Callable[[Skipped], None] = field(default=lambda skipped: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a file or a set of files holds.
+
+    Attributes: format, its name; schema; num_rows; nbytes, the size on disk; notes, sentences for people.
+    """
+
+    format: str
+    schema: Schema
+    num_rows: int
+    nbytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Where rows begin in a file, and how many bytes each takes there, frame included (both int64)."""
+
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def take(self, indices: NDArray[np.int64]) -> Heads:
+        """The heads of these rows, in this order."""
+        return Heads(self.offsets[indices], self.sizes[indices])
+
+
+def join_heads(runs: Iterable[Heads]) -> Heads:
+    """All heads of several runs."""
+    parts = list(runs)
+    empty = [np.empty(0, dtype=np.int64)]
+    return Heads(
+        np.concatenate([run.offsets for run in parts] or empty), np.concatenate([run.sizes for run in parts] or empty)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a Writer made: complete files that wait for their names, the data first, and the options to read it back."""
+
+    files: tuple[Pending, ...]
+    options: Any  # Any: the format's own dataclass
+    payload: str | None = None
+    """For the sidecar, where the format has payloads."""
+
+
+class Writer(Protocol):
+    """Takes Batches of one schema. close() completes the files, without their final names; abort() removes them.
+
+    Rows in errors count from the start of the Batch.
+    """
+
+    def write(self, batch: Batch) -> None: ...
+    def close(self) -> Written: ...
+    def abort(self) -> None: ...
+
+
+class Format(Protocol):
+    """One file format. Options is its frozen dataclass, from which the command line derives --in and --out."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    options: type[Any]  # Any: each format has its own dataclass
+
+    def sniff(self, head: bytes) -> bool:
+        """Whether a file that begins so (decompressed) is of this format."""
+
+    def resolve(self, path: str, options: Any) -> Any:
+        """The options with every "auto" decided by a look into the file."""
+
+    def payload(self, options: Any, schema: Schema) -> str | None:
+        """What a record of this schema holds, read or written with these options; None where there are no records."""
+
+    def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
+        """Options for each file, and the schema, that read the records as they are, with what identifies them."""
+
+    def certain(self, path: str, options: Any) -> tuple[Schema, bool]:
+        """The fields that are there for certain, without reading the file, and whether these are all."""
+
+    def inspect(self, path: str, options: Any, request: Request) -> Summary:
+        """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what
+        it says about damage counts."""
+
+    def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
+        """Cut a file into extents of about nbytes that can be read alone, in file order."""
+
+    def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
+        """The rows of an extent, in file order."""
+
+    def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
+        """Where the rows of an extent begin, in file order, without reading their bodies where that can be helped."""
+
+    def take(self, path: str, heads: Heads, options: Any, request: Request) -> Batch:
+        """The rows with these heads, in this order."""
+
+    def index_path(self, path: str) -> str:
+        """Where the index of a file belongs."""
+
+    def write_index(self, path: str, options: Any, request: Request, out: Output) -> int:
+        """Write the index of a file, and return the number of its rows."""
+
+    def files_of(self, path: str) -> list[str]:
+        """The files that writing to path makes: itself, and what belongs to it (an index)."""
+
+    def check_companions(self, path: str, options: Any) -> None:
+        """Compare the files that belong to a file (an index) with it; FormatError where they do not fit."""
+
+    def create(self, path: str, schema: Schema, options: Any) -> Writer:
+        """Start a file that will be called path."""
+
+
+def pick_schema(schema: Schema, fields: Sequence[str] | None) -> Schema:
+    """The schema of the chosen fields, in the order chosen; all of them for None."""
+    return schema if fields is None else schema.pick(tuple(fields))

@@ -1,0 +1,383 @@
+"""Files of framed records, RecordIO and TFRecord alike: blocks, scanning, skipping over damage, hopping from head to
+head.
+
+A block is read into a fresh buffer and scanned by a kernel into spans. A record that the block cuts moves to
+the front of the next. So each payload is copied once, from the file into its block, and a Batch holds spans into it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels
+from ..batch import Ragged
+from ..errors import ChecksumError, FormatError, TruncatedError
+from ..files import Compression, Output, Pending, Stream, open_stream, read_spans
+from .base import Extent, Heads, Skipped
+
+BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, small enough to stay in the cache
+SPANS = 1 << 16  # records that one call of a scan kernel may report
+_WINDOW = 1 << 18  # bytes of a walk's read where records are small
+_GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
+_HOP = 1 << 15  # records longer than this on average are hopped over
+
+_ERRORS: dict[int, tuple[type[FormatError], str]] = {
+    _kernels.TRUNCATED_HEADER: (TruncatedError, "the file ends inside a record's header; it was cut"),
+    _kernels.TRUNCATED_BODY: (
+        TruncatedError,
+        "the file ends before the record does; it was cut, or the length is damaged",
+    ),
+    _kernels.BAD_MAGIC: (FormatError, "expected the magic 0a 23 d7 ce of a record"),
+    _kernels.BAD_FLAG: (FormatError, "the part has a flag of 4 to 7, which no writer produces"),
+    _kernels.ORPHAN_PART: (FormatError, "a middle or last part where a record should begin"),
+    _kernels.UNFINISHED_RECORD: (TruncatedError, "the last part of the record is missing"),
+    _kernels.BAD_LENGTH_CRC: (ChecksumError, "the checksum of the record's length does not fit"),
+    _kernels.BAD_DATA_CRC: (ChecksumError, "the checksum of the record's payload does not fit"),
+}
+_ADVICE = "; recover what is whole with on_bad_record='skip' (--on-bad-record skip)"
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The kernels and numbers of one framing."""
+
+    scan: Callable[..., tuple[int, int, int, int, int]]
+    resync: Callable[..., tuple[int, bool]]
+    header: int
+    """Bytes from a record's head to its payload."""
+    trailer: int
+    """Bytes behind the payload (RecordIO: the padding, up to 3, not counted)."""
+    step: int
+    """Heads stand on multiples of this."""
+    first_record_hint: str
+    """What else may be the matter when the first record is no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Whole records of a file: their payloads, and the offset in the file where each begins."""
+
+    payloads: Ragged
+    offsets: NDArray[np.int64]
+    first_record: int
+    framing: Framing
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+def fault_error(framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes) -> FormatError:
+    """The error for what a kernel found: where, what was there, what was expected, what to do."""
+    kind, expected = _ERRORS[fault]
+    hint = framing.first_record_hint if record == 0 and offset == 0 and kind is not TruncatedError else ""
+    seen = f" (found {found.hex(' ', -1)})" if fault in (_kernels.BAD_MAGIC, _kernels.BAD_FLAG) else ""
+    message = f"{path}: record {record} at byte {offset}: {expected}{seen}{hint}{_ADVICE}"
+    return kind(message, path=path, record=record, offset=offset)
+
+
+class BlockReader:
+    """Iterates over the Records of a stream.
+
+    Args:
+        batch_rows: exactly so many records each time but the last; None gives what a block holds.
+        origin: the offset of the stream's first byte in the file.
+        skip: called for each range of damaged bytes that is left out; None raises instead.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        framing: Framing,
+        *,
+        batch_rows: int | None,
+        origin: int = 0,
+        first_record: int = 0,
+        skip: Callable[[Skipped], None] | None = None,
+    ) -> None:
+        self._stream, self._framing, self._skip = stream, framing, skip
+        self._batch_rows, self._origin, self._record = batch_rows, origin, first_record
+        self._block = np.empty(0, dtype=np.uint8)
+        self._at = self._filled = 0
+        self._at_end = False
+        self._usual = BLOCK
+        self._failure: FormatError | None = None
+
+    def __iter__(self) -> Iterator[Records]:
+        while (records := self._next()) is not None:
+            yield records
+
+    def _next(self) -> Records | None:
+        """Scan until there are enough records, reading on as needed; what is found stays at the front of the block."""
+        wanted_rows = self._batch_rows or SPANS
+        starts, lengths = np.empty(wanted_rows, dtype=np.int64), np.empty(wanted_rows, dtype=np.int64)
+        count = 0
+        while count < wanted_rows:
+            found, self._at, wanted, fault, position = self._framing.scan(
+                self._block, self._at, self._filled, self._at_end, starts[count:], lengths[count:]
+            )
+            count += found
+            if fault:
+                self._pass_over(fault, position, count, starts[:count])
+            elif count < wanted_rows:
+                if self._at_end:
+                    self._report_failure()
+                    break
+                if count and self._batch_rows is None:
+                    break
+                self._read_on(wanted, starts[:count])
+        if count == 0:
+            return None
+        header = self._framing.header
+        self._usual = max(BLOCK, min(4 * (self._at - int(starts[0])), 1 << 30)) if self._batch_rows else BLOCK
+        records = Records(
+            Ragged(self._sealed(), starts[:count], lengths[:count], "bytes"),
+            starts[:count] - header + self._origin,
+            self._record,
+            self._framing,
+        )
+        self._record += count
+        return records
+
+    def _report_failure(self) -> None:
+        """Tell of a stream that ended too early, where it did not also cut a record."""
+        if self._failure is not None and self._skip is not None:
+            end = self._origin + self._filled
+            self._skip(Skipped(self._stream.path, end, end, str(self._failure)))
+            self._failure = None
+
+    def _sealed(self) -> NDArray[np.uint8]:
+        view = self._block.view()
+        view.flags.writeable = False
+        return view
+
+    def _read_on(self, wanted: int, starts: NDArray[np.int64]) -> None:
+        """Get a new block: what is still needed of the old one, then bytes of the stream.
+
+        wanted is an offset in the block up to which the scan asked for bytes. It came from the file, so it only
+        sizes the block where the stream is known to be so long; elsewhere the block doubles as bytes really come.
+        """
+        keep = int(starts[0]) - self._framing.header if len(starts) else self._at
+        kept = self._filled - keep
+        size = max(self._usual, 2 * kept)
+        if self._stream.remaining is not None:
+            size = min(max(size, wanted - keep), kept + self._stream.remaining)
+        block = np.empty(size, dtype=np.uint8)
+        block[:kept] = self._block[keep : self._filled]
+        starts -= keep
+        self._at -= keep
+        self._origin += keep
+        self._block = block
+        self._filled = kept + self._stream.readinto(block.data[kept:])
+        self._at_end = self._filled < size or self._stream.remaining == 0
+        self._failure = self._stream.failure
+        if self._failure is not None and self._skip is None:
+            raise self._failure
+
+    def _pass_over(self, fault: int, position: int, count: int, starts: NDArray[np.int64]) -> None:
+        """Raise for a fault, or move on to the next sound record and report the bytes between."""
+        path, record = self._stream.path, self._record + count
+        found = bytes(self._block[position : position + 8])
+        error = fault_error(self._framing, fault, path, record, self._origin + position, found)
+        if self._skip is None:
+            raise error
+        begin = self._origin + self._at
+        self._failure = None
+        if fault == _kernels.BAD_DATA_CRC:  # its length is sound, so the next head is known
+            length = int.from_bytes(found, "little")
+            self._at += self._framing.header + length + 4
+        else:
+            self._resync(starts)
+        self._skip(Skipped(path, begin, self._origin + self._at, str(error)))
+
+    def _resync(self, starts: NDArray[np.int64]) -> None:
+        at = self._at + self._framing.step
+        while True:
+            at = min(at, self._filled)
+            at, decided = self._framing.resync(self._block, at, self._filled, self._at_end)
+            if decided:
+                self._at = at
+                return
+            before, self._at = self._origin, at
+            self._read_on(self._filled + 1, starts)
+            at += before - self._origin
+
+
+def scan_file(
+    extent: Extent,
+    framing: Framing,
+    compression: Compression,
+    batch_rows: int | None,
+    skip: Callable[[Skipped], None] | None,
+) -> Generator[Records, None, None]:
+    """The records of an extent. To be closed where its loop may be left early: until then the file is open."""
+    with closing(open_stream(extent.path, compression, extent.start, extent.stop)) as stream:
+        yield from BlockReader(
+            stream, framing, batch_rows=batch_rows, origin=extent.start, first_record=extent.first_row, skip=skip
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Heads that a walk found, one after another."""
+
+    heads: Heads
+    lengths: NDArray[np.int64]
+    """The sizes of the payloads."""
+    headers: NDArray[np.uint8]
+    """The first bytes of each payload, where the walk keeps them: uint8[rows, n]."""
+
+
+class Walk(Protocol):
+    """Goes on from where it was, through a window of a file that begins at origin."""
+
+    header_size: int
+
+    def __call__(
+        self,
+        window: bytes,
+        origin: int,
+        end: int,
+        heads: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        headers: NDArray[np.uint8],
+    ) -> tuple[int, int, int, int]:
+        """(count, next offset, fault, its offset); fills the three arrays."""
+
+    def boundary(self) -> int:
+        """Where the last whole record ends."""
+
+
+def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
+    """Hop over the records of a plain file, head by head.
+
+    Small records are read past in windows; where records are long, only their heads are read.
+    """
+    with open(extent.path, "rb", buffering=0) as file:
+        fd = file.fileno()
+        size = os.fstat(fd).st_size
+        end = size if extent.stop is None else min(extent.stop, size)
+        at, record, window_size = extent.start, extent.first_row, _WINDOW
+        while at < end or record == extent.first_row:
+            heads, lengths = np.empty(SPANS, dtype=np.int64), np.empty(SPANS, dtype=np.int64)
+            headers = np.empty((SPANS, walk.header_size), dtype=np.uint8)
+            count = 0
+            while count < SPANS:
+                origin = at
+                window = os.pread(fd, min(window_size, end - at), at)
+                if not window and at < end:
+                    raise TruncatedError(
+                        f"{extent.path}: ends at byte {at}, expected {end}", path=extent.path, offset=at
+                    )
+                found, at, fault, position = walk(window, origin, end, heads[count:], lengths[count:], headers[count:])
+                count += found
+                if fault:
+                    seen = os.pread(fd, 8, position)
+                    raise fault_error(framing, fault, extent.path, record + count, position, seen)
+                if not window:
+                    break
+                window_size = _GLANCE if (at - origin) // max(found, 1) > _HOP else _WINDOW
+            if not count:
+                return
+            sizes = np.diff(heads[:count], append=walk.boundary())
+            yield Run(Heads(heads[:count], sizes), lengths[:count], headers[:count])
+            record += count
+
+
+def split_at_heads(path: str, runs: Iterator[Heads], nbytes: int) -> list[Extent]:
+    """Extents of about nbytes, each cut at the first record head behind that many."""
+    extents: list[Extent] = []
+    start = first_row = rows = 0
+    target = nbytes
+    for heads in runs:
+        while (cut := int(np.searchsorted(heads.offsets, target))) < len(heads):
+            stop = int(heads.offsets[cut])
+            if rows + cut > first_row:
+                extents.append(Extent(path, start, stop, first_row))
+                start, first_row = stop, rows + cut
+            target = stop + max(nbytes, 1)
+        rows += len(heads)
+    return [*extents, Extent(path, start, None, first_row)]
+
+
+def take_framed(path: str, heads: Heads, framing: Framing) -> Ragged:
+    """Read the records with these heads, in this order, and check each as a scan does."""
+    with open(path, "rb", buffering=0) as file:
+        block = read_spans(path, file.fileno(), heads.offsets, heads.sizes)
+    starts, lengths = np.empty(len(heads), dtype=np.int64), np.empty(len(heads), dtype=np.int64)
+    count, _, _, fault, position = framing.scan(block, 0, len(block), True, starts, lengths)
+    if fault:
+        offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
+        raise fault_error(framing, fault, path, count, offset, bytes(block[position : position + 8]))
+    if count != len(heads):
+        raise FormatError(f"{path}: changed since its records were counted", path=path)
+    block.flags.writeable = False
+    return Ragged(block, starts, lengths, "bytes")
+
+
+Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]
+"""fill(first, out, heads) frames rows from first on into out, as many as fit: (rows, bytes)."""
+
+
+class FrameWriter:
+    """Frames rows into a buffer, while a thread writes the one before to the file."""
+
+    def __init__(self, out: Output) -> None:
+        self.out = out
+        self.position = 0
+        """Bytes written so far, before compression."""
+        self._buffers = [np.empty(BLOCK, dtype=np.uint8), np.empty(BLOCK, dtype=np.uint8)]
+        self._filled = 0
+        self._thread = ThreadPoolExecutor(1, "recordio_bridge-write")
+        self._writing: Future[None] | None = None
+
+    def write(self, rows: int, fill: Fill) -> NDArray[np.int64]:
+        """Append rows; return the offset of each."""
+        heads = np.empty(rows, dtype=np.int64)
+        done = 0
+        while done < rows:
+            count, written = fill(done, self._buffers[0][self._filled :], heads[done:])
+            heads[done : done + count] += self.position + self._filled
+            done, self._filled = done + count, self._filled + written
+            if done < rows:
+                self._make_room(grow=count == 0 and self._filled == 0)
+        return heads
+
+    def _make_room(self, grow: bool) -> None:
+        if grow:
+            self._buffers[0] = np.empty(2 * len(self._buffers[0]), dtype=np.uint8)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the thread write what is framed, when it is done with the buffer before; that one is filled next."""
+        self._settle()
+        full = self._buffers[0][: self._filled]
+        self._writing = self._thread.submit(self.out.write, full)
+        self._buffers.reverse()
+        self.position += self._filled
+        self._filled = 0
+
+    def _settle(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def finish(self) -> Pending:
+        """Write the rest and complete the file."""
+        self._hand_over()
+        self._settle()
+        self._thread.shutdown()
+        return self.out.finish()
+
+    def abort(self) -> None:
+        """Stop and remove the file."""
+        self._thread.shutdown(cancel_futures=True)
+        self.out.abort()

@@ -1,0 +1,542 @@
+"""MXNet RecordIO (.rec), with its index (.idx) and label list (.lst).
+
+A file is a row of parts, each on a 4-byte boundary:
+
+    +-----------+--------------------+------------------+-----------+
+    | magic u32 | flag:3  length:29  | length bytes     | 0..3 pad  |
+    +-----------+--------------------+------------------+-----------+
+
+flag 0 is a whole record; 1, 2, 3 are first, middle and last part of a record that was cut wherever the magic stood on a
+4-byte boundary of its payload. Put the magic back between the parts. There is no checksum, no header, no count. A
+record has at most 2**29 - 1 bytes before it is cut.
+
+An image record (payload "image") begins with 24 bytes, wherever its parts were cut:
+
+    +----------+-----------+---------+---------+--------------------+------------------+
+    | flag u32 | label f32 | id  u64 | id2 u64 | flag labels, f32   | an image file    |
+    +----------+-----------+---------+---------+--------------------+------------------+
+
+flag counts the labels behind the header; with flag 0 the one label is in the header, else the header's is void.
+Before August 2016 flag meant nothing: where an image begins at byte 24, and none behind the labels, flag is taken as
+0.
+
+Specification: dmlc-core, include/dmlc/recordio.h, src/recordio.cc. Image header: mxnet, src/io/image_recordio.h.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels
+from ..batch import Batch, Column, Ragged, as_column
+from ..errors import FormatError, SchemaError
+from ..files import Output, compression_of, read_head
+from ..schema import Field, Schema
+from ..sidecar import Sidecar, find_sidecar
+from .base import Extent, Heads, Request, Summary, Writer, join_heads
+from .framed import (
+    Framing,
+    Records,
+    scan_file,
+    split_at_heads,
+    take_framed,
+    walk_file,
+)
+from .payloads import (
+    LOOKED_AT,
+    RAW_SCHEMA,
+    decode_examples,
+    looks_like_example,
+    looks_like_sagemaker,
+    report_row,
+    survey_examples,
+)
+from .recordio_header import HEADER, label_counts, padded_headers
+from .recordio_index import (
+    RecordIndex,
+    check_against_heads,
+    index_path,
+    index_text,
+    keys_are_unique,
+    read_index,
+    unique_keys,
+)
+from .recordio_list import read_list
+from .recordio_writer import RecordIOWriter
+
+MAGIC = b"\x0a\x23\xd7\xce"  # opens every part; never on a 4-byte boundary inside one
+IMAGE_SCHEMA = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
+
+Payload: TypeAlias = Literal["image", "raw", "example"]
+PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example")
+
+FRAMING = Framing(
+    scan=_kernels.scan_recordio,
+    resync=_kernels.resync_recordio,
+    header=8,
+    trailer=0,
+    step=4,
+    first_record_hint=". Is this a RecordIO file?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIOOptions:
+    """How to read or write a .rec file."""
+
+    payload: Literal["auto", "image", "raw", "example"] = "auto"
+    """"image": split off MXNet's 24-byte header; "raw": one bytes field, record; "example": serialized
+    tf.train.Examples.
+    "auto" believes the sidecar, then the content of the first records; writing, it takes what fits the fields."""
+    labels: str | None = None
+    """A .lst file whose labels replace those in the records, joined on id. Reading image records only."""
+    index: str | None = None
+    """Another .idx than the one beside the file, for reading keys; "" for none."""
+
+    def index_path(self, path: str) -> str:
+        """The .idx of a file."""
+        return self.index if self.index is not None else index_path(path)
+
+
+class RecordIO:
+    name = "recordio"
+    suffixes = (".rec",)
+    options = RecordIOOptions
+
+    def sniff(self, head: bytes) -> bool:
+        """The magic, then a flag of 0 or 1."""
+        return head[:4] == MAGIC and len(head) >= 8 and head[7] >> 5 <= 1
+
+    def resolve(self, path: str, options: RecordIOOptions) -> RecordIOOptions:
+        compression = compression_of(read_head(path, 16))
+        if compression:
+            raise FormatError(
+                f"{path}: a .rec inside {compression}; a .rec is read in place, so decompress it first", path=path
+            )
+        options = options if options.payload != "auto" else self._decided(path, options)
+        if options.labels is not None and options.payload != "image":
+            raise ValueError(
+                f"{path}: labels= joins on the id of image records, and its payload is {options.payload!r}"
+            )
+        return options
+
+    def _decided(self, path: str, options: RecordIOOptions) -> RecordIOOptions:
+        """The payload by the sidecar, or by the first records."""
+        sidecar = find_sidecar(path)
+        for payload in PAYLOADS:
+            if sidecar is not None and sidecar.payload == payload:
+                return replace(options, payload=payload)
+        records = next(scan_file(Extent(path), FRAMING, "", LOOKED_AT, lambda skipped: None), None)
+        if records is None:
+            return replace(options, payload="image")
+        if looks_like_sagemaker(records.payloads):
+            raise FormatError(
+                f"{path}: the records look like SageMaker's recordio-protobuf, which is not decoded; "
+                "read them as bytes "
+                "with payload='raw' (--in payload=raw)",
+                path=path,
+                record=0,
+                offset=0,
+            )
+        if looks_like_example(records.payloads):
+            return replace(options, payload="example")
+        unfit = np.flatnonzero(records.payloads.lengths < HEADER.itemsize)
+        if 2 * len(unfit) > len(records):
+            row = int(unfit[0])
+            raise not_an_image(path, row, int(records.offsets[row]), int(records.payloads.lengths[row]))
+        return replace(options, payload="image")
+
+    def payload(self, options: RecordIOOptions, schema: Schema) -> Payload:
+        return payload_for(schema) if options.payload == "auto" else options.payload
+
+    def undecoded(
+        self, paths: Sequence[str], options: Sequence[RecordIOOptions]
+    ) -> tuple[list[RecordIOOptions], Schema]:
+        """With a field key where each is there once: from the .idx where it is sound, else the ids of image records."""
+        found = [self._identify(path, opts) for path, opts in zip(paths, options, strict=True)]
+        keys = [column for _, column in found if column is not None]
+        fields = list(RAW_SCHEMA.values())
+        texts = [isinstance(column, Ragged) for column in keys]
+        if any(texts) and not all(texts):
+            raise SchemaError(
+                "some .idx have texts for keys, and some integers; convert these files apart", field="key"
+            )
+        if len(keys) == len(found) and keys_are_unique(keys):
+            wide = any(not isinstance(column, Ragged) and column.dtype == np.uint64 for column in keys)
+            fields.append(Field("key", "bytes" if all(texts) else "uint64" if wide else "int64"))
+        return [opts for opts, _ in found], Schema(*fields)
+
+    def _identify(self, path: str, options: RecordIOOptions) -> tuple[RecordIOOptions, Column | None]:
+        """The options that read a file's records as they are, and their keys, None where they have none."""
+        index = self._believable_index(path, options, [])
+        facts = _Facts(is_image=False)
+        for heads, headers in self._steps(Extent(path), Request(RAW_SCHEMA, on_bad_record="skip")):
+            facts.add(heads, headers, keep=True)
+        if index is not None:
+            index = facts.check_index(options.index_path(path), index, [])
+        raw = replace(options, payload="raw", index="" if index is None else options.index)
+        if index is not None:
+            return raw, index.keys
+        return raw, facts.ids() if options.payload == "image" else None
+
+    def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
+        sidecar = _sidecar_for(path, options)
+        if sidecar is not None:
+            return sidecar.schema, True
+        fixed = {"image": IMAGE_SCHEMA, "raw": RAW_SCHEMA}.get(options.payload, Schema())
+        if options.labels is not None and "label" in fixed:
+            labels = replace(fixed["label"], dtype=read_list(options.labels).labels.dtype)
+            fixed = Schema(*(labels if field.name == "label" else field for field in fixed.values()))
+        return fixed, options.payload == "raw" and not os.path.exists(options.index_path(path))
+
+    def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
+        notes: list[str] = []
+        facts = _Facts(options.payload == "image")
+        index = self._believable_index(path, options, notes)
+        for heads, headers in self._steps(Extent(path), request, options.payload == "image"):
+            facts.add(heads, headers, keep=index is not None)
+        if index is not None:
+            index = facts.check_index(options.index_path(path), index, notes)
+        schema = self._schema(path, options, request, facts, index, notes)
+        notes += facts.notes()
+        nbytes = os.path.getsize(path)
+        return Summary(self.name, schema, facts.num_rows, nbytes, tuple(notes))
+
+    def _believable_index(self, path: str, options: RecordIOOptions, notes: list[str]) -> RecordIndex | None:
+        try:
+            return read_index(options.index_path(path), os.path.getsize(path))
+        except FileNotFoundError:
+            return None
+        except FormatError as err:
+            notes.append(f"the index is not used: {err}")
+            return None
+
+    def _schema(
+        self,
+        path: str,
+        options: RecordIOOptions,
+        request: Request,
+        facts: _Facts,
+        index: RecordIndex | None,
+        notes: list[str],
+    ) -> Schema:
+        """The fields of the payload, then id2 and key where they say something of their own."""
+        schema, is_all = self.certain(path, options)
+        if is_all:
+            return schema
+        fields = list(schema.values())
+        if options.payload == "example":
+            skip = request.on_skip if request.on_bad_record == "skip" else None
+            with closing(scan_file(Extent(path), FRAMING, "", None, skip)) as runs:
+                survey = survey_examples(runs, path, request)
+            notes.append("schema inferred from the records")
+            fields = list(survey.schema().values())
+        if facts.has_id2:
+            fields.append(Field("id2", "uint64"))
+        names = [field.name for field in fields]
+        if index is not None and "key" not in names and facts.keys_differ(index, "id" in names):
+            fields.append(_key_field(index))
+        return Schema(*fields)
+
+    def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
+        return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+
+    def read(self, extent: Extent, options: RecordIOOptions, request: Request) -> Generator[Batch, None, None]:
+        skip = request.on_skip if request.on_bad_record == "skip" else None
+        columns = _Columns(extent.path, options, request)
+        with closing(scan_file(extent, FRAMING, "", request.batch_rows, skip)) as runs:
+            for records in runs:
+                yield columns.batch(records)
+
+    def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
+        return (heads for heads, _ in self._steps(extent, request))
+
+    def _steps(
+        self, extent: Extent, request: Request, images: bool = False
+    ) -> Iterator[tuple[Heads, NDArray[np.void]]]:
+        """Heads and image headers, zero-filled where a record is shorter; FormatError for that in images."""
+        if request.on_bad_record == "raise":
+            first = extent.first_row
+            for run in walk_file(extent, FRAMING, _Walk(extent.start)):
+                short = np.flatnonzero(run.lengths < HEADER.itemsize)
+                if images and len(short):
+                    row = int(short[0])
+                    raise not_an_image(extent.path, first + row, int(run.heads.offsets[row]), int(run.lengths[row]))
+                first += len(run.heads)
+                yield run.heads, run.headers.view(HEADER).reshape(-1)
+            return
+        with closing(scan_file(extent, FRAMING, "", None, request.on_skip)) as runs:
+            for records in runs:
+                yield Heads(records.offsets, _sizes(extent.path, records)), padded_headers(records.payloads)
+
+    def take(self, path: str, heads: Heads, options: RecordIOOptions, request: Request) -> Batch:
+        records = Records(take_framed(path, heads, FRAMING), heads.offsets, 0, FRAMING)
+        return _Columns(path, options, request).batch(records)
+
+    def index_path(self, path: str) -> str:
+        return index_path(path)
+
+    def write_index(self, path: str, options: RecordIOOptions, request: Request, out: Output) -> int:
+        """A line for each record: its id where each id is there once, else its number; a TAB; its offset."""
+        ids, runs = [], []
+        for heads, headers in self._steps(Extent(path), request):
+            runs.append(heads)
+            ids.append(headers["id"].copy())
+        offsets = join_heads(runs).offsets
+        keys = unique_keys(ids if options.payload == "image" else [], len(offsets))
+        out.write(index_text(keys, offsets))
+        return len(offsets)
+
+    def files_of(self, path: str) -> list[str]:
+        return [path, index_path(path)]
+
+    def check_companions(self, path: str, options: RecordIOOptions) -> None:
+        """Compare the .idx, where there is one, with the heads of the .rec."""
+        index_file = options.index_path(path)
+        if os.path.exists(index_file):
+            heads = join_heads(self.heads(Extent(path), options, Request(RAW_SCHEMA)))
+            check_against_heads(index_file, read_index(index_file, os.path.getsize(path)), heads.offsets)
+
+    def create(self, path: str, schema: Schema, options: RecordIOOptions) -> Writer:
+        if options.labels is not None:
+            raise ValueError("labels= is for reading; put the labels into the batches")
+        return RecordIOWriter(path, schema, replace(options, payload=self.payload(options, schema)))
+
+
+FORMAT = RecordIO()
+
+
+def _sidecar_for(path: str, options: RecordIOOptions) -> Sidecar | None:
+    """The sidecar that describes this file as the options read it."""
+    sidecar = find_sidecar(path)
+    if sidecar is None or sidecar.payload != options.payload or options.labels is not None:
+        return None
+    return sidecar
+
+
+def _key_field(index: RecordIndex) -> Field:
+    return Field("key", "bytes" if isinstance(index.keys, Ragged) else index.keys.dtype.name)
+
+
+def payload_for(schema: Schema) -> Payload:
+    """The payload that holds these fields: id2 is in the image header, and key in the .idx."""
+    fields = {name: field for name, field in schema.items() if name != "key"}
+    if [(f.dtype, f.shape) for f in fields.values()] == [("bytes", ())] and "record" in fields:
+        return "raw"
+    image = fields.get("image")
+    if (
+        image is None
+        or (image.dtype, image.shape) != ("bytes", ())
+        or not set(fields) <= {"image", "id", "label", "id2"}
+    ):
+        return "example"
+    return "image" if all(_fits_header(field) for field in fields.values()) else "example"
+
+
+def _fits_header(field: Field) -> bool:
+    """Whether the image header can hold a field: integers of one value for ids, numbers for labels."""
+    if field.name == "label":
+        return field.dtype not in ("bytes", "float64") and len(field.shape) <= 1 and field.shape != (0,)
+    if field.name in ("id", "id2"):
+        return "int" in field.dtype and field.shape == ()
+    return True
+
+
+class _Walk:
+    """The walk over a file; see framed.Walk. It keeps the image headers."""
+
+    header_size = HEADER.itemsize
+
+    def __init__(self, start: int) -> None:
+        self._state = bytearray(np.array([start, -1, 0, 0, 0, 0, 0], dtype="<i8").tobytes())
+
+    def __call__(
+        self,
+        window: bytes,
+        origin: int,
+        end: int,
+        heads: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        headers: NDArray[np.uint8],
+    ) -> tuple[int, int, int, int]:
+        return _kernels.walk_recordio(window, origin, end, self._state, heads, lengths, headers.reshape(-1))
+
+    def boundary(self) -> int:
+        at, record = np.frombuffer(self._state, dtype="<i8", count=2)
+        return int(record if record >= 0 else at)  # an open record is not whole
+
+
+def _sizes(path: str, records: Records) -> NDArray[np.int64]:
+    """How many bytes each record takes in the file. Only those of several parts, which are rare, need another look."""
+    sizes = 8 + (records.payloads.lengths + 3 & ~3)
+    base = records.payloads.spans[0]
+    flags = base[records.payloads.starts - 1] >> 5
+    if flags.any():
+        with open(path, "rb", buffering=0) as file:
+            for row in np.flatnonzero(flags):
+                sizes[row] = _walk_one(file.fileno(), int(records.offsets[row]))
+    return sizes
+
+
+def _walk_one(fd: int, offset: int) -> int:
+    """The size in the file of one sound record."""
+    walk, at, found = _Walk(offset), offset, 0
+    head, length = np.empty(1, dtype=np.int64), np.empty(1, dtype=np.int64)
+    header = np.empty(HEADER.itemsize, dtype=np.uint8)
+    while not found:
+        found, at, _, _ = walk(os.pread(fd, 32, at), at, 1 << 62, head, length, header)
+    return at - offset
+
+
+class _Facts:
+    """What a walk over the heads of a file finds out."""
+
+    def __init__(self, is_image: bool) -> None:
+        self._is_image = is_image
+        self.num_rows = 0
+        self.has_id2 = False
+        self._widest = self._without_image = 0
+        self._offsets: list[NDArray[np.int64]] = []
+        self._ids: list[NDArray[np.uint64]] = []
+
+    def add(self, heads: Heads, headers: NDArray[np.void], *, keep: bool) -> None:
+        """Look at a run of records; keep what a comparison with the index needs, 16 bytes each."""
+        self.num_rows += len(heads)
+        if self._is_image:
+            flags = headers["flag"].astype(np.int64)
+            self.has_id2 = self.has_id2 or bool(headers["id2"].any())
+            fits = 8 + HEADER.itemsize + 4 * flags <= heads.sizes
+            self._widest = max(self._widest, int(flags[fits].max(initial=0)))
+            self._without_image += int((8 + HEADER.itemsize + 4 * flags == heads.sizes).sum())
+        if keep:
+            self._offsets.append(heads.offsets)
+            self._ids.append(headers["id"].copy())
+
+    def ids(self) -> NDArray[np.uint64]:
+        """The ids of all records that were kept."""
+        return np.concatenate([np.empty(0, dtype=np.uint64), *self._ids])
+
+    def check_index(self, path: str, index: RecordIndex, notes: list[str]) -> RecordIndex | None:
+        try:
+            check_against_heads(path, index, self._joined(self._offsets))
+        except FormatError as err:
+            notes.append(f"the index is not used: {err}")
+            return None
+        return index
+
+    def keys_differ(self, index: RecordIndex, from_id: bool) -> bool:
+        """Whether the keys of the index are not what a new index would get: the ids, else the numbers of the rows."""
+        if isinstance(index.keys, Ragged):
+            return True
+        keys = index.keys  # sorted by offset, as the records are
+        expected = self._joined(self._ids) if from_id and self._is_image else np.arange(len(index.offsets))
+        return bool(np.any(np.asarray(keys).astype(np.uint64) != expected.astype(np.uint64)))
+
+    @staticmethod
+    def _joined(parts: list[NDArray[np.int64]] | list[NDArray[np.uint64]]) -> NDArray[np.int64]:
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self._is_image and self._widest > 1:
+            notes.append(f"labels have up to {self._widest} values")
+        if self._without_image:
+            notes.append(
+                f"{self._without_image} of {self.num_rows} records hold no image (metadata, as InsightFace's, or empty)"
+            )
+        return notes
+
+
+class _Columns:
+    """Makes Batches of records, for one file and one request."""
+
+    def __init__(self, path: str, options: RecordIOOptions, request: Request) -> None:
+        self._path, self._options, self._request = path, options, request
+        self._list = read_list(options.labels) if options.labels is not None else None
+        self._index = None
+        if "key" in request.schema and os.path.exists(options.index_path(path)):
+            self._index = read_index(options.index_path(path), None)
+
+    def batch(self, records: Records) -> Batch:
+        if self._options.payload == "example":
+            return decode_examples(self._path, records, self._request)
+        columns = self._raw(records) if self._options.payload == "raw" else self._image(records)
+        schema = self._request.schema
+        rows = len(next(iter(columns.values())))
+        return Batch({name: as_column(columns[name], name, schema[name]) for name in schema}, schema, num_rows=rows)
+
+    def _key(self, records: Records) -> dict[str, Column]:
+        """If asked for: the keys of the index; the ids of image headers where there is none."""
+        if "key" not in self._request.schema:
+            return {}
+        if self._index is not None:
+            return {"key": self._index.keys_at(records.offsets, self._options.index_path(self._path))}
+        return {"key": np.ascontiguousarray(padded_headers(records.payloads)["id"])}
+
+    def _raw(self, records: Records) -> dict[str, Column]:
+        columns: dict[str, Column] = {"record": records.payloads}
+        return columns | self._key(records)
+
+    def _image(self, records: Records) -> dict[str, Column]:
+        """id, label, image and id2, the last three as spans into the payloads."""
+        records, headers, flags = self._checked(records)
+        base, starts, lengths = records.payloads.spans
+        ids = np.ascontiguousarray(headers["id"])
+        if self._list is not None:
+            label = self._list.join(ids, records.first_record)
+        else:
+            label = Ragged(base, starts + np.where(flags == 0, 4, 24), np.where(flags == 0, 4, 4 * flags), "float32")
+        skip = HEADER.itemsize + 4 * flags
+        image = Ragged(base, starts + skip, lengths - skip, "bytes")
+        columns: dict[str, Column] = {
+            "id": ids,
+            "label": label,
+            "image": image,
+            "id2": np.ascontiguousarray(headers["id2"]),
+        }
+        return columns | self._key(records)
+
+    def _checked(self, records: Records) -> tuple[Records, NDArray[np.void], NDArray[np.int64]]:
+        """Records with sound image headers, these headers, and how many labels follow each."""
+        payloads = records.payloads
+        sound = payloads.lengths >= HEADER.itemsize
+        headers = padded_headers(payloads)
+        flags = np.where(sound, headers["flag"].astype(np.int64), 0)
+        flagged = np.flatnonzero(flags)
+        if len(flagged):
+            flags[flagged] = label_counts(payloads.take(flagged), flags[flagged])
+            sound &= flags >= 0
+        for row in np.flatnonzero(~sound):
+            self._refuse(records, int(row), int(headers["flag"][row]))
+        if not sound.all():
+            rows = np.flatnonzero(sound)
+            records = Records(payloads.take(rows), records.offsets[rows], records.first_record, FRAMING)
+            headers, flags = headers[rows], flags[rows]
+        return records, headers, flags
+
+    def _refuse(self, records: Records, row: int, flag: int) -> None:
+        record, offset = records.first_record + row, int(records.offsets[row])
+        error = not_an_image(self._path, record, offset, int(records.payloads.lengths[row]), flag)
+        if self._request.on_bad_record == "raise":
+            raise error
+        report_row(self._path, records, row, str(error), self._request)
+
+
+def not_an_image(path: str, record: int, offset: int, length: int, flag: int = 0) -> FormatError:
+    """The error for a record of so many bytes that cannot be an image record."""
+    if length < HEADER.itemsize:
+        what = f"{length} bytes, and an image record begins with a header of {HEADER.itemsize}"
+    else:
+        what = f"flag {flag} announces {4 * flag} bytes of labels, and {length - HEADER.itemsize} follow the header"
+    message = (
+        f"{path}: record {record} at byte {offset}: {what}; is it no image record? "
+        "Then read it with payload='raw' (--in payload=raw)"
+    )
+    return FormatError(message, path=path, record=record, offset=offset)

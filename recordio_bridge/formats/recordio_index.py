@@ -1,0 +1,166 @@
+"""The .idx beside a .rec: text, a line for each record, key TAB offset of its first part.
+
+mxnet's Python reads it by key, its C++ side and DALI read integers only, sort the offsets and take their distances for
+sizes; so a wrong offset is a wrong image there. Here every offset is compared with the heads in the .rec before
+the index is believed. Offsets of 2**64 - 1 come from old Windows builds past 2 GiB (apache/mxnet#8103).
+
+Source: mxnet, python/mxnet/recordio.py; dmlc-core, src/io/indexed_recordio_split.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels
+from ..batch import Column, Ragged, concat_columns
+from ..errors import FormatError, SchemaError
+
+_NO_OFFSET = (1 << 64) - 1
+REBUILD = "rebuild it with: recordio-bridge index --overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIndex:
+    """Keys and offsets of a .idx, sorted by offset. keys: int64[n] or uint64[n], or a Ragged of bytes."""
+
+    keys: Column
+    offsets: NDArray[np.int64]
+
+    def keys_at(self, offsets: NDArray[np.int64], path: str) -> Column:
+        """The keys of records that begin at these offsets; FormatError, naming the index, where it lacks one."""
+        rows = np.searchsorted(self.offsets, offsets)
+        there = rows < len(self.offsets)
+        there[there] = self.offsets[rows[there]] == offsets[there]
+        if not there.all():
+            missing = int(offsets[np.flatnonzero(~there)[0]])
+            raise FormatError(f"{path}: has no key for the record at byte {missing} of the .rec; {REBUILD}", path=path)
+        return self.keys.take(rows) if isinstance(self.keys, Ragged) else self.keys[rows]
+
+
+def index_path(path: str) -> str:
+    """Where the index of a .rec is looked for and written."""
+    return (path.removesuffix(".rec")) + ".idx"
+
+
+def read_index(path: str, file_size: int | None) -> RecordIndex:
+    """Read a .idx and check what can be seen without the .rec but for its size (None: not compared).
+
+    Raises:
+        FormatError: a line is no key and offset; an offset is out of range, unaligned or given twice; naming the line
+            (.record).
+    """
+    with open(path, "rb") as file:
+        text = file.read()
+    file_size = 1 << 62 if file_size is None else file_size
+    keys, offsets = _parse_integers(text) or _parse_lines(path, text, file_size)
+    wrong = np.flatnonzero((offsets < 0) | (offsets >= file_size) | (offsets & 3 != 0))
+    if len(wrong):
+        number = int(wrong[0])
+        raise _line_error(path, number, text.split(b"\n")[number], int(offsets[number]), file_size)
+    if np.any(offsets[1:] <= offsets[:-1]):
+        order = np.argsort(offsets, kind="stable")
+        keys, offsets = keys.take(order), offsets[order]
+        twice = np.flatnonzero(offsets[1:] == offsets[:-1])
+        if len(twice):
+            raise FormatError(
+                f"{path}: offset {int(offsets[twice[0]])} stands on two lines; {REBUILD}",
+                path=path,
+                record=int(order[twice[0] + 1]),
+            )
+    return RecordIndex(keys, offsets)
+
+
+def _parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Keys and offsets where the whole text is plain integers, as nearly always; None for anything else."""
+    lines = text.count(b"\n") + 1
+    keys, offsets = np.empty(lines, dtype=np.int64), np.empty(lines, dtype=np.int64)
+    count, parsed = _kernels.parse_index(text, keys, offsets)
+    return (keys[:count], offsets[:count]) if parsed == len(text) else None
+
+
+def _parse_lines(path: str, text: bytes, file_size: int) -> tuple[Column, NDArray[np.int64]]:
+    """Keys of any kind."""
+    lines = text.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    keys: list[bytes] = []
+    offsets = np.empty(len(lines), dtype=np.int64)
+    for number, line in enumerate(lines):  # one by one: this is the rare text that has no columns yet
+        key, _, rest = line.partition(b"\t")
+        digits = rest.partition(b"\t")[0].strip()
+        offset = int(digits) if digits.isdigit() and len(digits) <= 20 else -1
+        if not 0 <= offset < file_size:
+            raise _line_error(path, number, line, offset, file_size)
+        keys.append(key)
+        offsets[number] = offset
+    return _key_column(keys), offsets
+
+
+def _line_error(path: str, number: int, line: bytes, offset: int, file_size: int) -> FormatError:
+    if offset == _NO_OFFSET:
+        what = f"offset {offset} is the -1 that old Windows builds of mxnet wrote past 2 GiB"
+    elif offset < 0:
+        what = f"found {line[:60]!r}, expected a key, a TAB and an offset"
+    elif offset >= file_size:
+        what = f"offset {offset} is outside the .rec, which has {file_size} bytes"
+    else:
+        what = f"offset {offset} is no multiple of 4, as every record's is"
+    return FormatError(f"{path}: line {number + 1}: {what}; {REBUILD}", path=path, record=number)
+
+
+def _key_column(keys: list[bytes]) -> Column:
+    """Integers where every key is written as one ("7", not "007"), else bytes."""
+    try:
+        numbers = [int(key) for key in keys]
+    except ValueError:
+        return Ragged.of(keys)
+    if [str(number).encode() for number in numbers] != keys:
+        return Ragged.of(keys)
+    low, high = min(numbers, default=0), max(numbers, default=0)
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.array(numbers, dtype=dtype)
+    return Ragged.of(keys)
+
+
+def check_against_heads(path: str, index: RecordIndex, heads: NDArray[np.int64]) -> None:
+    """FormatError where the index points at something that is no record's head, or leaves records out."""
+    extra = np.setdiff1d(index.offsets, heads, assume_unique=True)
+    if len(extra):
+        raise FormatError(f"{path}: at byte {int(extra[0])} of the .rec no record begins; {REBUILD}", path=path)
+    if len(index.offsets) != len(heads):
+        missing = np.setdiff1d(heads, index.offsets, assume_unique=True)
+        raise FormatError(
+            f"{path}: lists {len(index.offsets)} of {len(heads)} records (the first that is missing begins at byte "
+            f"{int(missing[0])}); {REBUILD}",
+            path=path,
+        )
+
+
+def index_text(keys: Column, offsets: NDArray[np.int64]) -> bytes:
+    """The content of a .idx, in the order given."""
+    texts = [key for key in keys if isinstance(key, bytes)] if isinstance(keys, Ragged) else keys.tolist()
+    line = b"%b\t%d\n" if isinstance(keys, Ragged) else b"%d\t%d\n"
+    return b"".join([line % pair for pair in zip(texts, offsets.tolist(), strict=True)])
+
+
+def check_keys(keys: Column) -> None:
+    """SchemaError for a key that a .idx cannot hold."""
+    for row, key in enumerate(keys if isinstance(keys, Ragged) else ()):
+        if isinstance(key, bytes) and (b"\t" in key or b"\n" in key):
+            raise SchemaError(f"key {key!r}: a key in a .idx cannot hold a TAB or a line break", field="key", row=row)
+
+
+def keys_are_unique(parts: Sequence[Column]) -> bool:
+    """Whether each key is there once."""
+    keys = concat_columns(parts)
+    return (len(set(keys)) if isinstance(keys, Ragged) else len(np.unique(keys))) == len(keys)
+
+
+def unique_keys(parts: Sequence[Column], rows: int) -> Column:
+    """These keys where each is there once, else 0..rows-1."""
+    return concat_columns(parts) if parts and keys_are_unique(parts) else np.arange(rows, dtype=np.int64)

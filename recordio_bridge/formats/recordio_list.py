@@ -1,0 +1,106 @@
+"""The .lst of im2rec: text, a line for each image: id TAB label [TAB label ...] TAB path.
+
+Labels from here replace those in the records, joined on the record's id. They are exact where the header's float32 is
+not: integers above 2**24 come as int64.
+
+Source: mxnet, tools/im2rec.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Ragged
+from ..errors import FormatError
+
+_EXACT = 1 << 24  # up to here float32 holds every integer
+
+
+@dataclass(frozen=True, slots=True)
+class LabelList:
+    """The labels of a .lst, by id: ids uint64[n], sorted, and as many rows of labels."""
+
+    path: str
+    ids: NDArray[np.uint64]
+    labels: Ragged
+
+    def join(self, ids: NDArray[np.uint64], first_record: int) -> Ragged:
+        """The labels of records with these ids; FormatError for an id that the list lacks (.record)."""
+        rows = np.searchsorted(self.ids, ids)
+        there = rows < len(self.ids)
+        there[there] = self.ids[rows[there]] == ids[there]
+        if not there.all():
+            row = int(np.flatnonzero(~there)[0])
+            raise FormatError(
+                f"{self.path}: has no line for id {int(ids[row])} of record {first_record + row}; "
+                "is it the list of this .rec?",
+                path=self.path,
+                record=first_record + row,
+            )
+        return self.labels.take(rows)
+
+
+def read_list(path: str) -> LabelList:
+    """Read a .lst.
+
+    Raises:
+        FormatError: a line is not id, labels and path, or an id comes twice; naming the line.
+    """
+    ids: list[int] = []
+    rows: list[list[float]] = []
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            columns = line.rstrip("\r\n").split("\t")
+            if columns == [""]:
+                continue
+            try:
+                ids.append(_id(columns[0]))
+                rows.append([_number(text) for text in columns[1:-1]])
+                if not rows[-1]:
+                    raise ValueError("no label")
+            except ValueError as err:
+                raise FormatError(
+                    f"{path}: line {number}: {err}; expected id, labels and path, separated by TABs", path=path
+                ) from err
+    order = np.argsort(np.array(ids, dtype=np.uint64), kind="stable")
+    sorted_ids = np.array(ids, dtype=np.uint64)[order]
+    twice = np.flatnonzero(sorted_ids[1:] == sorted_ids[:-1])
+    if len(twice):
+        raise FormatError(f"{path}: id {int(sorted_ids[twice[0]])} stands on two lines", path=path)
+    return LabelList(path, sorted_ids, Ragged.of(rows, _dtype(path, rows), name="label").take(order))
+
+
+def _id(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 64:
+        raise ValueError(f"id {value} is not between 0 and 2**64 - 1")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = int(text)
+    except ValueError:
+        return float(text)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"label {value} is beyond 64 bits")
+    return value
+
+
+def _dtype(path: str, rows: list[list[float]]) -> str:
+    """float32 as in the records, but int64 where that would change a label that is an integer."""
+    values = [value for row in rows for value in row]
+    large = [value for value in values if float(value).is_integer() and abs(value) > _EXACT]
+    if not large:
+        return "float32"
+    fraction = next((value for value in values if not float(value).is_integer()), None)
+    if fraction is not None:
+        raise FormatError(
+            f"{path}: label {large[0]} needs an integer type and label {fraction} a float; float32 holds not both "
+            "exactly, so keep them in lists of their own",
+            path=path,
+        )
+    return "int64"

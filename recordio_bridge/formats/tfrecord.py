@@ -1,0 +1,250 @@
+"""TFRecord (.tfrecord), plain or compressed as a whole with GZIP or ZLIB.
+
+    +-------------+----------------------+--------------+--------------------+
+    | length u64  | CRC of the length u32| length bytes | CRC of those u32   |
+    +-------------+----------------------+--------------+--------------------+
+
+Both are CRC-32C, rotated right by 15 bits plus 0xa282ead8. No header, no trailer, no index, no alignment. A file of 0
+bytes holds 0 records, and files joined end to end are a file. TensorFlow takes two kinds of cut files for whole ones:
+cut inside the 12 bytes before a payload, and a GZIP stream without its trailer. Both are errors here.
+
+The payload is a tf.train.Example (payload "example"), or anything else (payload "raw": one bytes field, record).
+
+Specification: tensorflow/core/lib/io/record_writer.cc and record_reader.cc. Examples: example.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels, example
+from ..batch import Batch, spans_of
+from ..errors import FormatError, SchemaError
+from ..files import Compression, Output, compression_of, read_head
+from ..schema import Schema
+from ..sidecar import find_sidecar
+from .base import Extent, Heads, Request, Summary, Writer, Written
+from .framed import Fill, FrameWriter, Framing, Records, scan_file, split_at_heads, take_framed, walk_file
+from .payloads import LOOKED_AT, RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
+
+SUFFIXES = {".tfrecord": "", ".tfrecords": "", ".tfrecord.gz": "GZIP", ".tfrecords.gz": "GZIP", ".tfrecord.zz": "ZLIB"}
+
+FRAMING = Framing(
+    scan=_kernels.scan_tfrecord,
+    resync=_kernels.resync_tfrecord,
+    header=12,
+    trailer=4,
+    step=1,
+    first_record_hint=". Is this a TFRecord file? Its first 12 bytes are a length and the checksum of that length",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TFRecordOptions:
+    """How to read or write TFRecord."""
+
+    compression: Literal["auto", "", "GZIP", "ZLIB"] = "auto"
+    """"auto": what the content says when reading, what the suffix says when writing (.gz is GZIP, .zz is ZLIB)."""
+    payload: Literal["auto", "example", "raw"] = "auto"
+    """"example": tf.train.Example; "raw": one bytes field, record.
+    "auto" looks at the first records; writing, it is "example"."""
+
+
+class TFRecord:
+    name = "tfrecord"
+    suffixes = tuple(SUFFIXES)
+    options = TFRecordOptions
+
+    def sniff(self, head: bytes) -> bool:
+        """The first 8 bytes are a length, and the next 4 its checksum."""
+        if len(head) < 12:
+            return False
+        crc = _kernels.crc32c(head[:8])
+        masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        return masked == int.from_bytes(head[8:12], "little")
+
+    def resolve(self, path: str, options: TFRecordOptions) -> TFRecordOptions:
+        if options.compression == "auto":
+            head = read_head(path, 16)  # a plain file may begin like a compressed one: a length of 376 is 78 01
+            options = replace(options, compression="" if self.sniff(head) else compression_of(head))
+        if options.payload != "auto":
+            return options
+        sidecar = find_sidecar(path)
+        if sidecar is not None:
+            return replace(options, payload="raw" if sidecar.payload == "raw" else "example")
+        records = next(scan_file(Extent(path), FRAMING, _compression(options), LOOKED_AT, lambda skipped: None), None)
+        if records is not None and not looks_like_example(records.payloads):
+            raise FormatError(
+                f"{path}: the records are no tf.train.Examples (raw bytes, or SequenceExamples); "
+                "read them as bytes with payload='raw' (--in payload=raw)",
+                path=path,
+                record=0,
+                offset=0,
+            )
+        return replace(options, payload="example")
+
+    def payload(self, options: TFRecordOptions, schema: Schema) -> Literal["example", "raw"]:
+        return "example" if options.payload == "auto" else options.payload
+
+    def undecoded(
+        self, paths: Sequence[str], options: Sequence[TFRecordOptions]
+    ) -> tuple[list[TFRecordOptions], Schema]:
+        return [replace(each, payload="raw") for each in options], RAW_SCHEMA
+
+    def certain(self, path: str, options: TFRecordOptions) -> tuple[Schema, bool]:
+        if options.payload == "raw":
+            return RAW_SCHEMA, True
+        sidecar = find_sidecar(path)
+        return (Schema(), False) if sidecar is None else (sidecar.schema, True)
+
+    def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
+        notes = [f"compressed with {options.compression}"] if options.compression else []
+        sidecar = find_sidecar(path)
+        extent = Extent(path)
+        if options.payload == "raw" or sidecar is not None:
+            schema = RAW_SCHEMA if options.payload == "raw" or sidecar is None else sidecar.schema
+            num_rows = sum(len(run) for run in self.heads(extent, options, request))
+        else:
+            skip = request.on_skip if request.on_bad_record == "skip" else None
+            with closing(scan_file(extent, FRAMING, _compression(options), None, skip)) as runs:
+                survey = survey_examples(runs, path, request)
+            schema, num_rows = survey.schema(), survey.num_rows
+            notes.append("schema inferred from the records")
+        return Summary(self.name, schema, num_rows, os.path.getsize(path), tuple(notes))
+
+    def split(self, path: str, options: TFRecordOptions, nbytes: int) -> list[Extent]:
+        if options.compression:
+            return [Extent(path)]
+        return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+
+    def read(self, extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Batch, None, None]:
+        skip = request.on_skip if request.on_bad_record == "skip" else None
+        with closing(scan_file(extent, FRAMING, _compression(options), request.batch_rows, skip)) as runs:
+            for records in runs:
+                yield self._batch(extent.path, records, options, request)
+
+    def _batch(self, path: str, records: Records, options: TFRecordOptions, request: Request) -> Batch:
+        if options.payload == "raw":
+            return raw_batch(records.payloads, request.schema)
+        return decode_examples(path, records, request)
+
+    def heads(self, extent: Extent, options: TFRecordOptions, request: Request) -> Iterator[Heads]:
+        if options.compression or request.on_bad_record == "skip":
+            skip = request.on_skip if request.on_bad_record == "skip" else None
+            with closing(scan_file(extent, FRAMING, _compression(options), None, skip)) as runs:
+                for records in runs:
+                    yield Heads(records.offsets, records.payloads.lengths + 16)
+        else:
+            yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
+
+    def take(self, path: str, heads: Heads, options: TFRecordOptions, request: Request) -> Batch:
+        records = Records(take_framed(path, heads, FRAMING), heads.offsets, 0, FRAMING)
+        return self._batch(path, records, options, request)
+
+    def index_path(self, path: str) -> str:
+        return path.removesuffix(".tfrecord").removesuffix(".tfrecords") + ".tfindex"
+
+    def write_index(self, path: str, options: TFRecordOptions, request: Request, out: Output) -> int:
+        """A line for each record: offset, a blank, and size with its frame; NVIDIA DALI and vahidk/tfrecord read it."""
+        if options.compression:
+            raise FormatError(
+                f"{path}: compressed with {options.compression}; only a plain TFRecord can have an index", path=path
+            )
+        num_rows = 0
+        for heads in self.heads(Extent(path), options, request):
+            lines = zip(heads.offsets.tolist(), heads.sizes.tolist(), strict=True)
+            out.write(b"".join([b"%d %d\n" % line for line in lines]))
+            num_rows += len(heads)
+        return num_rows
+
+    def files_of(self, path: str) -> list[str]:
+        return [path]
+
+    def check_companions(self, path: str, options: TFRecordOptions) -> None:
+        """TFRecord has none."""
+
+    def create(self, path: str, schema: Schema, options: TFRecordOptions) -> Writer:
+        compression = options.compression
+        if compression == "auto":
+            compression = compression_of_suffix(path)
+        return TFRecordWriter(path, schema, compression, self.payload(options, schema))
+
+
+FORMAT = TFRecord()
+
+
+def _compression(options: TFRecordOptions) -> Compression:
+    assert options.compression != "auto"  # resolve() came first
+    return options.compression
+
+
+def compression_of_suffix(path: str) -> Compression:
+    """What a target's name asks for."""
+    return "GZIP" if path.endswith(".gz") else "ZLIB" if path.endswith(".zz") else ""
+
+
+class _Walk:
+    """The walk over a file; see framed.Walk."""
+
+    header_size = 0
+
+    def __init__(self, start: int) -> None:
+        self._at = start
+
+    def __call__(
+        self,
+        window: bytes,
+        origin: int,
+        end: int,
+        heads: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        headers: NDArray[np.uint8],
+    ) -> tuple[int, int, int, int]:
+        count, self._at, fault, position = _kernels.walk_tfrecord(window, origin, end, self._at, heads, lengths)
+        return count, self._at, fault, position
+
+    def boundary(self) -> int:
+        return self._at
+
+
+class TFRecordWriter:
+    """Encodes and frames in one pass: a payload is copied once, into the output buffer."""
+
+    def __init__(self, path: str, schema: Schema, compression: Compression, payload: Literal["example", "raw"]) -> None:
+        self._compression, self._payload = compression, payload
+        if payload == "example":
+            example.check_encodable(schema)
+        elif schema != RAW_SCHEMA:
+            raise SchemaError(f"payload 'raw' is one bytes field, record; this is {schema!r}")
+        self._frames = FrameWriter(Output(path, compression))
+
+    def write(self, batch: Batch) -> None:
+        self._frames.write(len(batch), self._filler(batch))
+
+    def _filler(self, batch: Batch) -> Fill:
+        if self._payload == "raw":
+            spans = spans_of(batch["record"])
+            return lambda first, out, heads: _kernels.frame_tfrecord(spans, first, out, heads)[:2]
+        encoder = example.Encoder(batch, framed=True)
+        lengths = np.empty(len(batch), dtype=np.int64)
+
+        def fill(first: int, out: NDArray[np.uint8], starts: NDArray[np.int64]) -> tuple[int, int]:
+            rows, written = encoder.encode(first, out, starts, lengths[: len(starts)])
+            starts[:rows] -= FRAMING.header
+            return rows, written
+
+        return fill
+
+    def close(self) -> Written:
+        options = TFRecordOptions(self._compression, self._payload)
+        return Written((self._frames.finish(),), options, self._payload)
+
+    def abort(self) -> None:
+        self._frames.abort()

@@ -1,0 +1,211 @@
+"""Verifying what lies on disk: against its manifest where there is one, else by its own structure and checksums."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
+from ..files import crc_of
+from ..formats import format_of_source, get_format
+from ..formats.base import Extent, Format, Request
+from ..schema import Schema
+from ..shards import manifest_path, parse_shard, schema_path
+from ..sidecar import read_sidecar
+from ..sources import Source, expand, make_options
+from .ledger import Manifest, Shard, find_manifest, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be. record and offset (in bytes) where they are known."""
+
+    path: str
+    message: str
+    record: int | None = None
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(slots=True)
+class Report:
+    """What verify found: ok, num_rows read, files looked at, problems, notes."""
+
+    num_rows: int = 0
+    files: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def add(self, path: str, error: BridgeError) -> None:
+        """Note an error as a problem of a file."""
+        record = (
+            error.record if isinstance(error, FormatError) else error.row if isinstance(error, SchemaError) else None
+        )
+        offset = error.offset if isinstance(error, FormatError) else None
+        self.problems.append(Problem(path, str(error), record, offset))
+
+
+def verify_path(path: str) -> Report:
+    """Read everything that a path stands for, and report what is wrong; OSError where it cannot be looked at."""
+    report = Report()
+    if os.path.isdir(path):
+        _verify_folder(path, report)
+        return report
+    try:
+        manifest = find_manifest(path)
+    except FormatError as err:
+        report.add(path, err)
+        return report
+    if manifest is None:
+        for file in expand(path):
+            _verify_alone(file, report)
+    elif os.path.exists(path):
+        only = [shard for shard in manifest.shards if shard.name == os.path.basename(path)]
+        _verify_shards(manifest, only, report)
+    else:
+        _verify_set(manifest, report)
+    return report
+
+
+def _verify_folder(folder: str, report: Report) -> None:
+    """Every manifest in a folder, then the data files that belong to none."""
+    covered: set[str] = set()
+    names = sorted(os.listdir(folder))
+    for name in names:
+        if name.endswith(".manifest.json"):
+            path = os.path.join(folder, name)
+            try:
+                manifest = read_manifest(path)
+            except FormatError as err:
+                report.add(path, err)
+                continue
+            covered |= {*manifest.paths, *_extra(manifest)}
+            _verify_set(manifest, report)
+    try:
+        others = [path for path in expand(folder) if path not in covered]
+    except FileNotFoundError:
+        if not covered and not report.problems:
+            raise
+        return
+    for path in others:
+        _verify_alone(path, report)
+
+
+def _verify_set(manifest: Manifest, report: Report) -> None:
+    _verify_shards(manifest, manifest.shards, report)
+    for path in _extra(manifest):
+        report.problems.append(
+            Problem(path, f"{path}: is not in {manifest_path(manifest.output)}; left over from another run?")
+        )
+    _verify_sidecar(manifest, report)
+
+
+def _verify_sidecar(manifest: Manifest, report: Report) -> None:
+    path = schema_path(manifest.output)
+    try:
+        sidecar = read_sidecar(path)
+        if sidecar.schema != manifest.schema or sidecar.payload != manifest.payload:
+            raise FormatError(
+                f"{path}: does not say what the manifest says of the fields; damaged, or edited", path=path
+            )
+    except FileNotFoundError:
+        report.problems.append(Problem(path, f"{path}: is missing; without it dtypes and shapes must be guessed"))
+    except FormatError as err:
+        report.add(path, err)
+
+
+def _extra(manifest: Manifest) -> list[str]:
+    """Files beside the output that look like its shards and are not in its manifest."""
+    folder, known = os.path.dirname(manifest.output), {shard.name for shard in manifest.shards}
+    names = sorted(os.listdir(folder or "."))
+    found = [(name, parse_shard(os.path.join(folder, name))) for name in names if name not in known]
+    return [
+        os.path.join(folder, name) for name, shard in found if shard is not None and shard.output == manifest.output
+    ]
+
+
+def _verify_shards(manifest: Manifest, shards: tuple[Shard, ...] | list[Shard], report: Report) -> None:
+    format = get_format(manifest.format)
+    folder = os.path.dirname(manifest.output)
+    for shard in shards:
+        path = os.path.join(folder, shard.name)
+        report.files.append(path)
+        if not os.path.exists(path):
+            report.problems.append(Problem(path, f"{path}: is missing; the manifest names it"))
+            continue
+        try:
+            _verify_shard(path, shard, manifest, format, report)
+            options = {} if manifest.payload is None else {"payload": manifest.payload}
+            format.check_companions(path, format.resolve(path, make_options(format, options)))
+        except BridgeError as err:
+            report.add(path, err)
+
+
+def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, report: Report) -> None:
+    """Structure and checksums first, as they name the record; then size, checksum and content of the whole."""
+    options = {} if manifest.payload is None else {"payload": manifest.payload}
+    resolved = format.resolve(path, make_options(format, options))
+    num_rows = 0
+    for batch in format.read(Extent(path), resolved, Request(manifest.schema, None)):
+        num_rows += len(batch)
+    report.num_rows += num_rows
+    size = os.path.getsize(path)
+    for what, expected, found in (("rows", shard.num_rows, num_rows), ("bytes", shard.nbytes, size)):
+        if expected != found:
+            raise FormatError(
+                f"{path}: has {found} {what}, expected {expected}; another file, or changed since", path=path
+            )
+    for companion in shard.companions:
+        beside = os.path.join(os.path.dirname(path), companion.name)
+        if not os.path.exists(beside):
+            raise FormatError(f"{beside}: is missing; the manifest names it", path=beside)
+        if crc_of(beside) != companion.crc32c:
+            raise FormatError(f"{beside}: is not what was written; damaged, or another file", path=beside)
+    crc = crc_of(path)
+    if crc != shard.crc32c:
+        raise FormatError(
+            f"{path}: CRC-32C is {crc:08x}, expected {shard.crc32c:08x}; another file, or damaged", path=path
+        )
+
+
+def _verify_alone(path: str, report: Report) -> None:
+    """A file without a manifest: every record is read and decoded."""
+    report.files.append(path)
+    try:
+        source = _open_alone(path, report)
+        schema = source.schema()
+        for batch in _batches(source, schema):
+            report.num_rows += batch
+        for file, options in zip(source.paths, source.options, strict=True):
+            source.format.check_companions(file, options)
+        report.notes += [f"{path}: no manifest names it; checked by itself"]
+    except UnknownFormatError:
+        raise
+    except BridgeError as err:
+        report.add(path, err)
+
+
+def _open_alone(path: str, report: Report) -> Source:
+    """The file as its content says; as raw records where that fits nothing that we decode."""
+    format = format_of_source(path).name
+    try:
+        return Source.open(path, {"format": format})
+    except FormatError as err:
+        try:
+            source = Source.open(path, {"format": format, "payload": "raw"})
+        except FormatError:
+            raise err from None
+        report.notes.append(f"{path}: only the frames are checked: {err}")
+        return source
+
+
+def _batches(source: Source, schema: Schema) -> Iterator[int]:
+    return (len(batch) for batch in source.read(schema, None))

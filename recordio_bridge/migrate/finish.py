@@ -1,0 +1,49 @@
+"""The end of a run: final names for what was written, then the sidecars, the manifest last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import SourceChangedError
+from ..files import discard, publish, remove
+from ..shards import manifest_path, schema_path
+from ..sidecar import write_sidecar
+from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_shards
+from .plan import Plan
+from .work import Receipt
+
+
+def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
+    """Publish the files of all receipts together and write the manifest.
+
+    Raises:
+        SourceChangedError: a source is not what it was when the plan was made; nothing is left.
+    """
+    files = [file for receipt in receipts for file in receipt.files]
+    try:
+        for source in sources:
+            if fingerprint(source.path) != source:
+                raise SourceChangedError(
+                    f"{source.path}: changed while it was converted; run it again when nothing writes to it"
+                )
+        stale = stale_shards(plan.output, [file.final for file in files])
+        remove([manifest_path(plan.output), schema_path(plan.output), *stale])
+        publish(files)
+    except BaseException:
+        discard(files)
+        raise
+    skipped = dict.fromkeys([*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)])
+    write_sidecar(plan.output, [receipt.files[0].final for receipt in receipts], plan.schema, plan.payload)
+    manifest = Manifest(
+        output=plan.output,
+        format=plan.orders[0].target_format,
+        payload=plan.payload,
+        schema=plan.schema,
+        verified=plan.orders[0].verify,
+        shards=tuple(shard_of(receipt) for receipt in receipts),
+        sources=tuple(sources),
+        skipped=tuple(skipped),
+        notes=plan.summary.notes,
+    )
+    manifest.write()
+    return manifest

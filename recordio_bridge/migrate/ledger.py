@@ -1,0 +1,197 @@
+"""The manifest: what an output consists of, written last.
+
+Its presence means that every shard named in it is complete; it states the level of verification.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .. import _kernels
+from ..errors import FormatError, SchemaError
+from ..files import write_atomically
+from ..formats import get_format
+from ..formats.base import Skipped
+from ..schema import Schema
+from ..shards import manifest_path, sidecar_candidates
+from ..sidecar import read_json
+from .work import Receipt
+
+_VERSION = 1
+_LARGEST = 1 << 28  # bytes of a manifest that we read
+_END = 1 << 16  # bytes at either end of a source that its fingerprint covers
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A file that belongs to a shard: its index."""
+
+    name: str
+    nbytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of an output, with what belongs to it. content: see work.Receipt."""
+
+    name: str
+    num_rows: int
+    nbytes: int
+    crc32c: int
+    content: str | None
+    companions: tuple[Companion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """What a source was: its size, a CRC-32C of its first and last 64 KiB, and when it was last written to.
+
+    The time is for this run's comparisons and not in the manifest, as equal input gives equal bytes.
+    """
+
+    path: str
+    nbytes: int
+    crc32c: int
+    mtime_ns: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        return {"path": self.path, "nbytes": self.nbytes, "crc32c": self.crc32c}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a conversion wrote.
+
+    Attributes: output, the path as given; format; payload, of records; num_rows; nbytes; schema; verified, the level;
+    shards; sources; skipped, the ranges of damaged bytes that were left out; notes.
+    """
+
+    output: str
+    format: str
+    payload: str | None
+    schema: Schema
+    verified: str
+    shards: tuple[Shard, ...]
+    sources: tuple[SourceFile, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all shards."""
+        return sum(shard.num_rows for shard in self.shards)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.nbytes for shard in self.shards)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of the output."""
+        folder = os.path.dirname(self.output)
+        return [os.path.join(folder, shard.name) for shard in self.shards]
+
+    def to_json(self) -> dict[str, object]:
+        """What the file holds: nothing of clocks, so that equal input gives equal bytes."""
+        return {
+            "recordio_bridge": _VERSION,
+            "format": self.format,
+            "payload": self.payload,
+            "verified": self.verified,
+            "num_rows": self.num_rows,
+            "schema": self.schema.to_json(),
+            "shards": [asdict(shard) for shard in self.shards],
+            "sources": [source.to_json() for source in self.sources],
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+            "notes": list(self.notes),
+        }
+
+    def write(self) -> None:
+        """Write it beside the output."""
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(manifest_path(self.output), text.encode())
+
+
+def shard_of(receipt: Receipt) -> Shard:
+    """The shard that a receipt is for."""
+    data, *others = receipt.files
+    companions = tuple(Companion(os.path.basename(file.final), file.nbytes, file.crc32c) for file in others)
+    return Shard(os.path.basename(data.final), receipt.num_rows, data.nbytes, data.crc32c, receipt.content, companions)
+
+
+def fingerprint(path: str) -> SourceFile:
+    """Size and ends of a source, to see later whether it is still the same."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        crc = _kernels.crc32c(file.read(_END))
+        file.seek(max(0, status.st_size - _END))
+        return SourceFile(path, status.st_size, _kernels.crc32c(file.read(_END), crc), status.st_mtime_ns)
+
+
+def read_manifest(path: str) -> Manifest:
+    """Read a manifest; FormatError where it is none of ours."""
+    content = read_json(path, _LARGEST)
+    if not isinstance(content, dict) or content.get("recordio_bridge") != _VERSION or "shards" not in content:
+        raise FormatError(f"{path}: not a manifest of recordio_bridge, version {_VERSION}", path=path)
+    try:
+        return _from_json(path.removesuffix(".manifest.json"), content)
+    except (KeyError, TypeError, ValueError) as err:
+        raise FormatError(f"{path}: not a manifest of recordio_bridge: {err}", path=path) from err
+
+
+def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a JSON object holds
+    shards = tuple(_shard_from_json(shard) for shard in content["shards"])
+    return Manifest(
+        output,
+        str(content["format"]),
+        content["payload"],
+        Schema.from_json(content["schema"]),
+        str(content["verified"]),
+        shards,
+        tuple(SourceFile(**source) for source in content["sources"]),
+        tuple(Skipped(**skipped) for skipped in content["skipped"]),
+        tuple(str(note) for note in content["notes"]),
+    )
+
+
+def _shard_from_json(value: dict[str, Any]) -> Shard:  # Any: what a JSON object holds
+    shard = Shard(**{**value, "companions": tuple(Companion(**each) for each in value["companions"])})
+    files: list[Shard | Companion] = [shard, *shard.companions]
+    for file in files:
+        if not isinstance(file.name, str) or os.path.basename(file.name) != file.name or file.name in ("", ".", ".."):
+            raise SchemaError(f"a shard is a file beside the manifest, not {file.name!r}")
+        if not all(isinstance(number, int) for number in (shard.num_rows, file.nbytes, file.crc32c)):
+            raise SchemaError(f"shard {file.name!r}: rows, bytes and checksum are numbers")
+    return shard
+
+
+def find_manifest(path: str) -> Manifest | None:
+    """The manifest of an output, or the one that names this file; None where there is none."""
+    for output in sidecar_candidates(path):
+        candidate = manifest_path(output)
+        if os.path.exists(candidate):
+            manifest = read_manifest(candidate)
+            if output == path and not os.path.exists(path):
+                return manifest
+            if os.path.basename(path) in [shard.name for shard in manifest.shards]:
+                return manifest
+    return None
+
+
+def stale_shards(output: str, kept: Sequence[str]) -> list[str]:
+    """Files of an earlier conversion to the same output, named by its manifest, that are not among those kept."""
+    candidate = manifest_path(output)
+    if not os.path.exists(candidate):
+        return []
+    try:
+        earlier = read_manifest(candidate)
+    except FormatError:
+        return []
+    format = get_format(earlier.format)
+    return [file for path in earlier.paths for file in format.files_of(path) if file not in set(kept)]

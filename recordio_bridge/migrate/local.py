@@ -1,0 +1,156 @@
+"""Running Orders on this machine: here, or in worker processes.
+
+A worker is `python -m recordio_bridge _work`: a new interpreter that never imports the caller's __main__. It reads
+an Order as a line of JSON, and answers with lines: {"rows": n} as it goes on, then a receipt or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, Any
+
+from .. import errors
+from ..errors import BridgeError, MigrationError
+from ..files import discard, discard_temporaries, new_run_mark, share_run_mark
+from . import WORKER_VERB
+from .plan import Order
+from .work import Progress, Receipt, run_order
+
+
+def run_orders(orders: Sequence[Order], workers: int, progress: Progress) -> list[Receipt]:
+    """Run all orders and return their receipts in the same order. When one fails, none of the files stays.
+
+    Raises:
+        what an order raised; MigrationError when a worker process dies.
+    """
+    if workers < 1:
+        raise ValueError(f"workers={workers}: expected 1 or more")
+    done: dict[int, Receipt] = {}
+    try:
+        if min(workers, len(orders)) == 1:
+            for number, order in enumerate(orders):
+                done[number] = run_order(order, progress)
+        else:
+            _run_in_workers(orders, min(workers, len(orders)), progress, done)
+    except BaseException:
+        for receipt in done.values():
+            discard(receipt.files)
+        raise
+    return [done[number] for number in range(len(orders))]
+
+
+def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, done: dict[int, Receipt]) -> None:
+    todo: SimpleQueue[int] = SimpleQueue()
+    for number in range(len(orders)):
+        todo.put(number)
+    failures: list[BaseException] = []
+    mark = new_run_mark()
+    processes = [_start(mark) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_attend, args=(process, orders, todo, done, failures, progress), daemon=True)
+        for process in processes
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        if len(done) < len(orders):  # a worker that was killed could not clear up
+            discard_temporaries({os.path.dirname(order.target) for order in orders}, mark)
+    if failures:
+        raise failures[0]
+
+
+def _start(mark: str) -> subprocess.Popen[bytes]:
+    """A worker. -P: what lies in the current folder is not imported in place of the library's modules."""
+    package_home = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "recordio_bridge", WORKER_VERB, mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": search},
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends its workers
+    )
+
+
+def _attend(
+    process: subprocess.Popen[bytes],
+    orders: Sequence[Order],
+    todo: SimpleQueue[int],
+    done: dict[int, Receipt],
+    failures: list[BaseException],
+    progress: Progress,
+) -> None:
+    """Give one worker orders until there are none left, or something failed anywhere."""
+    assert process.stdin is not None  # both are pipes
+    assert process.stdout is not None
+    try:
+        while not failures:
+            try:
+                number = todo.get_nowait()
+            except Empty:
+                return
+            process.stdin.write(json.dumps(orders[number].to_json()).encode() + b"\n")
+            process.stdin.flush()
+            done[number] = _await_receipt(process, process.stdout, orders[number], progress)
+    except Exception as err:  # the border of a thread: carried to the caller
+        failures.append(err)
+
+
+def _await_receipt(process: subprocess.Popen[bytes], answers: IO[bytes], order: Order, progress: Progress) -> Receipt:
+    for line in answers:
+        answer = json.loads(line)
+        if "rows" in answer:
+            progress(answer["rows"])
+        elif "error" in answer:
+            raise _restored(answer)
+        else:
+            return Receipt.from_json(answer)
+    raise MigrationError(f"{order.target}: its worker process died (exit status {process.wait()})")
+
+
+def _restored(answer: dict[str, Any]) -> BaseException:  # Any: what a JSON object holds
+    """The error that a worker reported, as its own class where that is ours or the system's."""
+    if answer["error"] == "OSError":
+        return OSError(*answer["args"])
+    kind = getattr(errors, answer["error"], MigrationError)
+    error: BaseException = kind(answer["message"])
+    error.__dict__.update(answer["attributes"])
+    return error
+
+
+def serve(mark: str) -> int:
+    """The worker: orders from standard input, answers to standard output."""
+    share_run_mark(mark)
+    for line in sys.stdin.buffer:
+        try:
+            answer = run_order(Order.from_json(json.loads(line)), lambda rows: _answer({"rows": rows})).to_json()
+        except BridgeError as err:
+            attributes = {name: value for name, value in vars(err).items() if not name.startswith("_")}
+            answer = {"error": type(err).__name__, "message": str(err), "attributes": attributes}
+        except OSError as err:
+            answer = {"error": "OSError", "args": [err.errno, err.strerror, err.filename]}
+        except Exception as err:  # the border of an order: the caller gets it, whatever it is
+            answer = {"error": "MigrationError", "message": f"{type(err).__name__}: {err}", "attributes": {}}
+        _answer(answer)
+    return 0
+
+
+def _answer(content: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()

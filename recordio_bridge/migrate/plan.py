@@ -1,0 +1,279 @@
+"""Planning: from a source and a target to Orders, each of which writes one file.
+
+An Order is a pure function of its fields: run twice, anywhere, it writes the same bytes. It is JSON, so that it
+crosses to another process as a line of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..example import storable_dtypes
+from ..formats import format_of_target, get_format
+from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
+from ..schema import Packing, Schema
+from ..select import Selection
+from ..shards import shard_names
+from ..sources import Source, make_options, merge_summaries
+
+Verify: TypeAlias = Literal["content", "counts", "none"]
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asked for, beside source and target. The names are those of api.convert."""
+
+    select: Mapping[str, str] | Sequence[str] | None = None
+    shards: int | None = None
+    shuffle: bool = False
+    seed: int | None = None
+    verify: Verify = "content"
+    on_bad_record: OnBadRecord = "raise"
+    allow_lossy: Sequence[str] = ()
+    pack: Mapping[str, Packing] | None = None
+    target_options: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.verify not in ("content", "counts", "none"):
+            raise ValueError(f"verify={self.verify!r}: expected 'content', 'counts' or 'none'")
+        if self.shards is not None and self.shards < 1:
+            raise ValueError(f"shards={self.shards}: expected 1 or more")
+        if self.seed is not None and not self.shuffle:
+            raise ValueError("a seed without shuffle=True (--shuffle) does nothing")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"seed={self.seed}: expected 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Rows first to stop of the permutation that the seed gives of all rows of the extents."""
+
+    seed: int
+    first: int
+    stop: int
+
+    def rows(self, total: int) -> NDArray[np.int64]:
+        """The numbers of these rows.
+
+        The permutation sorts random 64-bit keys: PCG64's stream is promised to stay as it is (NEP 19), which
+        Generator.permutation is not.
+        """
+        keys = np.random.PCG64(self.seed).random_raw(total)
+        return np.argsort(keys, kind="stable")[self.first : self.stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One file to write: from what, with which columns, and how it is verified."""
+
+    source_format: str
+    extents: tuple[tuple[Extent, Mapping[str, object]], ...]
+    """Parts of files in the order of their rows, each with the resolved options of its format."""
+    schema: Schema
+    """What is read."""
+    select: Pairs | None
+    allow_lossy: tuple[str, ...]
+    pack: Pairs
+    target_format: str
+    target: str
+    target_options: Mapping[str, object]
+    verify: Verify
+    on_bad_record: OnBadRecord
+    num_rows: int
+    """How many rows are expected, for progress; damage that is skipped may make them fewer."""
+    first_row: int = 0
+    """The number of its first row among all rows of the source, for messages."""
+    shuffle: Shuffle | None = None
+
+    def selection(self) -> Selection:
+        """The columns that are written."""
+        select = None if self.select is None else dict(self.select)
+        return Selection(select, self.schema, self.allow_lossy, cast("dict[str, Packing]", dict(self.pack)))
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(replace(self, schema=Schema())), "schema": self.schema.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Order:  # Any: what a JSON object holds
+        known: dict[str, object] = {
+            "extents": tuple((Extent(**extent), options) for extent, options in value["extents"]),
+            "schema": Schema.from_json(value["schema"]),
+            "select": None if value["select"] is None else tuple((name, text) for name, text in value["select"]),
+            "allow_lossy": tuple(value["allow_lossy"]),
+            "pack": tuple((name, packing) for name, packing in value["pack"]),
+            "shuffle": None if value["shuffle"] is None else Shuffle(**value["shuffle"]),
+        }
+        return cls(**{**value, **known})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, and what was found on the way."""
+
+    output: str
+    orders: tuple[Order, ...]
+    source: Source
+    summary: Summary
+    skipped: tuple[Skipped, ...]
+    schema: Schema
+    """The fields of the output, also where its records pass through undecoded."""
+    payload: str | None
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows are expected in all."""
+        return sum(order.num_rows for order in self.orders)
+
+
+def make_plan(source: Source, target: str, wishes: Wishes) -> Plan:
+    """Look at the sources and decide who writes what.
+
+    Raises:
+        SchemaError: a selection does not fit the source, or the target cannot hold a field (LossyError).
+    """
+    options = dict(wishes.target_options or {})
+    name = options.pop("format", None)
+    target_format = get_format(str(name)) if name else format_of_target(target)
+    made = make_options(target_format, options)
+    skipped: list[Skipped] = []
+    summaries = source.summaries(skipped.append)
+    summary = merge_summaries(source.paths, summaries)
+    order = Order(
+        source_format=source.format.name,
+        extents=_extents(source, source.options),
+        schema=summary.schema,
+        select=_pairs(wishes.select),
+        allow_lossy=tuple(wishes.allow_lossy),
+        pack=tuple((wishes.pack or {}).items()),
+        target_format=target_format.name,
+        target=target,
+        target_options=options,
+        verify=wishes.verify,
+        on_bad_record=wishes.on_bad_record,
+        num_rows=sum(each.num_rows for each in summaries),
+    )
+    payload = _payload_of(order, source, target_format, made)
+    order = _reading_less(_keeping_fields(order, payload))
+    schema = order.selection().schema
+    order = _undecoded(order, source, target_format, payload)
+    orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
+    return Plan(target, tuple(orders), source, summary, tuple(skipped), schema, payload)
+
+
+def _extents(source: Source, options: Sequence[Any]) -> tuple[tuple[Extent, Mapping[str, object]], ...]:
+    return tuple((Extent(path), asdict(opts)) for path, opts in zip(source.paths, options, strict=True))
+
+
+def _pairs(select: Mapping[str, str] | Sequence[str] | None) -> Pairs | None:
+    """A select in one form, that JSON can hold."""
+    if select is None:
+        return None
+    if isinstance(select, Mapping):
+        return tuple(select.items())
+    items = [select] if isinstance(select, str) else select
+    for item in items:
+        if "=" not in item:
+            raise ValueError(f"select {item!r}: expected NAME[:DTYPE]=EXPRESSION")
+    return tuple((name, text) for name, _, text in (item.partition("=") for item in items))
+
+
+def _keeping_fields(order: Order, payload: str | None) -> Order:
+    """Where losses are allowed in fields that an Example cannot hold: the select that makes them fit."""
+    selection = order.selection()
+    dtypes = storable_dtypes(selection.schema, order.allow_lossy) if payload == "example" else {}
+    return replace(order, select=tuple(selection.with_dtypes(dtypes).items())) if dtypes else order
+
+
+def _payload_of(order: Order, source: Source, target: Format, made: Any) -> str | None:  # Any: the format's options
+    """What the target's records hold. Within one format, what the source's hold, unless something else is asked for."""
+    payloads = {source.format.payload(options, order.schema) for options in source.options}
+    if source.format.name == target.name and not _changes(order) and "payload" not in order.target_options:
+        return payloads.pop() if len(payloads) == 1 else None
+    return target.payload(made, order.selection().schema)
+
+
+def _changes(order: Order) -> bool:
+    """Whether columns are chosen, cast or packed on the way."""
+    return order.select is not None or bool(order.pack) or bool(order.allow_lossy)
+
+
+def _reading_less(order: Order) -> Order:
+    """Only the fields that are written are read."""
+    return replace(
+        order, schema=order.schema.pick([name for name in order.schema if name in order.selection().sources])
+    )
+
+
+def _undecoded(order: Order, source: Source, target: Format, payload: str | None) -> Order:
+    """Where source and target records are the same bytes: the order that passes them through."""
+    payloads = {source.format.payload(options, order.schema) for options in source.options}
+    same_format = source.format.name == target.name
+    if _changes(order) or payload is None or payloads != {payload}:
+        return order
+    if any(getattr(opts, "labels", None) for opts in source.options) or ("key" in order.schema and not same_format):
+        return order
+    if payload == "example" and order.on_bad_record == "skip":  # an Example that does not parse is only seen by parsing
+        return order
+    options, schema = source.format.undecoded(source.paths, source.options)
+    return replace(
+        order,
+        extents=_extents(source, options),
+        schema=schema if same_format else schema.pick(["record"]),
+        target_options={**order.target_options, "payload": "raw"},
+    )
+
+
+def _shared_out(order: Order, source: Source, file_rows: Sequence[int], wishes: Wishes) -> list[Order]:
+    """An order for each shard."""
+    names = shard_names(order.target, wishes.shards)
+    bounds = [round(order.num_rows * i / len(names)) for i in range(len(names) + 1)]
+    ranges = list(pairwise(bounds))
+    orders = [
+        replace(order, target=name, num_rows=b - a, first_row=a) for name, (a, b) in zip(names, ranges, strict=True)
+    ]
+    if wishes.shuffle:
+        seed = wishes.seed or 0
+        return [replace(each, shuffle=Shuffle(seed, a, b)) for each, (a, b) in zip(orders, ranges, strict=True)]
+    if len(names) == 1:
+        return orders
+    parts = _cut(order, source, file_rows, ranges)
+    return [replace(each, extents=part) for each, part in zip(orders, parts, strict=True)]
+
+
+def _cut(
+    order: Order, source: Source, file_rows: Sequence[int], ranges: Sequence[tuple[int, int]]
+) -> list[tuple[tuple[Extent, Mapping[str, object]], ...]]:
+    """The extents that hold each range of rows."""
+    parts: list[list[tuple[Extent, Mapping[str, object]]]] = [[] for _ in ranges]
+    before = 0
+    for (extent, options), rows in zip(order.extents, file_rows, strict=True):
+        inside = [(max(a - before, 0), min(b - before, rows)) for a, b in ranges]
+        cuts = sorted({row for a, b in inside if a < b for row in (a, b) if 0 < row < rows})
+        offsets = {0: extent.start, rows: extent.stop} | _offsets(source, extent.path, options, cuts)
+        for part, (a, b) in zip(parts, inside, strict=True):
+            if a < b:
+                part.append((Extent(extent.path, offsets[a] or 0, offsets[b], a), options))
+        before += rows
+    return [tuple(part) for part in parts]
+
+
+def _offsets(source: Source, path: str, options: Mapping[str, object], rows: Sequence[int]) -> dict[int, int | None]:
+    """Where these rows of a file begin."""
+    found: dict[int, int | None] = {}
+    if not rows:
+        return found
+    request = source.request(Schema(), None, lambda skipped: None)
+    before = 0
+    for heads in source.format.heads(Extent(path), source.format.options(**options), request):
+        for row in rows:
+            if before <= row < before + len(heads):
+                found[row] = int(heads.offsets[row - before])
+        before += len(heads)
+    return found

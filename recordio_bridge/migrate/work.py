@@ -1,0 +1,195 @@
+"""Doing one Order: read, select, write, read back from disk and compare."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch, digest
+from ..errors import FormatError, SchemaError, VerificationError, numbered
+from ..files import Pending, crc_of, discard
+from ..formats import get_format
+from ..formats.base import Extent, Format, Request, Skipped, Written
+from ..formats.framed import BLOCK
+from ..recordfile import RowIndex
+from ..schema import Schema
+from ..sources import Source, make_options
+from .plan import Order, Shuffle
+
+_ADVICE = "disk or memory is at fault: run it again"
+
+Progress = Callable[[int], None]
+"""Called with the number of rows just written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one Order wrote: complete files that wait for their final names, the data first."""
+
+    files: tuple[Pending, ...]
+    num_rows: int
+    content: str | None
+    """SHA-256 over the CRC-32C of each row's values (batch.digest), in order; None where content is not verified."""
+    skipped: tuple[Skipped, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Receipt:  # Any: what a JSON object holds
+        files = tuple(Pending(**file) for file in value["files"])
+        skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
+        return cls(files, value["num_rows"], value["content"], skipped)
+
+
+def run_order(order: Order, progress: Progress = lambda rows: None) -> Receipt:
+    """Write and verify the file of an order; nothing has its final name yet.
+
+    Raises:
+        VerificationError: what was read back differs from what was written, naming the row.
+    """
+    skipped: list[Skipped] = []
+    target = get_format(order.target_format)
+    schema = order.selection().schema
+    writer = target.create(order.target, schema, make_options(target, order.target_options))
+    content = hashlib.sha256()
+    num_rows = 0
+    try:
+        for batch, numbers in rows_of(order, skipped.append):
+            with numbered(numbers):
+                writer.write(batch)
+            if order.verify == "content":
+                content.update(digest(batch).tobytes())
+            num_rows += len(batch)
+            progress(len(batch))
+        written = writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+    known = content.hexdigest() if order.verify == "content" else None
+    receipt = Receipt(written.files, num_rows, known, tuple(skipped))
+    try:
+        _verify(order, receipt, written, target, schema)
+    except BaseException:
+        discard(written.files)
+        raise
+    return receipt
+
+
+def rows_of(
+    order: Order, on_skip: Callable[[Skipped], None] = lambda skipped: None
+) -> Iterator[tuple[Batch, Sequence[int]]]:
+    """The rows that an order writes, in Batches of whatever size is cheap, with their numbers in the source."""
+    format = get_format(order.source_format)
+    selection = order.selection()
+    request = Request(order.schema, None, order.on_bad_record, on_skip)
+    for batch, numbers in _read(order, format, request):
+        with numbered(numbers):
+            selected = selection.apply(batch)
+        yield selected, numbers
+
+
+def _read(order: Order, format: Format, request: Request) -> Iterator[tuple[Batch, Sequence[int]]]:
+    if order.shuffle is not None:
+        yield from _read_shuffled(order, order.shuffle, format, request)
+        return
+    first = order.first_row
+    for extent, options in order.extents:
+        with closing(format.read(extent, format.options(**options), request)) as batches:
+            for batch in batches:
+                yield batch, range(first, first + len(batch))
+                first += len(batch)
+
+
+def _read_shuffled(
+    order: Order, shuffle: Shuffle, format: Format, request: Request
+) -> Iterator[tuple[Batch, Sequence[int]]]:
+    """Rows in the order of the permutation, by random access, about a block's worth at a time."""
+    paths = tuple(extent.path for extent, _ in order.extents)
+    options = tuple(format.options(**opts) for _, opts in order.extents)
+    index = RowIndex.of(Source(format, paths, options, order.on_bad_record))
+    rows = shuffle.rows(len(index))
+    nbytes = sum(int(heads.sizes.sum()) for heads in index.heads)
+    step = max(1, min(1 << 16, BLOCK * len(index) // max(nbytes, 1)))
+    for first in range(0, len(rows), step):
+        numbers = rows[first : first + step]
+        yield index.take(numbers, request), numbers.tolist()
+
+
+def _verify(order: Order, receipt: Receipt, written: Written, target: Format, schema: Schema) -> None:
+    """Read the file back from disk; VerificationError where it is not what was written."""
+    if order.verify == "none":
+        return
+    path = written.files[0].temporary
+    _forget_cached(path)
+    request = Request(schema, None)
+    try:
+        num_rows, content = _read_back(path, target, written.options, request, order.verify == "content")
+        target.check_companions(path, written.options)
+    except (FormatError, SchemaError) as err:
+        raise VerificationError(f"{order.target}: cannot be read back: {err}; {_ADVICE}") from err
+    for file in receipt.files:  # also what no row holds: padding, a compressor's header, the index
+        crc = crc_of(file.temporary)
+        if crc != file.crc32c and content == receipt.content and num_rows == receipt.num_rows:
+            raise VerificationError(f"{file.final}: read back other bytes than were written; {_ADVICE}")
+    if num_rows != receipt.num_rows:
+        raise VerificationError(f"{order.target}: wrote {receipt.num_rows} rows, read back {num_rows}; {_ADVICE}")
+    if content != receipt.content:
+        raise VerificationError(_difference(order, written, target, request))
+
+
+def _read_back(path: str, target: Format, options: Any, request: Request, content: bool) -> tuple[int, str | None]:
+    """The number of rows in a file, and their digest. Any: the format's options."""
+    num_rows, hashed = 0, hashlib.sha256()
+    with closing(target.read(Extent(path), options, request)) as batches:
+        for batch in batches:
+            num_rows += len(batch)
+            if content:
+                hashed.update(digest(batch).tobytes())
+    return num_rows, hashed.hexdigest() if content else None
+
+
+def _forget_cached(path: str) -> None:
+    """Ask the system to drop its cached copy, so that what is read comes from the disk."""
+    if hasattr(os, "posix_fadvise"):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+
+
+def _difference(order: Order, written: Written, target: Format, request: Request) -> str:
+    """The first row in which the file differs from its source, found by reading both again."""
+    row = 0
+    expected = (digest(batch) for batch, _ in rows_of(order))
+    found = (digest(batch) for batch in target.read(Extent(written.files[0].temporary), written.options, request))
+    for left, right in _in_step(expected, found):
+        different = np.flatnonzero(left != right)
+        if len(different):
+            return f"{order.target}: row {row + int(different[0])} read back differs from its source; {_ADVICE}"
+        row += len(left)
+    return f"{order.target}: read back other content than was written, and the same when read again; {_ADVICE}"
+
+
+def _in_step(
+    left: Iterator[NDArray[np.uint32]], right: Iterator[NDArray[np.uint32]]
+) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+    """Pieces of equal length of both."""
+    empty = np.empty(0, dtype=np.uint32)
+    a, b = empty, empty
+    while True:
+        a = a if len(a) else next(left, empty)
+        b = b if len(b) else next(right, empty)
+        size = min(len(a), len(b))
+        if size == 0:
+            return
+        yield a[:size], b[:size]
+        a, b = a[size:], b[size:]

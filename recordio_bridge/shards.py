@@ -1,0 +1,69 @@
+"""The names of outputs: shards and sidecars.
+
+train.tfrecord                            the output as given
+train-00003-of-00064.tfrecord             a shard of it
+train.tfrecord.schema.json                its sidecars, named after the output as given
+train.tfrecord.manifest.json
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<suffix>.*)", re.DOTALL)
+_DOUBLE_SUFFIXES = (".gz", ".zz")  # stand behind the suffix of what is compressed
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard's place: the output that it belongs to, its index from 0, and how many there are."""
+
+    output: str
+    index: int
+    count: int
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """The path without and with its suffix: ("out/train", ".tfrecord.gz")."""
+    stem, suffix = os.path.splitext(path)
+    if suffix in _DOUBLE_SUFFIXES:
+        stem, inner = os.path.splitext(stem)
+        suffix = inner + suffix
+    return stem, suffix
+
+
+def shard_names(output: str, count: int | None) -> list[str]:
+    """The files of an output: itself for None, else count shards, for any count."""
+    if count is None:
+        return [output]
+    stem, suffix = split_suffix(output)
+    digits = max(5, len(str(count)))
+    return [f"{stem}-{index:0{digits}d}-of-{count:0{digits}d}{suffix}" for index in range(count)]
+
+
+def parse_shard(path: str) -> Shard | None:
+    """What a shard's name says; None for other names."""
+    folder, name = os.path.split(path)
+    match = _SHARD.fullmatch(name)
+    if match is None:
+        return None
+    output = os.path.join(folder, match["stem"] + match["suffix"])
+    return Shard(output, int(match["index"]), int(match["count"]))
+
+
+def schema_path(output: str) -> str:
+    """The schema sidecar of an output."""
+    return f"{output}.schema.json"
+
+
+def manifest_path(output: str) -> str:
+    """The manifest of an output."""
+    return f"{output}.manifest.json"
+
+
+def sidecar_candidates(path: str) -> list[str]:
+    """The outputs that this file may belong to: itself, and the set whose shard it is."""
+    shard = parse_shard(path)
+    return [path] if shard is None else [path, shard.output]

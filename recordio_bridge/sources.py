@@ -1,0 +1,227 @@
+"""What a source argument means: a path, a list, a glob, a folder, or the base name of a shard set.
+
+A Source is the files that it stands for, read as one dataset in the order of their names (a list keeps its own).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+from .batch import Batch, rebatch
+from .errors import FormatError, SchemaError, UnknownFormatError
+from .formats import format_of_source, format_of_target, get_format
+from .formats.base import Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
+from .schema import Field, Schema
+from .shards import parse_shard, shard_names
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+SourceArgument: TypeAlias = "PathLike | Sequence[PathLike]"
+_GLOB = ("*", "?", "[")
+
+
+def expand(source: SourceArgument) -> list[str]:
+    """The files that a source argument stands for.
+
+    Raises:
+        FileNotFoundError: there are none.
+        FormatError: a shard of a set is missing.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return [path for item in source for path in expand(item)]
+    path = os.fspath(source)
+    if os.path.isdir(path):
+        return _in_folder(path)
+    if os.path.exists(path):
+        return [path]
+    if any(char in path for char in _GLOB):
+        found = sorted(file for file in glob.glob(path, recursive=True) if os.path.isfile(file) and _is_data(file))
+        if not found:
+            raise FileNotFoundError(f"{path}: no file fits this pattern")
+        return found
+    return _shards_of(path)
+
+
+def _in_folder(folder: str) -> list[str]:
+    """The data files of a folder; others, such as sidecars and indexes, are passed over."""
+    found = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    found = [file for file in found if os.path.isfile(file) and _is_data(file)]
+    if not found:
+        raise FileNotFoundError(f"{folder}: no file of a known format is in this folder")
+    return found
+
+
+def _is_data(path: str) -> bool:
+    if os.path.basename(path).startswith("."):
+        return False
+    try:
+        format_of_target(path)
+    except UnknownFormatError:
+        try:
+            return bool(format_of_source(path)) and not path.endswith((".idx", ".lst", ".json"))
+        except UnknownFormatError:
+            return False
+    return True
+
+
+def _shards_of(output: str) -> list[str]:
+    """The shards of an output of which only the base name was given."""
+    folder = os.path.dirname(output) or "."
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = [parse_shard(os.path.join(os.path.dirname(output), name)) for name in names]
+    counts = {shard.count for shard in found if shard is not None and shard.output == output}
+    if not counts:
+        raise FileNotFoundError(f"{output}: no such file, and no shards of that name")
+    if len(counts) > 1:
+        raise FormatError(
+            f"{output}: shards of several sets lie here, of {sorted(counts)}; name one with a glob", path=output
+        )
+    shards = shard_names(output, counts.pop())
+    for shard in shards:
+        if not os.path.exists(shard):
+            raise FormatError(f"{shard}: is missing from its set of {len(shards)} shards", path=shard)
+    return shards
+
+
+def make_options(format: Format, options: Mapping[str, object]) -> Any:
+    """The options dataclass of a format; ValueError for an option that it has not, or a value that it does not know."""
+    known = {field.name: field for field in fields(format.options)}
+    for name, value in options.items():
+        if name not in known:
+            raise ValueError(f"{format.name} has no option {name!r}; it has {', '.join(known)}")
+        choices = option_choices(format, name)
+        if choices and value not in choices:
+            raise ValueError(
+                f"option {name}={value!r} of {format.name}: expected one of {', '.join(map(repr, choices))}"
+            )
+    return format.options(**options)
+
+
+def option_choices(format: Format, name: str) -> tuple[object, ...]:
+    """The values that an option may have; () where any text will do."""
+    from typing import Literal, get_args, get_origin, get_type_hints
+
+    hint = get_type_hints(format.options)[name]
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files of one format, with resolved options each, read as one dataset."""
+
+    format: Format
+    paths: tuple[str, ...]
+    options: tuple[Any, ...]
+    on_bad_record: OnBadRecord = "raise"
+
+    @classmethod
+    def open(
+        cls, source: SourceArgument, options: Mapping[str, object] | None = None, on_bad_record: OnBadRecord = "raise"
+    ) -> Source:
+        """Find the files, their format and their options. options may name the format itself.
+
+        Raises:
+            FormatError: the files are of several formats, or a file's options cannot be decided.
+        """
+        if on_bad_record not in ("raise", "skip"):
+            raise ValueError(f"on_bad_record={on_bad_record!r}: expected 'raise' or 'skip'")
+        chosen = dict(options or {})
+        name = chosen.pop("format", None)
+        paths = expand(source)
+        if not paths:
+            raise ValueError("no sources: the list is empty")
+        formats = {path: get_format(str(name)) if name else format_of_source(path) for path in paths}
+        if len({format.name for format in formats.values()}) > 1:
+            listed = ", ".join(
+                f"{os.path.basename(path)} is {format.name}" for path, format in list(formats.items())[:4]
+            )
+            raise FormatError(f"the sources are of several formats: {listed}; convert them one format at a time")
+        format = formats[paths[0]]
+        asked = make_options(format, chosen)
+        return cls(format, tuple(paths), tuple(format.resolve(path, asked) for path in paths), on_bad_record)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether a file can only be read from its beginning."""
+        return any(getattr(options, "compression", "") for options in self.options)
+
+    def request(self, schema: Schema, batch_rows: int | None, on_skip: Callable[[Skipped], None]) -> Request:
+        return Request(schema, batch_rows, self.on_bad_record, on_skip)
+
+    def summaries(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> list[Summary]:
+        """What each file holds."""
+        request = self.request(Schema(), None, on_skip)
+        return [
+            self.format.inspect(path, options, request) for path, options in zip(self.paths, self.options, strict=True)
+        ]
+
+    def schema(self, fields: Sequence[str] | None = None) -> Schema:
+        """The schema of the files, or of some fields; looks no further into the files than that takes."""
+        certain = [self.format.certain(path, options) for path, options in zip(self.paths, self.options, strict=True)]
+        first, complete = certain[0][0], all(is_all for _, is_all in certain)
+        if all(schema == first for schema, _ in certain) and (complete or (fields and set(fields) <= set(first))):
+            return pick_schema(first, fields)
+        return pick_schema(self.summary().schema, fields)
+
+    def summary(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> Summary:
+        """What the files hold together."""
+        return merge_summaries(self.paths, self.summaries(on_skip))
+
+    def extents(self) -> list[tuple[Extent, Any]]:
+        """Every file as one extent, with its options."""
+        return [(Extent(path), options) for path, options in zip(self.paths, self.options, strict=True)]
+
+    def read(
+        self, schema: Schema, batch_rows: int | None, on_skip: Callable[[Skipped], None] = lambda skipped: None
+    ) -> Iterator[Batch]:
+        """The rows of all files, in Batches of exactly batch_rows but for the last; None leaves their size open."""
+        request = self.request(schema, batch_rows, on_skip)
+        batches = (batch for extent, options in self.extents() for batch in self.format.read(extent, options, request))
+        cut_again = batch_rows is not None and (len(self.paths) > 1 or self.on_bad_record == "skip")
+        return rebatch(batches, batch_rows) if cut_again and batch_rows is not None else batches
+
+
+def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary]) -> Summary:
+    """One Summary for several files."""
+    first = summaries[0]
+    if len(summaries) == 1:
+        return first
+    notes = [f"{len(paths)} files"]
+    for path, summary in zip(paths, summaries, strict=True):
+        for note in summary.notes:
+            if all(note in other.notes for other in summaries):
+                notes += [note] if note not in notes else []
+            else:
+                notes.append(f"{os.path.basename(path)}: {note}")
+    rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
+    return Summary(first.format, merge_schemas(paths, summaries), rows, nbytes, tuple(notes))
+
+
+def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary]) -> Schema:
+    """The schema that fits all files.
+
+    Fields that differ only in how many values a row has become (None,), as do inferred ones that a file lacks.
+
+    Raises:
+        SchemaError: the files disagree, naming the field and the two files.
+    """
+    merged: dict[str, Field] = dict(summaries[0].schema)
+    inferred = all("schema inferred from the records" in summary.notes for summary in summaries)
+    for path, summary in zip(paths[1:], summaries[1:], strict=True):
+        for name in dict.fromkeys([*merged, *summary.schema]):
+            mine, theirs = merged.get(name), summary.schema.find(name)
+            if mine == theirs:
+                continue
+            present = mine or theirs
+            if inferred and (mine is None or theirs is None or mine.dtype == theirs.dtype) and present is not None:
+                merged[name] = Field(name, present.dtype, (None,))
+                continue
+            raise SchemaError(
+                f"field {name!r} is {mine or 'missing'} in {paths[0]}, and {theirs or 'missing'} in {path}; "
+                "pass fields= or schema= (or --select), or convert them one by one",
+                field=name,
+            )
+    return Schema(*(merged[name] for name in (sorted(merged) if inferred else merged)))

@@ -1,0 +1,231 @@
+"""recordio-bridge convert"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import files
+from tests.cli.running import run, run_module
+from tests.samples import (
+    GOLDEN,
+    contents,
+    copy_golden,
+    image_of,
+    image_payload,
+    image_rec,
+    make_example,
+    read_examples,
+    read_rec,
+    read_tfrecord,
+    write_rec,
+    write_tfrecord,
+)
+
+LEGAL = {"n_nonzero_pad.rec", "n_trunc_between.rec"}
+
+
+def ids_of(paths: list[Path]) -> list[int]:
+    return [example["id"][0] for path in paths for example in read_examples(path)]
+
+
+def test_a_conversion_exits_0_and_says_on_standard_output_what_it_wrote(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 5)
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord")
+    assert outcome.code == 0
+    assert str(tmp_path / "b.tfrecord") in outcome.stdout
+    assert "5" in outcome.stdout
+    assert ids_of([tmp_path / "b.tfrecord"]) == [0, 1, 2, 3, 4]
+
+
+def test_the_command_writes_the_same_bytes_as_the_function(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 20)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    select = {"image/encoded": "image", "image/class/label:int64": "label[0]"}
+    rb.convert(source, tmp_path / "one" / "b.tfrecord", shards=3, shuffle=True, seed=7, select=select)
+    pairs = [f"{name}={expression}" for name, expression in select.items()]
+    arguments = ["--shards", 3, "--shuffle", "--seed", 7, "--select", *pairs]
+    assert run(capsys, "convert", source, tmp_path / "two" / "b.tfrecord", *arguments).code == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_json_is_one_document_with_the_manifest(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 5)
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--shards", 2, "--json")
+    assert outcome.code == 0
+    assert outcome.json["num_rows"] == 5
+    assert [shard["name"] for shard in outcome.json["shards"]] == [f"b-0000{n}-of-00002.tfrecord" for n in range(2)]
+    assert outcome.json == json.loads((tmp_path / "b.tfrecord.manifest.json").read_text())
+
+
+def test_several_selections_may_follow_one_option_or_have_one_each(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 2)
+    paths = [source, tmp_path / "b.tfrecord"]
+    together = ["--select", "image/encoded=image", "n:int64=label[0]"]
+    apart = ["--select", "image/encoded=image", "--select", "n:int64=label[0]"]
+    for arguments in ([*paths, *together], [*paths, *apart], [*together, *paths], [*apart, *paths]):
+        assert run(capsys, "convert", *arguments, "--overwrite").code == 0
+        assert read_examples(paths[1]) == [{"image/encoded": [image_of(n)], "n": [n]} for n in range(2)]
+
+
+def test_a_source_whose_name_has_an_equals_sign_is_a_source(capsys, tmp_path):
+    source = image_rec(tmp_path / "lr=0.1.rec", 2)
+    assert run(capsys, "convert", source, tmp_path / "a=b.tfrecord").code == 0
+    assert run(capsys, "convert", "--select", "id=id", "--", source, tmp_path / "c=d.tfrecord").code == 0
+    assert read_examples(tmp_path / "c=d.tfrecord") == [{"id": [0]}, {"id": [1]}]
+
+
+def test_options_of_both_formats_are_passed_on(capsys, tmp_path):
+    source = write_rec(tmp_path / "a.rec", [b"one", b"two"])
+    arguments = ["--in", "payload=raw", "--out", "compression=GZIP", "payload=raw"]
+    assert run(capsys, "convert", source, tmp_path / "b.tfrecord", *arguments).code == 0
+    assert (tmp_path / "b.tfrecord").read_bytes().startswith(b"\x1f\x8b")
+    assert rb.inspect(tmp_path / "b.tfrecord").num_rows == 2
+
+
+def test_workers_are_taken_and_make_no_difference(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 9)
+    for workers in (1, 2):
+        arguments = ["--shards", 3, "--workers", workers, "--overwrite"]
+        assert run(capsys, "convert", source, tmp_path / "b.tfrecord", *arguments).code == 0
+        assert ids_of([tmp_path / f"b-0000{n}-of-00003.tfrecord" for n in range(3)]) == list(range(9))
+
+
+@pytest.mark.parametrize("level", ["content", "counts", "none"])
+def test_the_level_of_verification_is_taken_and_said(capsys, tmp_path, level):
+    outcome = run(capsys, "convert", image_rec(tmp_path / "a.rec", 3), tmp_path / "b.tfrecord", "--verify", level)
+    assert outcome.code == 0
+    assert level in outcome.stdout
+    assert json.loads((tmp_path / "b.tfrecord.manifest.json").read_text())["verified"] == level
+
+
+def test_a_difference_found_by_convert_itself_exits_3_and_leaves_nothing(capsys, tmp_path, monkeypatch):
+    source = image_rec(tmp_path / "a.rec", 9)
+    before = contents(tmp_path)
+    finish = files.Output.finish
+
+    def damaged(self: files.Output) -> files.Pending:
+        pending = finish(self)
+        data = bytearray(Path(pending.temporary).read_bytes())
+        data[len(data) // 2] ^= 1
+        Path(pending.temporary).write_bytes(data)
+        return pending
+
+    monkeypatch.setattr(files.Output, "finish", damaged)
+    for target in ("b.tfrecord", "b.rec", "b.tfrecord.gz"):
+        outcome = run(capsys, "convert", source, tmp_path / target)
+        assert (outcome.code, outcome.stdout) == (3, "")
+        assert target in outcome.stderr
+    assert contents(tmp_path) == before
+
+
+def test_an_existing_output_exits_1_and_says_how_to_replace_it(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    (tmp_path / "b.tfrecord").write_bytes(b"precious")
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord")
+    assert outcome.code == 1
+    assert "--overwrite" in outcome.stderr
+    assert (tmp_path / "b.tfrecord").read_bytes() == b"precious"
+    assert run(capsys, "convert", source, tmp_path / "b.tfrecord", "--overwrite").code == 0
+    assert ids_of([tmp_path / "b.tfrecord"]) == [0, 1, 2]
+
+
+def test_a_loss_exits_1_and_says_how_to_allow_it(capsys, tmp_path):
+    source = write_rec(tmp_path / "a.rec", [image_payload(0, 1.0), image_payload(1, 3.5)])
+    arguments = ["convert", source, tmp_path / "b.tfrecord", "--select", "n:int64=label[0]"]
+    outcome = run(capsys, *arguments)
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "row 1" in outcome.stderr
+    assert "--allow-lossy n" in outcome.stderr
+    assert run(capsys, *arguments, "--allow-lossy", "n").code == 0
+    assert read_examples(tmp_path / "b.tfrecord") == [{"n": [1]}, {"n": [3]}]
+
+
+def test_pack_is_taken(capsys, tmp_path):
+    rb.write(tmp_path / "a.tfrecord", {"pixels": [[[1, 2], [3, 4]]]}, rb.Schema(rb.Field("pixels", "uint8", (2, 2))))
+    outcome = run(capsys, "convert", tmp_path / "a.tfrecord", tmp_path / "b.tfrecord", "--pack", "pixels=list")
+    assert outcome.code == 0
+    assert read_examples(tmp_path / "b.tfrecord") == [{"pixels": [1, 2, 3, 4]}]
+
+
+def damaged(path: Path) -> Path:
+    """A TFRecord file of 4 records, one of them damaged."""
+    write_tfrecord(path, [make_example({"id": [n]}) for n in range(4)])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4 + 20] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_skip_exits_0_and_reports_on_standard_error_what_it_left_out(capsys, tmp_path):
+    source = damaged(tmp_path / "a.tfrecord")
+    start = source.stat().st_size // 4
+    assert run(capsys, "convert", source, tmp_path / "b.tfrecord").code == 1
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--on-bad-record", "skip", "--json")
+    assert outcome.code == 0
+    assert ids_of([tmp_path / "b.tfrecord"]) == [0, 2, 3]
+    assert f"{start} to {2 * start}" in outcome.stderr
+    assert "a.tfrecord" in outcome.stderr
+    assert [(each["start"], each["stop"]) for each in outcome.json["skipped"]] == [(start, 2 * start)]
+
+
+def test_quiet_says_nothing_but_errors_on_standard_error(capsys, tmp_path):
+    source = damaged(tmp_path / "a.tfrecord")
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--on-bad-record", "skip", "-q")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    outcome = run(capsys, "convert", source, tmp_path / "c.tfrecord", "-q")
+    assert outcome.code == 1
+    assert "a.tfrecord" in outcome.stderr
+
+
+def test_verbose_keeps_standard_output_for_data(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 5)
+    plain = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--json")
+    verbose = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--overwrite", "--json", "-v")
+    assert verbose.stdout == plain.stdout
+
+
+def test_there_is_no_progress_bar_in_a_pipe(tmp_path):
+    image_rec(tmp_path / "a.rec", 500)
+    outcome = run_module("convert", tmp_path / "a.rec", tmp_path / "b.tfrecord", "--shards", 2)
+    assert outcome.code == 0
+    assert "%" not in outcome.stderr
+    assert "\r" not in outcome.stderr
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("n_*.rec")), ids=lambda path: path.stem)
+def test_each_damaged_file_exits_1_with_file_record_and_byte_and_the_legal_ones_convert(capsys, tmp_path, path):
+    source = copy_golden(tmp_path, path.name)
+    before = contents(tmp_path)
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--in", "payload=raw")
+    if path.name in LEGAL:
+        assert outcome.code == 0
+        assert len(read_tfrecord(tmp_path / "b.tfrecord")) == len(read_rec(source))
+    else:
+        assert (outcome.code, outcome.stdout) == (1, "")
+        assert path.name in outcome.stderr
+        assert "record " in outcome.stderr
+        assert " byte " in outcome.stderr
+        assert contents(tmp_path) == before
+
+
+def test_folders_globs_and_shard_sets_are_sources(capsys, tmp_path):
+    (tmp_path / "in").mkdir()
+    image_rec(tmp_path / "in" / "a.rec", 3)
+    image_rec(tmp_path / "in" / "b.rec", 2, first_id=3)
+    assert run(capsys, "convert", tmp_path / "in", tmp_path / "one.tfrecord").code == 0
+    assert run(capsys, "convert", tmp_path / "in" / "*.rec", tmp_path / "two.tfrecord", "--shards", 2).code == 0
+    assert run(capsys, "convert", tmp_path / "two.tfrecord", tmp_path / "three.tfrecord").code == 0
+    assert ids_of([tmp_path / "one.tfrecord"]) == ids_of([tmp_path / "three.tfrecord"]) == list(range(5))
+
+
+def test_an_unknown_suffix_exits_1_or_2_and_names_those_there_are(capsys, tmp_path):
+    outcome = run(capsys, "convert", image_rec(tmp_path / "a.rec", 3), tmp_path / "b.zip")
+    assert outcome.code in (1, 2)
+    assert ".tfrecord" in outcome.stderr
+    assert sorted(os.listdir(tmp_path)) == ["a.idx", "a.rec"]

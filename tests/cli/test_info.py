@@ -1,0 +1,86 @@
+"""recordio-bridge info"""
+
+from __future__ import annotations
+
+import pytest
+
+import recordio_bridge as rb
+from tests.cli.running import run
+from tests.samples import GOLDEN, copy_golden, image_rec, make_example, write_tfrecord
+
+
+def test_info_shows_format_rows_and_fields(capsys, tmp_path):
+    path = image_rec(tmp_path / "a.rec", 1234)
+    outcome = run(capsys, "info", path)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert str(path) in outcome.stdout
+    assert "rec" in outcome.stdout
+    assert "1,234" in outcome.stdout or "1234" in outcome.stdout
+    for field in ("id: uint64", "label: float32[*]", "image: bytes"):
+        assert field in outcome.stdout
+
+
+def test_json_is_one_document_with_what_inspect_gives(capsys, tmp_path):
+    path = image_rec(tmp_path / "a.rec", 7)
+    outcome = run(capsys, "info", path, "--json")
+    summary = rb.inspect(path)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.json["format"] == summary.format
+    assert outcome.json["num_rows"] == 7
+    assert outcome.json["nbytes"] == path.stat().st_size
+    assert outcome.json["schema"] == summary.schema.to_json()
+    assert outcome.json["notes"] == list(summary.notes)
+
+
+def test_an_inferred_schema_is_said_to_be_one(capsys, tmp_path):
+    path = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"x": [1]})])
+    outcome = run(capsys, "info", path)
+    assert outcome.code == 0
+    assert "infer" in outcome.stdout + outcome.stderr
+
+
+def test_a_bad_index_is_a_note_and_no_error(capsys, tmp_path):
+    path = image_rec(tmp_path / "a.rec", 3)
+    (tmp_path / "a.idx").write_text("0\t0\n1\t18446744073709551615\n2\t18446744073709551615\n")
+    outcome = run(capsys, "info", path)
+    assert outcome.code == 0
+    assert "a.idx" in outcome.stdout + outcome.stderr
+    assert "3" in outcome.stdout
+
+
+def test_the_insightface_layout_is_counted_as_it_lies_in_the_file(capsys):
+    outcome = run(capsys, "info", GOLDEN / "g_insightface.rec", "--json")
+    assert outcome.code == 0
+    assert outcome.json["num_rows"] == len((GOLDEN / "g_insightface.idx").read_text().splitlines())
+
+
+def test_a_shard_set_is_shown_as_one(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 9)
+    rb.convert(source, tmp_path / "b.tfrecord", shards=3)
+    outcome = run(capsys, "info", tmp_path / "b.tfrecord", "--json")
+    assert outcome.json["num_rows"] == 9
+    assert len(outcome.json["files"]) == 3
+
+
+def test_skip_counts_the_good_records_and_reports_the_others(capsys, tmp_path):
+    path = copy_golden(tmp_path, "n_bad_magic.rec")
+    assert run(capsys, "info", path, "--in", "payload=raw").code == 1
+    outcome = run(capsys, "info", path, "--in", "payload=raw", "--on-bad-record", "skip")
+    assert outcome.code == 0
+    assert "n_bad_magic.rec" in outcome.stderr
+
+
+@pytest.mark.parametrize("content", [b"garbage that is no format", b""])
+def test_a_file_of_no_format_exits_1(capsys, tmp_path, content):
+    (tmp_path / "a.bin").write_bytes(content)
+    outcome = run(capsys, "info", tmp_path / "a.bin")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "a.bin" in outcome.stderr
+
+
+def test_a_record_too_short_for_an_image_names_the_payload_to_ask_for(capsys, tmp_path):
+    path = copy_golden(tmp_path, "c_magic_raw.rec")
+    outcome = run(capsys, "info", path)
+    assert outcome.code == 1
+    assert "payload=raw" in outcome.stderr
+    assert run(capsys, "info", path, "--in", "payload=raw").code == 0

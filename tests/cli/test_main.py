@@ -1,0 +1,178 @@
+"""What holds for every verb: help, usage errors, exit codes, where the words go."""
+
+from __future__ import annotations
+
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import api
+from tests.cli.running import run, run_module, start_module
+from tests.samples import image_rec
+
+VERBS = ["convert", "info", "head", "index", "verify", "formats"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_ends_with_two_examples(capsys, verb):
+    for option in ("--help", "-h"):
+        outcome = run(capsys, verb, option)
+        assert outcome.code == 0
+        assert outcome.stderr == ""
+        lines = [line.strip() for line in outcome.stdout.splitlines() if line.strip()]
+        assert all(line.startswith(f"recordio-bridge {verb}") for line in lines[-2:])
+        assert not lines[-3].startswith("recordio-bridge")
+        assert lines[-2] != lines[-1]
+
+
+def test_the_help_of_the_program_names_every_verb(capsys):
+    outcome = run(capsys, "--help")
+    assert outcome.code == 0
+    assert [verb for verb in VERBS if f"\n    {verb} " not in outcome.stdout] == []
+
+
+def test_no_help_mentions_what_is_only_for_workers(capsys):
+    assert "_work" not in run(capsys, "--help").stdout
+
+
+def test_the_version_goes_to_standard_output(capsys):
+    outcome = run(capsys, "--version")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert rb.__version__ in outcome.stdout
+
+
+def test_the_module_runs_as_the_program_does():
+    outcome = run_module("--version")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert rb.__version__ in outcome.stdout
+    assert run_module("formats").code == 0
+    assert run_module("no-such-verb").code == 2
+
+
+def test_help_loads_neither_the_formats_optional_packages_nor_a_progress_bar():
+    import subprocess
+    import sys
+
+    from tests.cli.running import PACKAGE_HOME
+
+    code = (
+        f"import sys; sys.path.insert(0, {str(PACKAGE_HOME)!r})\n"
+        "from recordio_bridge.cli import main\n"
+        "main(['convert', '--help'])\n"
+        "print([name for name in ('tensorflow', 'h5py', 'tqdm', 'cv2') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-verb"],
+        ["convert"],
+        ["convert", "a.rec"],
+        ["convert", "a.rec", "b.tfrecord", "c"],
+        ["info"],
+        ["head", "a.rec", "-n", "many"],
+        ["head", "a.rec", "-n", "-1"],
+        ["convert", "a.rec", "b.tfrecord", "--shards", "0"],
+        ["convert", "a.rec", "b.tfrecord", "--shards", "two"],
+        ["convert", "a.rec", "b.tfrecord", "--workers", "0"],
+        ["convert", "a.rec", "b.tfrecord", "--verify", "maybe"],
+        ["convert", "a.rec", "b.tfrecord", "--on-bad-record", "ignore"],
+        ["convert", "a.rec", "b.tfrecord", "--in", "payload"],
+        ["convert", "a.rec", "b.tfrecord", "--in", "payload=zip"],
+        ["convert", "a.rec", "b.tfrecord", "--in", "paylod=raw"],
+        ["convert", "a.rec", "b.tfrecord", "--out", "compression=ZIP"],
+        ["convert", "a.rec", "b.tfrecord", "--pack", "id"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "id"],
+        ["info", "a.rec", "--no-such-option"],
+        ["info", "a.rec", "-v", "-q"],
+    ],
+)
+def test_a_mistake_in_the_arguments_exits_2_with_words_on_standard_error(capsys, tmp_path, monkeypatch, arguments):
+    image_rec(tmp_path / "a.rec", 3)
+    monkeypatch.chdir(tmp_path)
+    outcome = run(capsys, *arguments)
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+    assert outcome.stderr.strip()
+    assert "Traceback" not in outcome.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.idx", "a.rec"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["convert", "a", "b", "--shrads", "3"], "--shards"),
+        (["convert", "a", "b", "--verfy", "none"], "--verify"),
+        (["convert", "a", "b", "--on_bad_record", "skip"], "--on-bad-record"),
+        (["info", "a", "--jsn"], "--json"),
+        (["convrt", "a", "b"], "convert"),
+        (["inof", "a"], "info"),
+    ],
+)
+def test_an_unknown_option_or_verb_is_answered_with_the_one_that_was_meant(capsys, arguments, meant):
+    outcome = run(capsys, *arguments)
+    assert outcome.code == 2
+    assert f"did you mean {meant}" in outcome.stderr.replace("'", "").lower() or f"{meant}?" in outcome.stderr
+
+
+@pytest.mark.parametrize(("option", "known"), [("paylod=raw", "payload"), ("payload=zip", "raw")])
+def test_an_unknown_option_of_a_format_is_answered_with_those_there_are(capsys, tmp_path, option, known):
+    outcome = run(capsys, "info", image_rec(tmp_path / "a.rec", 3), "--in", option)
+    assert outcome.code == 2
+    assert known in outcome.stderr
+
+
+@pytest.mark.parametrize("verb", ["info", "head", "verify", "index"])
+def test_a_file_that_is_not_there_exits_1_and_is_named(capsys, tmp_path, verb):
+    outcome = run(capsys, verb, tmp_path / "missing.rec")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "missing.rec" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("verb", ["info", "head", "index"])
+def test_a_damaged_file_exits_1_with_path_record_and_byte(capsys, tmp_path, verb):
+    path = image_rec(tmp_path / "a.rec", 3)
+    (tmp_path / "a.idx").unlink()
+    data = bytearray(path.read_bytes())
+    second = data.index(bytes.fromhex("0a23d7ce"), 4)
+    data[second] ^= 1
+    path.write_bytes(data)
+    outcome = run(capsys, verb, path)
+    assert outcome.code == 1
+    assert f"a.rec: record 1 at byte {second}" in outcome.stderr
+
+
+def test_an_interrupt_exits_130_with_a_word_on_standard_error(capsys, tmp_path, monkeypatch):
+    def interrupt(*arguments: object, **options: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "convert", interrupt)
+    outcome = run(capsys, "convert", image_rec(tmp_path / "a.rec", 3), tmp_path / "b.tfrecord")
+    assert (outcome.code, outcome.stdout) == (130, "")
+    assert "interrupt" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    image_rec(tmp_path / "a.rec", 4_000)
+    process = start_module("head", tmp_path / "a.rec", "-n", "4000")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("0: ")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_the_exit_code_of_the_module_is_that_of_main(tmp_path):
+    image_rec(tmp_path / "a.rec", 3)
+    assert run_module("info", tmp_path / "a.rec").code == 0
+    assert run_module("info", tmp_path / "missing.rec").code == 1
+    assert run_module("info").code == 2
+    (tmp_path / "a.rec").write_bytes((tmp_path / "a.rec").read_bytes()[:-1])
+    assert run_module("verify", tmp_path / "a.rec").code == 3

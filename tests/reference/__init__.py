@@ -1,0 +1,93 @@
+"""The plain-Python twin of every native kernel: what recordio_bridge._kernels does, to be read rather than run fast.
+
+    faults.py      the numbers of faults and kinds
+    arguments.py   what a kernel accepts: buffers, arrays, spans
+    checksum.py    CRC-32C and the mask of TFRecord
+    recordio.py    MXNet RecordIO: scan, walk, resync, frame
+    index.py       the .idx beside it
+    tfrecord.py    TFRecord: scan, walk, resync, frame
+    spans.py       gathering, digesting and reading spans
+    wire.py        the protobuf wire format
+    encode.py      columns to tf.train.Example
+    decode.py      tf.train.Example to columns
+
+Same names, parameters, results, in-place effects and faults as the kernels. A kernel is right when it equals its
+twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and protobuf
+(tests/native/test_reference_oracle.py) and with the golden bytes.
+"""
+
+from __future__ import annotations
+
+from tests.reference.checksum import crc32c, crc32c_table, mask_crc
+from tests.reference.decode import count_values, fill_bytes, fill_floats, fill_ints, find_features
+from tests.reference.encode import encode_examples
+from tests.reference.faults import (
+    BAD_DATA_CRC,
+    BAD_FLAG,
+    BAD_LENGTH_CRC,
+    BAD_LIST,
+    BAD_MAGIC,
+    BAD_MESSAGE,
+    BYTES,
+    FLOAT,
+    INT64,
+    IO_ERROR,
+    NO_KIND,
+    OK,
+    ORPHAN_PART,
+    OUT_OF_RANGE,
+    REPEATED_VALUE,
+    TOO_LONG,
+    TRUNCATED_BODY,
+    TRUNCATED_HEADER,
+    UNFINISHED_RECORD,
+    UNKNOWN_KEY,
+)
+from tests.reference.index import parse_index
+from tests.reference.recordio import frame_recordio, resync_recordio, scan_recordio, walk_recordio
+from tests.reference.spans import digest_rows, gather_spans, read_spans
+from tests.reference.tfrecord import frame_tfrecord, resync_tfrecord, scan_tfrecord, walk_tfrecord
+
+__all__ = [
+    "BAD_DATA_CRC",
+    "BAD_FLAG",
+    "BAD_LENGTH_CRC",
+    "BAD_LIST",
+    "BAD_MAGIC",
+    "BAD_MESSAGE",
+    "BYTES",
+    "FLOAT",
+    "INT64",
+    "IO_ERROR",
+    "NO_KIND",
+    "OK",
+    "ORPHAN_PART",
+    "OUT_OF_RANGE",
+    "REPEATED_VALUE",
+    "TOO_LONG",
+    "TRUNCATED_BODY",
+    "TRUNCATED_HEADER",
+    "UNFINISHED_RECORD",
+    "UNKNOWN_KEY",
+    "count_values",
+    "crc32c",
+    "crc32c_table",
+    "digest_rows",
+    "encode_examples",
+    "fill_bytes",
+    "fill_floats",
+    "fill_ints",
+    "find_features",
+    "frame_recordio",
+    "frame_tfrecord",
+    "gather_spans",
+    "mask_crc",
+    "parse_index",
+    "read_spans",
+    "resync_recordio",
+    "resync_tfrecord",
+    "scan_recordio",
+    "scan_tfrecord",
+    "walk_recordio",
+    "walk_tfrecord",
+]
