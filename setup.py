@@ -30,7 +30,7 @@ setup(
             sources=[f"recordio_bridge/_native/{name}.c" for name in ("module", "kernels", "crc32c", "example")],
             depends=["recordio_bridge/_native/kernels.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
-            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+            extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
             py_limited_api=True,
         )
     ],

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
-from .files import atomic, publish, refuse_existing, remove
+from .files import atomic, discard, publish, refuse_existing
 from .formats import format_of_target, get_format
 from .formats.base import OnBadRecord, Skipped, Summary, pick_schema
 from .recordfile import RecordFile, unpack
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shard_names
-from .sidecar import write_sidecar
+from .sidecar import make_sidecar
 from .sources import PathLike, Source, SourceArgument, make_options
 
 if TYPE_CHECKING:
@@ -178,9 +178,13 @@ def write(
     except BaseException:
         writer.abort()
         raise
-    remove([manifest_path(target), schema_path(target)])
-    publish(written.files)
-    write_sidecar(target, [target], chosen, written.payload)
+    files = [*written.files]
+    try:
+        files.append(make_sidecar(target, [target], chosen, written.payload))
+        publish(files, [manifest_path(target)])
+    except BaseException:
+        discard(files)
+        raise
 
 
 def _as_batches(batches: Iterable[Columns], schema: Schema | None) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,9 +232,8 @@ class Output:
     """
 
     def __init__(self, final: str, compression: Compression = "") -> None:
-        folder, name = os.path.split(final)
         self.final = final
-        self.temporary = os.path.join(folder, f".{name}.{_run_mark}-{secrets.token_hex(4)}.part")
+        self.temporary = _temporary_name(final)
         self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._compressor = (
             zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
@@ -266,12 +265,16 @@ class Output:
         return Pending(self.temporary, self.final, self.nbytes, self.crc32c)
 
     def abort(self) -> None:
-        """Remove what was written; harmless after finish() was called, then the file stays."""
+        """Remove what was written, also when it is finished and waits for its name."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            with suppress(FileNotFoundError):
-                os.unlink(self.temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(self.temporary)
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:  # an interrupt came between this object and whoever was to hold it
+            self.abort()
 
     def __enter__(self) -> Output:
         return self
@@ -279,7 +282,14 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.abort()
+        if error is not None:
+            self.abort()
+
+
+def _temporary_name(final: str) -> str:
+    """A name beside a target that no other run has."""
+    folder, name = os.path.split(final)
+    return os.path.join(folder, f".{name}.{_run_mark}-{secrets.token_hex(4)}.part")
 
 
 @contextmanager
@@ -290,10 +300,11 @@ def atomic(path: str) -> Iterator[Output]:
         publish([out.finish()])
 
 
-def write_atomically(path: str, data: bytes) -> None:
-    """Write a small file whole, or not at all."""
-    with atomic(path) as out:
+def pending_file(path: str, data: bytes) -> Pending:
+    """A small file that waits for its name."""
+    with Output(path) as out:
         out.write(data)
+        return out.finish()
 
 
 def new_run_mark() -> str:
@@ -314,13 +325,30 @@ def discard_temporaries(folders: Iterable[str], mark: str) -> None:
             file.unlink(missing_ok=True)
 
 
-def publish(pending: Iterable[Pending]) -> None:
-    """Give complete files their final names, one after another, and sync the folders."""
-    folders = set()
-    for file in pending:
-        os.replace(file.temporary, file.final)
-        folders.add(os.path.dirname(file.final) or ".")
-    for folder in sorted(folders):
+def publish(pending: Sequence[Pending], replaced: Sequence[str] = ()) -> None:
+    """Give complete files their final names, in their order, and sync the folders: all of them, or none.
+
+    Files of these names, and those in replaced, make room first, last one first, and are put back when a step fails.
+    """
+    finals = [file.final for file in pending]
+    aside: list[tuple[str, str]] = []
+    named: list[str] = []
+    try:
+        for final in [*reversed(replaced), *reversed(finals)]:
+            if os.path.lexists(final):
+                hidden = _temporary_name(final)
+                os.rename(final, hidden)
+                aside.append((hidden, final))
+        for file in pending:
+            os.replace(file.temporary, file.final)
+            named.append(file.final)
+    except BaseException:
+        remove(named)
+        for hidden, final in aside:
+            os.rename(hidden, final)
+        raise
+    remove(hidden for hidden, _ in aside)
+    for folder in sorted({os.path.dirname(final) or "." for final in finals}):
         sync_folder(folder)
 
 

@@ -91,7 +91,7 @@ class MXRecordIO:
         self.open()
 
     def read(self) -> bytes | None:
-        """Return the next record, None after the last; FormatError or TruncatedError, each time, where there is damage."""
+        """Return the next record, None after the last; FormatError or TruncatedError, each time, at damage."""
         if self._reader is None or self.pid != os.getpid():
             raise self._misuse("read", writing=False)
         return self._reader.read()

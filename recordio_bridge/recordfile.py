@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
-from .errors import numbered
 from .files import open_stream
 from .formats.base import Heads, Request, Skipped, Summary, join_heads, pick_schema
 from .schema import Schema
@@ -49,8 +48,7 @@ class RowIndex:
             first = int(ends[number]) - len(self.heads[number])
             heads = self.heads[number].take(rows[mine] - first)
             path, options = self.source.paths[number], self.source.options[number]
-            with numbered((rows[mine] - first).tolist()):
-                parts.append(self.source.format.take(path, heads, options, request))
+            parts.append(self.source.format.take(path, heads, options, request))
             order.append(mine)
         if len(parts) == 1:
             return parts[0]

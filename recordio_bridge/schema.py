@@ -66,6 +66,8 @@ class Field:
     def _problem(self) -> str | None:
         if not isinstance(self.name, str):
             return f"a name is text, not {type(self.name).__name__}"
+        if any("\ud800" <= char <= "\udfff" for char in self.name):
+            return "a name is Unicode text, and this has a lone surrogate"
         if self.dtype not in DTYPES:
             return f"dtype {self.dtype!r} is unknown; known are {', '.join(DTYPES)}"
         if self.packing not in ("list", "raw"):

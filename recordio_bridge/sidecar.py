@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import FormatError, SchemaError
-from .files import write_atomically
+from .files import Pending, pending_file
 from .schema import Schema
 from .shards import schema_path, sidecar_candidates
 
@@ -29,17 +29,15 @@ class Sidecar:
     payload: str | None = None
 
 
-def write_sidecar(output: str, files: Sequence[str], schema: Schema, payload: str | None) -> str:
-    """Write the sidecar of an output and return its path. files are names beside it."""
+def make_sidecar(output: str, files: Sequence[str], schema: Schema, payload: str | None) -> Pending:
+    """The sidecar of an output, waiting for its name. files are beside it."""
     content = {
         "recordio_bridge": _VERSION,
         "files": [os.path.basename(file) for file in files],
         "payload": payload,
         "schema": schema.to_json(),
     }
-    path = schema_path(output)
-    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    return path
+    return pending_file(schema_path(output), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def find_sidecar(path: str) -> Sidecar | None:

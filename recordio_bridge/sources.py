@@ -184,8 +184,8 @@ class Source:
         return rebatch(batches, batch_rows) if cut_again and batch_rows is not None else batches
 
 
-def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary]) -> Summary:
-    """One Summary for several files."""
+def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary], common: bool = False) -> Summary:
+    """One Summary for several files; common leaves out the fields in which they differ, instead of raising."""
     first = summaries[0]
     if len(summaries) == 1:
         return first
@@ -197,11 +197,11 @@ def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary]) -> Summa
             else:
                 notes.append(f"{os.path.basename(path)}: {note}")
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
-    return Summary(first.format, merge_schemas(paths, summaries), rows, nbytes, tuple(notes))
+    return Summary(first.format, merge_schemas(paths, summaries, common), rows, nbytes, tuple(notes))
 
 
-def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary]) -> Schema:
-    """The schema that fits all files.
+def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary], common: bool = False) -> Schema:
+    """The schema that fits all files; common leaves out the fields in which they differ, instead of raising.
 
     Fields that differ only in how many values a row has become (None,), as do inferred ones that a file lacks.
 
@@ -218,6 +218,9 @@ def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary]) -> Schema:
             present = mine or theirs
             if inferred and (mine is None or theirs is None or mine.dtype == theirs.dtype) and present is not None:
                 merged[name] = Field(name, present.dtype, (None,))
+                continue
+            if common:
+                merged.pop(name, None)
                 continue
             raise SchemaError(
                 f"field {name!r} is {mine or 'missing'} in {paths[0]}, and {theirs or 'missing'} in {path}; "

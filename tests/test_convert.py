@@ -424,6 +424,23 @@ def test_several_sources_become_one_target_in_their_order(tmp_path):
     assert [each["id"] for each in read_examples(tmp_path / "c.tfrecord")] == [[3], [4], [0], [1], [2]]
 
 
+def test_select_takes_common_fields_of_sources_that_differ_in_others(tmp_path):
+    write_rec(tmp_path / "a.rec", [image_payload(1, id2=5)])
+    write_rec(tmp_path / "b.rec", [image_payload(2)])
+    rb.convert([tmp_path / "a.rec", tmp_path / "b.rec"], tmp_path / "c.tfrecord", select={"id": "id"})
+    assert read_examples(tmp_path / "c.tfrecord") == [{"id": [1]}, {"id": [2]}]
+
+
+def test_files_of_rec_are_joined_whatever_their_second_ids_and_keys_are(tmp_path):
+    payloads = [image_payload(1, id2=5), image_payload(2), image_payload(3)]
+    for number, (payload, key) in enumerate(zip(payloads, (1, 2, 77), strict=True)):
+        write_rec(tmp_path / f"{number}.rec", [payload], [key])
+    rb.convert([tmp_path / f"{number}.rec" for number in range(3)], tmp_path / "c.rec")
+    assert read_rec(tmp_path / "c.rec") == payloads
+    assert [line.split("\t")[0] for line in (tmp_path / "c.idx").read_text().splitlines()] == ["1", "2", "77"]
+    assert rb.verify(tmp_path / "c.rec").ok
+
+
 @pytest.mark.parametrize("shards", [None, 1, 3])
 def test_a_source_without_records_gives_empty_files(tmp_path, shards):
     (tmp_path / "a.rec").write_bytes(b"")
@@ -437,6 +454,13 @@ def test_a_target_without_a_known_suffix_is_refused_before_anything_is_written(t
     source = image_rec(tmp_path / "a.rec", 3)
     with pytest.raises(UnknownFormatError, match=r"b\.zip.*\.tfrecord"):
         rb.convert(source, tmp_path / "b.zip")
+    assert sorted(os.listdir(tmp_path)) == ["a.idx", "a.rec"]
+
+
+def test_a_rec_is_not_written_plain_under_a_name_that_says_gzip(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    with pytest.raises((UnknownFormatError, ValueError), match=r"b\.rec\.gz"):
+        rb.convert(source, tmp_path / "b.rec.gz")
     assert sorted(os.listdir(tmp_path)) == ["a.idx", "a.rec"]
 
 

@@ -179,6 +179,26 @@ def test_without_verification_corruption_is_found_only_by_verify(tmp_path, monke
 # ---- an error on the way ----
 
 
+@pytest.mark.parametrize("at", range(6))
+def test_an_error_while_the_files_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at):
+    source = image_rec(tmp_path / "a.rec", 9)
+    before = contents(tmp_path)
+    replace, calls = os.replace, []
+
+    def fail_once(old: str, new: str) -> None:
+        calls.append(new)
+        if len(calls) == at + 1:
+            raise OSError(5, "Input/output error", new)
+        replace(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail_once)
+        with pytest.raises(OSError, match="Input/output"):
+            rb.convert(source, tmp_path / "b.rec", shards=2)
+    assert len(calls) > at  # 2 shards, 2 indexes and 2 sidecars take a name
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("row", [0, 17, 29])
 @pytest.mark.parametrize("target", ["b.rec", "b.tfrecord", "b.tfrecord.gz"])
 def test_an_error_at_any_row_leaves_no_file_and_no_temporary_file(tmp_path, target, row):
@@ -187,6 +207,24 @@ def test_an_error_at_any_row_leaves_no_file_and_no_temporary_file(tmp_path, targ
     for shards in (None, 4):
         with pytest.raises(LossyError):
             rb.convert(source, tmp_path / target, shards=shards, select={"n:int64": "label[0]"})
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("moment", ["__init__", "write", "finish"])
+@pytest.mark.parametrize("target", ["b.rec", "b.tfrecord", "b.tfrecord.gz"])
+def test_an_interrupt_just_after_any_step_of_writing_leaves_nothing(tmp_path, monkeypatch, target, moment):
+    source = image_rec(tmp_path / "a.rec", 30)
+    before = contents(tmp_path)
+    step = getattr(files.Output, moment)
+
+    def interrupted(self: files.Output, *arguments: object) -> object:
+        step(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.Output, moment, interrupted)
+    for shards in (None, 3):
+        with pytest.raises(KeyboardInterrupt):
+            rb.convert(source, tmp_path / target, shards=shards)
     assert contents(tmp_path) == before
 
 
@@ -252,6 +290,36 @@ def test_shuffling_a_tfrecord_with_damaged_payloads_skips_these(tmp_path):
     ids = [example["id"][0] for path in manifest.paths for example in read_examples(Path(path))]
     assert sorted(ids) == [0, 1, 3, 4, 5]
     assert [(each.start, each.stop) for each in manifest.skipped] == [(start, stop)]
+
+
+@pytest.mark.parametrize("bad", range(6))
+@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"shuffle": True}, {"shards": 3, "shuffle": True, "seed": 3}])
+def test_a_well_framed_record_that_is_no_example_is_skipped_alone(tmp_path, bad, options):
+    payloads = [make_example({"id": [n]}) for n in range(6)]
+    start = sum(len(frame_tfrecord(payload)) for payload in payloads[:bad])
+    payloads[bad] = b"\x0a\x05abc"
+    source = write_tfrecord(tmp_path / "a.tfrecord", payloads)
+    example = {"payload": "example"}
+    manifest = rb.convert(source, tmp_path / "b.tfrecord", on_bad_record="skip", source_options=example, **options)
+    ids = [each["id"][0] for path in manifest.paths for each in read_examples(Path(path))]
+    assert sorted(ids) == [n for n in range(6) if n != bad]
+    assert [(each.start, each.stop) for each in manifest.skipped] == [(start, start + 21)]
+    assert f"record {bad} " in manifest.skipped[0].reason
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"shuffle": True}, {"shards": 3, "shuffle": True, "seed": 3}])
+def test_an_image_header_that_is_none_is_skipped_alone(tmp_path, options):
+    payloads = [image_payload(n, 0.0, b"no signature") for n in range(6)]
+    payloads[2] = b"\xe8\x03\0\0" + payloads[2][4:]
+    source = write_rec(tmp_path / "a.rec", payloads)
+    length = source.stat().st_size // 6
+    with pytest.raises(FormatError, match="1000"):
+        rb.convert(source, tmp_path / "b.tfrecord", **options)
+    manifest = rb.convert(source, tmp_path / "b.tfrecord", on_bad_record="skip", **options)
+    ids = [each["id"][0] for path in manifest.paths for each in read_examples(Path(path))]
+    assert sorted(ids) == [0, 1, 3, 4, 5]
+    assert [(each.start, each.stop) for each in manifest.skipped] == [(2 * length, 3 * length)]
+    assert "record 2 " in manifest.skipped[0].reason
 
 
 def test_what_was_skipped_stands_in_the_manifest_on_disk(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import ChecksumError, LossyError, MigrationError
+from recordio_bridge.migrate import local
 from tests.samples import contents, image_payload, image_rec, make_example, read_examples, write_rec, write_tfrecord
 
 PACKAGE_HOME = Path(rb.__file__).resolve().parents[1]
@@ -140,21 +141,20 @@ def test_a_killed_worker_is_a_migration_error_and_leaves_no_files(tmp_path):
     assert worker_pids() == []
 
 
-def test_a_worker_that_dies_between_two_orders_is_a_migration_error_too(tmp_path):
+def test_a_worker_that_dies_between_two_orders_is_a_migration_error_too(tmp_path, monkeypatch):
     source = image_rec(tmp_path / "a.rec", 60)
     (tmp_path / "out").mkdir()
-    killed: list[int] = []
+    await_receipt = local._await_receipt
 
-    def kill_all_and_see_them_dead(rows: int, of: int) -> None:
-        if not killed:
-            killed.extend(worker_pids())
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-            while worker_pids():
-                pass
+    def await_receipt_and_kill(process: subprocess.Popen, *arguments: object) -> object:
+        receipt = await_receipt(process, *arguments)
+        process.kill()
+        process.wait()
+        return receipt
 
+    monkeypatch.setattr(local, "_await_receipt", await_receipt_and_kill)
     with pytest.raises(MigrationError):
-        rb.convert(source, tmp_path / "out" / "b.tfrecord", shards=30, workers=2, progress=kill_all_and_see_them_dead)
+        rb.convert(source, tmp_path / "out" / "b.rec", shards=30, workers=2)
     assert os.listdir(tmp_path / "out") == []
 
 

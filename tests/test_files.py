@@ -195,6 +195,13 @@ def test_a_batch_that_does_not_fit_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_field_name_that_is_no_unicode_is_a_schema_error_and_leaves_nothing(tmp_path):
+    for name in ("a.rec", "a.tfrecord"):
+        with pytest.raises(rb.SchemaError):
+            rb.write(tmp_path / name, {"\udcff": [1], "x": [2]})
+    assert names(tmp_path) == []
+
+
 def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, monkeypatch):
     source = image_rec(tmp_path / "a.rec", 50)
     before = names(tmp_path)
@@ -207,6 +214,24 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             rb.convert(source, tmp_path / "b.tfrecord")
     assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_error_while_the_files_of_a_rec_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at):
+    replace, calls = os.replace, []
+
+    def fail_once(old: str, new: str) -> None:
+        calls.append(new)
+        if len(calls) == at + 1:
+            raise OSError(5, "Input/output error", new)
+        replace(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail_once)
+        with pytest.raises(OSError, match="Input/output"):
+            rb.write(tmp_path / "a.rec", {"id": [1], "image": [b"x"]})
+    assert len(calls) > at  # the data, the index and the schema sidecar take a name
+    assert names(tmp_path) == []
 
 
 def test_a_write_that_takes_only_some_bytes_is_continued(tmp_path, monkeypatch):
@@ -371,6 +396,6 @@ def test_garbage_behind_a_compressed_stream_is_an_error(tmp_path, compress):
 
 
 def test_small_files_written_atomically_are_whole(tmp_path):
-    files.write_atomically(str(tmp_path / "a.json"), b"{}\n")
+    files.publish([files.pending_file(str(tmp_path / "a.json"), b"{}\n")])
     assert names(tmp_path) == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"{}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema
-from recordio_bridge.sidecar import find_sidecar, read_sidecar
+from recordio_bridge.files import publish
+from recordio_bridge.sidecar import find_sidecar, make_sidecar, read_sidecar
 from tests.samples import image_rec, make_example, write_tfrecord
 
 PIXELS = Schema(Field("pixels", "uint8", (2, 2)), Field("small", "int8"))
@@ -146,6 +148,23 @@ def test_a_sidecar_that_was_read_has_its_parts(tmp_path):
     assert sidecar.files == ("a.rec",)
     assert sidecar.schema == PIXELS
     assert sidecar.payload == "example"
+
+
+LATIN = "caf\udce9.rec"  # what Python makes of a name in Latin-1: bytes that are no UTF-8
+
+
+def test_a_file_name_that_is_no_utf8_goes_through_the_sidecar(tmp_path):
+    publish([make_sidecar(os.fspath(tmp_path / "a.rec"), [LATIN], PIXELS, "example")])
+    assert read_sidecar(os.fspath(tmp_path / "a.rec.schema.json")).files == (LATIN,)
+
+
+def test_a_file_name_that_is_no_utf8_goes_through_the_manifest(tmp_path):
+    manifest = rb.convert(image_rec(tmp_path / "a.rec", 2), tmp_path / "b.tfrecord")
+    renamed = replace(manifest, sources=(replace(manifest.sources[0], path=LATIN),))
+    text = json.dumps(renamed.to_json())
+    (tmp_path / "b.tfrecord.manifest.json").unlink()
+    publish([renamed.to_file()])
+    assert json.loads((tmp_path / "b.tfrecord.manifest.json").read_bytes()) == json.loads(text)
 
 
 def test_there_is_no_sidecar_where_there_is_none(tmp_path):

@@ -344,6 +344,15 @@ def test_a_damaged_rec_is_reported_with_path_record_and_offset(tmp_path):
     assert (problem.path, problem.record, problem.offset) == (str(path), 1, second)
 
 
+def test_a_row_that_does_not_fit_the_sidecar_is_reported_with_record_and_offset(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    rb.write(path, {"x": [[1, 2], [3, 4]]})
+    frames = [frame_tfrecord(make_example({"x": values})) for values in ([1, 2], [3])]
+    path.write_bytes(b"".join(frames))
+    (problem,) = rb.verify(path).problems
+    assert (problem.path, problem.record, problem.offset) == (str(path), 1, len(frames[0]))
+
+
 def legal_negatives() -> set[str]:
     return {"n_nonzero_pad.rec", "n_trunc_between.rec"}
 

@@ -10,7 +10,8 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -35,9 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parse(parser, commands, _repeated(arguments))
     except SystemExit as end:  # argparse's way to say that it has answered, or complained
         return end.code if isinstance(end.code, int) else USAGE
-    _set_up_logging(args)
+    with _talking(args):
+        return _run(verbs[args.verb], args)
+
+
+def _run(verb: ModuleType, args: argparse.Namespace) -> int:
+    """Run a verb, and make of what it raises a message and an exit code."""
     try:
-        code: int = verbs[args.verb].run(args)
+        code: int = verb.run(args)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -112,9 +118,17 @@ def _repeated(arguments: Sequence[str]) -> list[str]:
     return written
 
 
-def _set_up_logging(args: argparse.Namespace) -> None:
-    level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="recordio-bridge: %(message)s", force=True)
+@contextmanager
+def _talking(args: argparse.Namespace) -> Iterator[None]:
+    """Show what the library logs on standard error, while the command runs."""
+    logger, handler = logging.getLogger("recordio_bridge"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("recordio-bridge: %(message)s"))
+    handler.setLevel(logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _complain(message: str, code: int) -> int:

@@ -82,13 +82,15 @@ class Heads:
 
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    numbers: NDArray[np.int64] | None = None
+    """The number of each record in its file, for messages; None where they follow one another."""
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def take(self, indices: NDArray[np.int64]) -> Heads:
         """The heads of these rows, in this order."""
-        return Heads(self.offsets[indices], self.sizes[indices])
+        return Heads(self.offsets[indices], self.sizes[indices], indices)
 
 
 def join_heads(runs: Iterable[Heads]) -> Heads:

@@ -55,6 +55,8 @@ class Framing:
     """Bytes from a record's head to its payload."""
     trailer: int
     """Bytes behind the payload (RecordIO: the padding, up to 3, not counted)."""
+    is_head: Callable[[bytes], bool]
+    """Whether these bytes, of the size of a header, are one."""
     step: int
     """Heads stand on multiples of this."""
     first_record_hint: str
@@ -69,9 +71,20 @@ class Records:
     offsets: NDArray[np.int64]
     first_record: int
     framing: Framing
+    numbers: NDArray[np.int64] | None = None
+    """The number of each record in its file, where they do not follow one another."""
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def number(self, row: int) -> int:
+        """The number in its file of one of these records."""
+        return self.first_record + row if self.numbers is None else int(self.numbers[row])
+
+    def take(self, rows: NDArray[np.int64]) -> Records:
+        """Some of these records."""
+        numbers = self.first_record + np.arange(len(self)) if self.numbers is None else self.numbers
+        return Records(self.payloads.take(rows), self.offsets[rows], 0, self.framing, numbers[rows])
 
 
 def fault_error(framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes) -> FormatError:
@@ -190,12 +203,21 @@ class BlockReader:
             raise error
         begin = self._origin + self._at
         self._failure = None
-        if fault == _kernels.BAD_DATA_CRC:  # its length is sound, so the next head is known
-            length = int.from_bytes(found, "little")
-            self._at += self._framing.header + length + 4
-        else:
+        if fault != _kernels.BAD_DATA_CRC or not self._hop_over(int.from_bytes(found, "little"), starts):
             self._resync(starts)
         self._skip(Skipped(path, begin, self._origin + self._at, str(error)))
+
+    def _hop_over(self, length: int, starts: NDArray[np.int64]) -> bool:
+        """Pass over a record whose length is sound, if a head or the end is where that says: bytes may be missing."""
+        size = self._framing.header + length + self._framing.trailer
+        if not self._at_end and self._at + size + self._framing.header > self._filled:
+            self._read_on(self._at + size + self._framing.header, starts)
+        end = self._at + size
+        head = bytes(self._block[end : self._filled][: self._framing.header])
+        if end > self._filled or (head and not self._framing.is_head(head)):
+            return False
+        self._at = end
+        return True
 
     def _resync(self, starts: NDArray[np.int64]) -> None:
         at = self._at + self._framing.step
@@ -307,7 +329,7 @@ def split_at_heads(path: str, runs: Iterator[Heads], nbytes: int) -> list[Extent
     return [*extents, Extent(path, start, None, first_row)]
 
 
-def take_framed(path: str, heads: Heads, framing: Framing) -> Ragged:
+def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
     """Read the records with these heads, in this order, and check each as a scan does."""
     with open(path, "rb", buffering=0) as file:
         block = read_spans(path, file.fileno(), heads.offsets, heads.sizes)
@@ -315,11 +337,12 @@ def take_framed(path: str, heads: Heads, framing: Framing) -> Ragged:
     count, _, _, fault, position = framing.scan(block, 0, len(block), True, starts, lengths)
     if fault:
         offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
-        raise fault_error(framing, fault, path, count, offset, bytes(block[position : position + 8]))
+        number = count if heads.numbers is None else int(heads.numbers[count])
+        raise fault_error(framing, fault, path, number, offset, bytes(block[position : position + 8]))
     if count != len(heads):
         raise FormatError(f"{path}: changed since its records were counted", path=path)
     block.flags.writeable = False
-    return Ragged(block, starts, lengths, "bytes")
+    return Records(Ragged(block, starts, lengths, "bytes"), heads.offsets, 0, framing, heads.numbers)
 
 
 Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]

@@ -105,12 +105,15 @@ def _wire_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
 
 def placed(error: BridgeError, path: str, records: Records, row: int) -> BridgeError:
     """The same error with the place of its row in the file; the message gets both."""
-    record, offset = records.first_record + row, int(records.offsets[row])
+    record, offset = records.number(row), int(records.offsets[row])
     message = f"{path}: record {record} at byte {offset}: " + str(error).partition(": ")[2]
-    if isinstance(error, SchemaError):
-        return type(error)(message, field=error.field, row=record)
     kind = type(error) if isinstance(error, FormatError) else FormatError
-    return kind(message, path=path, record=record, offset=offset)
+    located = kind(message, path=path, record=record, offset=offset)
+    if not isinstance(error, SchemaError):
+        return located
+    misfit = type(error)(message, field=error.field, row=record)
+    misfit.__cause__ = located  # where in the file, which a SchemaError has no attribute for
+    return misfit
 
 
 def survey_examples(runs: Iterable[Records], path: str, request: Request) -> example.Survey:
@@ -125,7 +128,7 @@ def survey_examples(runs: Iterable[Records], path: str, request: Request) -> exa
             except (FormatError, SchemaError) as err:
                 row = _row(err)
                 if request.on_bad_record == "raise":
-                    raise placed(err, path, records, row + len(records) - len(payloads)) from err
+                    raise placed(err, path, records, row + len(records) - len(payloads))  # noqa: B904  # as below
                 survey.add(payloads[:row])
                 payloads = payloads[row + 1 :]
     return survey
@@ -137,7 +140,7 @@ def decode_examples(path: str, records: Records, request: Request) -> Batch:
         try:
             return example.decode(records.payloads, request.schema)
         except (FormatError, SchemaError) as err:
-            raise placed(err, path, records, _row(err)) from err
+            raise placed(err, path, records, _row(err))  # noqa: B904  # it has its own cause
 
     def report(row: int, error: BridgeError) -> None:
         report_row(path, records, row, str(placed(error, path, records, row)), request)

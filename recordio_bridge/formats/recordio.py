@@ -78,6 +78,7 @@ Payload: TypeAlias = Literal["image", "raw", "example"]
 PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example")
 
 FRAMING = Framing(
+    is_head=lambda head: head[:4] == MAGIC,
     scan=_kernels.scan_recordio,
     resync=_kernels.resync_recordio,
     header=8,
@@ -168,7 +169,7 @@ class RecordIO:
             raise SchemaError(
                 "some .idx have texts for keys, and some integers; convert these files apart", field="key"
             )
-        if len(keys) == len(found) and keys_are_unique(keys):
+        if len(keys) == len(found) and (len(keys) == 1 or keys_are_unique(keys)):
             wide = any(not isinstance(column, Ragged) and column.dtype == np.uint64 for column in keys)
             fields.append(Field("key", "bytes" if all(texts) else "uint64" if wide else "int64"))
         return [opts for opts, _ in found], Schema(*fields)
@@ -184,7 +185,8 @@ class RecordIO:
         raw = replace(options, payload="raw", index="" if index is None else options.index)
         if index is not None:
             return raw, index.keys
-        return raw, facts.ids() if options.payload == "image" else None
+        ids = facts.ids()
+        return raw, ids if options.payload == "image" and keys_are_unique([ids]) else None
 
     def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
         sidecar = _sidecar_for(path, options)
@@ -277,8 +279,7 @@ class RecordIO:
                 yield Heads(records.offsets, _sizes(extent.path, records)), padded_headers(records.payloads)
 
     def take(self, path: str, heads: Heads, options: RecordIOOptions, request: Request) -> Batch:
-        records = Records(take_framed(path, heads, FRAMING), heads.offsets, 0, FRAMING)
-        return _Columns(path, options, request).batch(records)
+        return _Columns(path, options, request).batch(take_framed(path, heads, FRAMING))
 
     def index_path(self, path: str) -> str:
         return index_path(path)
@@ -490,7 +491,7 @@ class _Columns:
         base, starts, lengths = records.payloads.spans
         ids = np.ascontiguousarray(headers["id"])
         if self._list is not None:
-            label = self._list.join(ids, records.first_record)
+            label = self._list.join(ids, records.number)
         else:
             label = Ragged(base, starts + np.where(flags == 0, 4, 24), np.where(flags == 0, 4, 4 * flags), "float32")
         skip = HEADER.itemsize + 4 * flags
@@ -517,12 +518,12 @@ class _Columns:
             self._refuse(records, int(row), int(headers["flag"][row]))
         if not sound.all():
             rows = np.flatnonzero(sound)
-            records = Records(payloads.take(rows), records.offsets[rows], records.first_record, FRAMING)
+            records = records.take(rows)
             headers, flags = headers[rows], flags[rows]
         return records, headers, flags
 
     def _refuse(self, records: Records, row: int, flag: int) -> None:
-        record, offset = records.first_record + row, int(records.offsets[row])
+        record, offset = records.number(row), int(records.offsets[row])
         error = not_an_image(self._path, record, offset, int(records.payloads.lengths[row]), flag)
         if self._request.on_bad_record == "raise":
             raise error

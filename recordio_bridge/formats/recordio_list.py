@@ -8,6 +8,7 @@ Source: mxnet, tools/im2rec.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,18 +28,21 @@ class LabelList:
     ids: NDArray[np.uint64]
     labels: Ragged
 
-    def join(self, ids: NDArray[np.uint64], first_record: int) -> Ragged:
-        """The labels of records with these ids; FormatError for an id that the list lacks (.record)."""
+    def join(self, ids: NDArray[np.uint64], number: Callable[[int], int]) -> Ragged:
+        """The labels of records with these ids; FormatError for an id that the list lacks (.record).
+
+        number gives the record's number of a row, for messages.
+        """
         rows = np.searchsorted(self.ids, ids)
         there = rows < len(self.ids)
         there[there] = self.ids[rows[there]] == ids[there]
         if not there.all():
             row = int(np.flatnonzero(~there)[0])
             raise FormatError(
-                f"{self.path}: has no line for id {int(ids[row])} of record {first_record + row}; "
+                f"{self.path}: has no line for id {int(ids[row])} of record {number(row)}; "
                 "is it the list of this .rec?",
                 path=self.path,
-                record=first_record + row,
+                record=number(row),
             )
         return self.labels.take(rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels, example
-from ..batch import Batch, Column, Ragged, spans_of
+from ..batch import Batch, Column, Ragged, concat_columns, spans_of
 from ..casts import cast
 from ..errors import LossyError, SchemaError
 from ..files import Output, discard
@@ -29,8 +29,8 @@ _Spans = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 class RecordIOWriter:
     """Frames each row out of its pieces: a payload is copied once, into the output buffer.
 
-    The .idx gets the keys of the field key; else of the field id where each is there once; else 0..N-1. Offsets and
-    keys are held until the end, 16 bytes a row.
+    The .idx gets the keys of the field key; else those of the field id where each is there once; else 0..N-1. Offsets
+    and keys are held until the end, 16 bytes a row.
     """
 
     def __init__(self, path: str, schema: Schema, options: RecordIOOptions) -> None:
@@ -38,6 +38,7 @@ class RecordIOWriter:
         self._check_schema()
         self._rows = 0
         self._keys: list[Column] = []
+        self._keys_are_named = "key" in schema and self._payload != "example"
         self._offsets: list[NDArray[np.int64]] = []
         self._frames = FrameWriter(Output(path))
 
@@ -145,7 +146,8 @@ class RecordIOWriter:
 
     def close(self) -> Written:
         offsets = np.concatenate([np.empty(0, dtype=np.int64), *self._offsets])
-        keys = unique_keys(self._keys, self._rows)
+        named = self._keys_are_named and self._keys
+        keys = concat_columns(self._keys) if named else unique_keys(self._keys, self._rows)
         record_file = self._frames.finish()
         try:
             with Output(index_path(self._path)) as out:

@@ -36,7 +36,18 @@ from .payloads import LOOKED_AT, RAW_SCHEMA, decode_examples, looks_like_example
 
 SUFFIXES = {".tfrecord": "", ".tfrecords": "", ".tfrecord.gz": "GZIP", ".tfrecords.gz": "GZIP", ".tfrecord.zz": "ZLIB"}
 
+
+def is_head(head: bytes) -> bool:
+    """Whether 8 bytes are a length and the next 4 its checksum."""
+    if len(head) < 12:
+        return False
+    crc = _kernels.crc32c(head[:8])
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return masked == int.from_bytes(head[8:12], "little")
+
+
 FRAMING = Framing(
+    is_head=is_head,
     scan=_kernels.scan_tfrecord,
     resync=_kernels.resync_tfrecord,
     header=12,
@@ -63,12 +74,7 @@ class TFRecord:
     options = TFRecordOptions
 
     def sniff(self, head: bytes) -> bool:
-        """The first 8 bytes are a length, and the next 4 its checksum."""
-        if len(head) < 12:
-            return False
-        crc = _kernels.crc32c(head[:8])
-        masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-        return masked == int.from_bytes(head[8:12], "little")
+        return is_head(head)
 
     def resolve(self, path: str, options: TFRecordOptions) -> TFRecordOptions:
         if options.compression == "auto":
@@ -145,8 +151,7 @@ class TFRecord:
             yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
 
     def take(self, path: str, heads: Heads, options: TFRecordOptions, request: Request) -> Batch:
-        records = Records(take_framed(path, heads, FRAMING), heads.offsets, 0, FRAMING)
-        return self._batch(path, records, options, request)
+        return self._batch(path, take_framed(path, heads, FRAMING), options, request)
 
     def index_path(self, path: str) -> str:
         return path.removesuffix(".tfrecord").removesuffix(".tfrecords") + ".tfindex"

@@ -46,10 +46,11 @@ class Report:
 
     def add(self, path: str, error: BridgeError) -> None:
         """Note an error as a problem of a file."""
-        record = (
-            error.record if isinstance(error, FormatError) else error.row if isinstance(error, SchemaError) else None
-        )
-        offset = error.offset if isinstance(error, FormatError) else None
+        at_record = error if isinstance(error, FormatError) else error.__cause__
+        record = at_record.record if isinstance(at_record, FormatError) else None
+        offset = at_record.offset if isinstance(at_record, FormatError) else None
+        if isinstance(error, SchemaError):
+            record = error.row
         self.problems.append(Problem(path, str(error), record, offset))
 
 
@@ -67,9 +68,10 @@ def verify_path(path: str) -> Report:
     if manifest is None:
         for file in expand(path):
             _verify_alone(file, report)
-    elif os.path.exists(path):
+    elif os.path.exists(path) and path != manifest.output:
         only = [shard for shard in manifest.shards if shard.name == os.path.basename(path)]
         _verify_shards(manifest, only, report)
+        _verify_sidecar(manifest, report)
     else:
         _verify_set(manifest, report)
     return report

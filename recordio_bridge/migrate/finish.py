@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import SourceChangedError
-from ..files import discard, publish, remove
-from ..shards import manifest_path, schema_path
-from ..sidecar import write_sidecar
+from ..files import discard, publish
+from ..sidecar import make_sidecar
 from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_shards
 from .plan import Plan
 from .work import Receipt
@@ -26,15 +25,21 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
                 raise SourceChangedError(
                     f"{source.path}: changed while it was converted; run it again when nothing writes to it"
                 )
+        manifest = _manifest(plan, receipts, sources)
+        shards = [receipt.files[0].final for receipt in receipts]
         stale = stale_shards(plan.output, [file.final for file in files])
-        remove([manifest_path(plan.output), schema_path(plan.output), *stale])
-        publish(files)
+        files.append(make_sidecar(plan.output, shards, plan.schema, plan.payload))
+        files.append(manifest.to_file())
+        publish(files, stale)
     except BaseException:
         discard(files)
         raise
+    return manifest
+
+
+def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
     skipped = dict.fromkeys([*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)])
-    write_sidecar(plan.output, [receipt.files[0].final for receipt in receipts], plan.schema, plan.payload)
-    manifest = Manifest(
+    return Manifest(
         output=plan.output,
         format=plan.orders[0].target_format,
         payload=plan.payload,
@@ -45,5 +50,3 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
         skipped=tuple(skipped),
         notes=plan.summary.notes,
     )
-    manifest.write()
-    return manifest

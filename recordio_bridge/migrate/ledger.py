@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import _kernels
 from ..errors import FormatError, SchemaError
-from ..files import write_atomically
+from ..files import Pending, pending_file
 from ..formats import get_format
 from ..formats.base import Skipped
 from ..schema import Schema
@@ -112,10 +112,10 @@ class Manifest:
             "notes": list(self.notes),
         }
 
-    def write(self) -> None:
-        """Write it beside the output."""
+    def to_file(self) -> Pending:
+        """The file beside the output, waiting for its name."""
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(manifest_path(self.output), text.encode())
+        return pending_file(manifest_path(self.output), text.encode())
 
 
 def shard_of(receipt: Receipt) -> Shard:

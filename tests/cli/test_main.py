@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import api
 from tests.cli.running import run, run_module, start_module
-from tests.samples import image_rec
+from tests.samples import image_rec, write_rec
 
 VERBS = ["convert", "info", "head", "index", "verify", "formats"]
 
@@ -155,6 +158,22 @@ def test_an_interrupt_exits_130_with_a_word_on_standard_error(capsys, tmp_path, 
     assert (outcome.code, outcome.stdout) == (130, "")
     assert "interrupt" in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_control_c_ends_a_running_conversion_and_leaves_no_files(tmp_path, workers):
+    block = os.urandom(1 << 20)
+    write_rec(tmp_path / "a.rec", [block] * 48)
+    (tmp_path / "out").mkdir()
+    arguments = ["--in", "payload=raw", "--shards", 4, "--workers", workers]
+    process = start_module("convert", tmp_path / "a.rec", tmp_path / "out" / "b.tfrecord.gz", *arguments)
+    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (130, "")
+    assert "Traceback" not in stderr
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):

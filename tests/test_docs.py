@@ -1,0 +1,89 @@
+"""Every command and snippet of the README, and the examples of every --help, are run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge.cli import VERBS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+SHAPES = ROOT / "examples" / "shapes.rec"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder as the README has it in mind."""
+    for suffix in (".rec", ".idx", ".lst"):
+        shutil.copy(SHAPES.with_suffix(suffix), tmp_path / f"train{suffix}")
+    data = bytearray(SHAPES.read_bytes())
+    third = int(SHAPES.with_suffix(".idx").read_text().splitlines()[2].split("\t")[1])
+    data[third : third + 4] = bytes(4)  # no magic: this record cannot be found
+    (tmp_path / "damaged.rec").write_bytes(data)
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(command: str) -> int:
+    program, *arguments = shlex.split(command)
+    assert program == "recordio-bridge"
+    return main(arguments)
+
+
+def test_the_commands_of_the_readme_run_in_their_order(folder: Path) -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) > 8
+    for command in commands:
+        assert run(command) == 0, command
+    assert rb.inspect("imagenet.tfrecord").num_rows == 60
+    assert rb.inspect("rescued.tfrecord").num_rows == 59
+    assert (folder / "out" / "train-00000-of-00004.tfindex").exists()
+    with rb.open("back.rec") as back, rb.open("train.rec") as original:
+        assert sorted(row["image"] for row in back) == sorted(row["image"] for row in original)
+
+
+def test_the_snippets_of_the_readme_run(folder: Path) -> None:
+    snippets = blocks("python")
+    assert len(snippets) >= 2
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), {})
+    assert rb.inspect("scores.tfrecord").num_rows == 2
+
+
+def test_every_verb_and_public_function_is_in_the_readme() -> None:
+    for verb in VERBS:
+        assert f"recordio-bridge {verb}" in README
+    for name in ("inspect", "open", "read", "write", "convert", "verify"):
+        assert f"rb.{name}(" in README
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_each_help_run(verb: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rb.convert("train.rec", "train.tfrecord")
+    shutil.copytree(folder, folder / "shards", ignore=shutil.ignore_patterns("shards", "*.rec", "out"))
+    rb.convert("train.rec", "out/train.tfrecord")
+    main([verb, "--help"])
+    examples = [line.strip() for line in capsys.readouterr().out.partition("examples:")[2].splitlines() if line.strip()]
+    assert len(examples) >= 2
+    for command in examples:
+        for file in folder.glob("train*.tfrecord*") if verb == "convert" else ():
+            file.unlink()
+        assert run(command) == 0, command
+
+
+def test_the_scripts_that_the_readme_names_can_be_run() -> None:
+    for name in ("demo", "test", "bench"):
+        assert f"scripts/{name}" in README
+        assert (ROOT / "scripts" / name).stat().st_mode & 0o111
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
