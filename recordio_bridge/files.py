@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +57,17 @@ def read_exact(file: BinaryIO, size: int, path: str, offset: int) -> bytes:
     return data
 
 
+OnBytes: TypeAlias = Callable[[memoryview], None]
+
+
 class PlainStream:
     """The bytes start to stop of a file (stop None: to the end that it has now)."""
 
     failure: FormatError | None = None
 
-    def __init__(self, path: str, start: int = 0, stop: int | None = None) -> None:
+    def __init__(self, path: str, start: int = 0, stop: int | None = None, on_bytes: OnBytes | None = None) -> None:
         self.path = path
+        self._on_bytes = on_bytes
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
         size = os.fstat(self._file.fileno()).st_size
         self._at = self._file.seek(start)
@@ -84,6 +88,8 @@ class PlainStream:
                     offset=self._at + done,
                 )
             done += got
+        if self._on_bytes is not None:
+            self._on_bytes(buffer[:done])
         self._at += done
         self.remaining = self._stop - self._at
         return done
@@ -101,9 +107,9 @@ class InflateStream:
     remaining: int | None = None
     failure: FormatError | None = None
 
-    def __init__(self, path: str, compression: Compression) -> None:
+    def __init__(self, path: str, compression: Compression, on_bytes: OnBytes | None = None) -> None:
         self.path = path
-        self._compression = compression
+        self._compression, self._on_bytes = compression, on_bytes
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
         self._input = b""
         self._member = zlib.decompressobj(_WINDOW_BITS[compression])
@@ -119,6 +125,8 @@ class InflateStream:
                 if not self._input:
                     self._input = self._file.read(_PIECE) or b""
                     self._consumed += len(self._input)
+                    if self._on_bytes is not None:
+                        self._on_bytes(memoryview(self._input))
                 if self._member.eof and not self._next_member():
                     break
                 data = self._inflate(len(buffer) - done)
@@ -167,9 +175,17 @@ def compression_of(head: bytes) -> Compression:
     return ""
 
 
-def open_stream(path: str, compression: Compression = "", start: int = 0, stop: int | None = None) -> Stream:
-    """The bytes of a file, inflated where it is compressed (then the whole of it)."""
-    return InflateStream(path, compression) if compression else PlainStream(path, start, stop)
+def open_stream(
+    path: str,
+    compression: Compression = "",
+    start: int = 0,
+    stop: int | None = None,
+    on_bytes: OnBytes | None = None,
+) -> Stream:
+    """The bytes of a file, inflated where it is compressed (then the whole of it). on_bytes sees what is on disk."""
+    if compression:
+        return InflateStream(path, compression, on_bytes)
+    return PlainStream(path, start, stop, on_bytes)
 
 
 def read_head(path: str, nbytes: int, compression: Compression = "") -> bytes:
@@ -203,13 +219,24 @@ def read_spans(path: str, fd: int, offsets: NDArray[np.int64], lengths: NDArray[
     return buffer
 
 
+class Checksum:
+    """The CRC-32C of bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Go on with the next piece."""
+        self.value = _kernels.crc32c(piece, self.value)
+
+
 def crc_of(path: str) -> int:
     """The CRC-32C of a file's bytes."""
-    crc = 0
+    crc = Checksum()
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(_PIECE):
-            crc = _kernels.crc32c(piece, crc)
-    return crc
+            crc.add(piece)
+    return crc.value
 
 
 # ---- writing ----

@@ -37,7 +37,7 @@ def make_sidecar(output: str, files: Sequence[str], schema: Schema, payload: str
         "payload": payload,
         "schema": schema.to_json(),
     }
-    return pending_file(schema_path(output), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return pending_file(schema_path(output), (json.dumps(content, indent=1) + "\n").encode())
 
 
 def find_sidecar(path: str) -> Sidecar | None:

@@ -54,12 +54,19 @@ class Request:
         schema: the columns to give, a part of what inspect found, or a cast of it that is exact.
         batch_rows: exactly so many rows a Batch but for the last; None leaves it to the reader, by bytes.
         on_bad_record: "raise", or "skip" what is damaged and tell on_skip.
+        on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
 
     schema: Schema
     batch_rows: int | None = 1024
     on_bad_record: OnBadRecord = "raise"
     on_skip: Callable[[Skipped], None] = field(default=lambda skipped: None)
+    on_bytes: Callable[[memoryview], None] | None = None
+
+    @property
+    def skip(self) -> Callable[[Skipped], None] | None:
+        """on_skip where damage is skipped, else None."""
+        return self.on_skip if self.on_bad_record == "skip" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Ragged
 from ..errors import ChecksumError, FormatError, TruncatedError
-from ..files import Compression, Output, Pending, Stream, open_stream, read_spans
+from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
 from .base import Extent, Heads, Skipped
 
 BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, small enough to stay in the cache
@@ -238,9 +238,10 @@ def scan_file(
     compression: Compression,
     batch_rows: int | None,
     skip: Callable[[Skipped], None] | None,
+    on_bytes: OnBytes | None = None,
 ) -> Generator[Records, None, None]:
     """The records of an extent. To be closed where its loop may be left early: until then the file is open."""
-    with closing(open_stream(extent.path, compression, extent.start, extent.stop)) as stream:
+    with closing(open_stream(extent.path, compression, extent.start, extent.stop, on_bytes)) as stream:
         yield from BlockReader(
             stream, framing, batch_rows=batch_rows, origin=extent.start, first_record=extent.first_row, skip=skip
         )

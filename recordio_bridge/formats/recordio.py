@@ -235,8 +235,7 @@ class RecordIO:
             return schema
         fields = list(schema.values())
         if options.payload == "example":
-            skip = request.on_skip if request.on_bad_record == "skip" else None
-            with closing(scan_file(Extent(path), FRAMING, "", None, skip)) as runs:
+            with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
                 survey = survey_examples(runs, path, request)
             notes.append("schema inferred from the records")
             fields = list(survey.schema().values())
@@ -251,9 +250,8 @@ class RecordIO:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
 
     def read(self, extent: Extent, options: RecordIOOptions, request: Request) -> Generator[Batch, None, None]:
-        skip = request.on_skip if request.on_bad_record == "skip" else None
         columns = _Columns(extent.path, options, request)
-        with closing(scan_file(extent, FRAMING, "", request.batch_rows, skip)) as runs:
+        with closing(scan_file(extent, FRAMING, "", request.batch_rows, request.skip, request.on_bytes)) as runs:
             for records in runs:
                 yield columns.batch(records)
 
@@ -308,6 +306,8 @@ class RecordIO:
     def create(self, path: str, schema: Schema, options: RecordIOOptions) -> Writer:
         if options.labels is not None:
             raise ValueError("labels= is for reading; put the labels into the batches")
+        if not path.endswith(self.suffixes) and path.endswith((".gz", ".zz")):
+            raise ValueError(f"{path}: a .rec is not compressed; take a name without .gz")
         return RecordIOWriter(path, schema, replace(options, payload=self.payload(options, schema)))
 
 

@@ -118,8 +118,7 @@ class TFRecord:
             schema = RAW_SCHEMA if options.payload == "raw" or sidecar is None else sidecar.schema
             num_rows = sum(len(run) for run in self.heads(extent, options, request))
         else:
-            skip = request.on_skip if request.on_bad_record == "skip" else None
-            with closing(scan_file(extent, FRAMING, _compression(options), None, skip)) as runs:
+            with closing(scan_file(extent, FRAMING, _compression(options), None, request.skip)) as runs:
                 survey = survey_examples(runs, path, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
@@ -131,8 +130,9 @@ class TFRecord:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
 
     def read(self, extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Batch, None, None]:
-        skip = request.on_skip if request.on_bad_record == "skip" else None
-        with closing(scan_file(extent, FRAMING, _compression(options), request.batch_rows, skip)) as runs:
+        compression = _compression(options)
+        records_of = scan_file(extent, FRAMING, compression, request.batch_rows, request.skip, request.on_bytes)
+        with closing(records_of) as runs:
             for records in runs:
                 yield self._batch(extent.path, records, options, request)
 
@@ -143,8 +143,7 @@ class TFRecord:
 
     def heads(self, extent: Extent, options: TFRecordOptions, request: Request) -> Iterator[Heads]:
         if options.compression or request.on_bad_record == "skip":
-            skip = request.on_skip if request.on_bad_record == "skip" else None
-            with closing(scan_file(extent, FRAMING, _compression(options), None, skip)) as runs:
+            with closing(scan_file(extent, FRAMING, _compression(options), None, request.skip)) as runs:
                 for records in runs:
                     yield Heads(records.offsets, records.payloads.lengths + 16)
         else:

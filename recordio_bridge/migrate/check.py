@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
-from ..files import crc_of
+from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format
 from ..formats.base import Extent, Format, Request
 from ..schema import Schema
@@ -156,7 +156,8 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
     options = {} if manifest.payload is None else {"payload": manifest.payload}
     resolved = format.resolve(path, make_options(format, options))
     num_rows = 0
-    for batch in format.read(Extent(path), resolved, Request(manifest.schema, None)):
+    crc = Checksum()
+    for batch in format.read(Extent(path), resolved, Request(manifest.schema, None, on_bytes=crc.add)):
         num_rows += len(batch)
     report.num_rows += num_rows
     size = os.path.getsize(path)
@@ -171,10 +172,9 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
             raise FormatError(f"{beside}: is missing; the manifest names it", path=beside)
         if crc_of(beside) != companion.crc32c:
             raise FormatError(f"{beside}: is not what was written; damaged, or another file", path=beside)
-    crc = crc_of(path)
-    if crc != shard.crc32c:
+    if crc.value != shard.crc32c:
         raise FormatError(
-            f"{path}: CRC-32C is {crc:08x}, expected {shard.crc32c:08x}; another file, or damaged", path=path
+            f"{path}: CRC-32C is {crc.value:08x}, expected {shard.crc32c:08x}; another file, or damaged", path=path
         )
 
 

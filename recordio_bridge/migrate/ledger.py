@@ -114,7 +114,7 @@ class Manifest:
 
     def to_file(self) -> Pending:
         """The file beside the output, waiting for its name."""
-        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(self.to_json(), indent=1) + "\n"
         return pending_file(manifest_path(self.output), text.encode())
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
@@ -51,10 +52,16 @@ def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, d
     for number in range(len(orders)):
         todo.put(number)
     failures: list[BaseException] = []
+    turn = threading.Lock()
+
+    def in_turn(rows: int) -> None:
+        with turn:  # the caller's function need not know of threads
+            progress(rows)
+
     mark = new_run_mark()
     processes = [_start(mark) for _ in range(workers)]
     threads = [
-        threading.Thread(target=_attend, args=(process, orders, todo, done, failures, progress), daemon=True)
+        threading.Thread(target=_attend, args=(process, orders, todo, done, failures, in_turn), daemon=True)
         for process in processes
     ]
     try:
@@ -64,15 +71,20 @@ def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, d
             thread.join()
     finally:
         for process in processes:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            _end(process)
         if len(done) < len(orders):  # a worker that was killed could not clear up
             discard_temporaries({os.path.dirname(order.target) for order in orders}, mark)
     if failures:
         raise failures[0]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # an order that it did not take
+                pipe.close()
 
 
 def _start(mark: str) -> subprocess.Popen[bytes]:
@@ -105,8 +117,9 @@ def _attend(
                 number = todo.get_nowait()
             except Empty:
                 return
-            process.stdin.write(json.dumps(orders[number].to_json()).encode() + b"\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # then there is no answer either, which says more
+                process.stdin.write(json.dumps(orders[number].to_json()).encode() + b"\n")
+                process.stdin.flush()
             done[number] = _await_receipt(process, process.stdout, orders[number], progress)
     except Exception as err:  # the border of a thread: carried to the caller
         failures.append(err)
