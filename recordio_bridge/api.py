@@ -188,12 +188,15 @@ def write(
 
 
 def _as_batches(batches: Iterable[Columns], schema: Schema | None) -> Iterator[Batch]:
+    num_rows = 0
     for columns in batches:
         if isinstance(columns, Batch) and schema in (None, columns.schema):
             batch = columns
         else:
-            batch = Batch.of({name: columns[name] for name in columns}, schema)
+            with numbered(range(num_rows, 1 << 62)):
+                batch = Batch.of({name: columns[name] for name in columns}, schema)
         schema = schema or batch.schema
+        num_rows += len(batch)
         yield batch
 
 

@@ -70,9 +70,9 @@ class Ragged(Sequence[Row]):
         """
         items = list(rows)
         if dtype == "bytes" and any(isinstance(item, (list, tuple, np.ndarray)) for item in items):
-            return cls.of_lists(items)
+            return cls.of_lists(items, name=name)
         if dtype == "bytes":
-            parts = [_as_bytes(item) for item in items]
+            parts = [_as_bytes(item, name) for item in items]
         else:
             parts = [exact_array(item, dtype, name).tobytes() for item in items]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
@@ -80,9 +80,9 @@ class Ragged(Sequence[Row]):
         return cls(buffer, _ends(lengths) - lengths, lengths, dtype)
 
     @classmethod
-    def of_lists(cls, rows: Iterable[object]) -> Ragged:
-        """A Ragged of lists of bytes."""
-        lists = [[_as_bytes(member) for member in row] for row in rows if isinstance(row, Iterable)]
+    def of_lists(cls, rows: Iterable[object], *, name: str = "") -> Ragged:
+        """A Ragged of lists of bytes. name is for messages."""
+        lists = [[_as_bytes(member, name) for member in _as_list(row, name)] for row in rows]
         counts = np.array([len(members) for members in lists], dtype=np.int64)
         return cls(cls.of([m for members in lists for m in members]), _ends(counts) - counts, counts, "bytes")
 
@@ -180,12 +180,18 @@ class Ragged(Sequence[Row]):
 Column: TypeAlias = "NDArray[np.generic] | Ragged"
 
 
-def _as_bytes(value: object) -> bytes:
+def _as_bytes(value: object, name: str) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise SchemaError(f"expected bytes or text, found {type(value).__name__}")
+    raise SchemaError(f"field {name!r}: expected bytes or text, found {type(value).__name__}", field=name)
+
+
+def _as_list(row: object, name: str) -> Iterable[object]:
+    if isinstance(row, (list, tuple, np.ndarray)):
+        return row
+    raise SchemaError(f"field {name!r}: expected a list of bytes in each row, found {type(row).__name__}", field=name)
 
 
 def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -395,18 +401,21 @@ def _array_column(values: object, name: str, field: Field | None) -> Column:
 
 
 def _listed(values: object, name: str, field: Field | None) -> Column:
-    if not isinstance(values, Iterable):
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, bytearray, Mapping)):
         raise SchemaError(f"field {name!r}: a column is an array or a list, not {type(values).__name__}", field=name)
     items = list(values)
     if field is not None and field.is_ragged:
         nested = field.dtype == "bytes" and field.shape != ()
-        return Ragged.of_lists(items) if nested else Ragged.of(items, field.dtype, name=name)
+        return Ragged.of_lists(items, name=name) if nested else Ragged.of(items, field.dtype, name=name)
     first = next((item for item in items if not isinstance(item, (list, tuple)) or item), None)
     inner = first[0] if isinstance(first, (list, tuple)) else first
     if isinstance(inner, (bytes, str, bytearray)):
         return Ragged.of(items, name=name)
     try:
-        return exact_array(items, field.dtype if field is not None else None, name)
+        array = exact_array(items, field.dtype if field is not None else None, name)
+        if array.dtype.kind not in "biufV":  # V: bfloat16
+            raise SchemaError(f"field {name!r}: no dtype holds {items[:3]!r} as numbers", field=name)
+        return array
     except ValueError as err:
         if isinstance(err, SchemaError):
             raise

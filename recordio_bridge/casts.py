@@ -17,12 +17,14 @@ def cast(
     name: str,
     *,
     lossy: bool = False,
+    advice: str = "",
     rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.generic]:
     """The numbers as dtype, where each keeps its value.
 
     Args:
         lossy: give what numpy makes of the values that do not.
+        advice: how to allow that, for the message.
         rows: the row of each number, for messages; None where it is the first axis.
 
     Raises:
@@ -41,8 +43,7 @@ def cast(
         value = array.reshape(-1)[at]
         row = int(rows[at]) if rows is not None else at // max(1, array[0].size)
         raise LossyError(
-            f"row {row} of field {name!r}: {value} is no {dtype}{_why(array, value, dtype)}; allow it with "
-            f"--allow-lossy {name} (allow_lossy=({name!r},))",
+            f"row {row} of field {name!r}: {value} is no {dtype}{_why(array, value, dtype)}{advice}",
             field=name,
             row=row,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,9 +101,10 @@ class RecordFile:
     def __getitem__(self, index: int | slice) -> dict[str, Row] | Batch:
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"row {index} of {len(self)}")
-        return self.take([index]).row(0)
+        row = operator.index(index)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        return self.take([row]).row(0)
 
     def __iter__(self) -> Iterator[dict[str, Row]]:
         for first in range(0, len(self), 1024):
@@ -113,8 +115,12 @@ class RecordFile:
 
         Raises:
             IndexError: there is no such row.
+            TypeError: these are no integers.
         """
-        rows = np.asarray(indices, dtype=np.int64).reshape(-1)
+        asked = np.asarray(indices).reshape(-1)
+        if asked.size and asked.dtype.kind not in "iu":
+            raise TypeError(f"row numbers are integers, not {asked.dtype}")
+        rows = asked.astype(np.int64)
         wrong = np.flatnonzero((rows < -len(self)) | (rows >= len(self)))
         if len(wrong):
             raise IndexError(f"row {int(rows[wrong[0]])} of {len(self)}")

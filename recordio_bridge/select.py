@@ -101,15 +101,16 @@ class Selection:
 
     def _column(self, column: Column, pick: Pick) -> Column:
         picked = pick_values(column, pick)
-        dtype = self.schema[pick.name].dtype
+        dtype, lossy = self.schema[pick.name].dtype, pick.name in self._allow_lossy
+        advice = f"; allow it with --allow-lossy {pick.name} (allow_lossy=({pick.name!r},))"
         if isinstance(picked, Ragged):
             if picked.dtype == dtype:
                 return picked
             rows = np.repeat(np.arange(len(picked)), picked.counts)
-            numbers = cast(picked.numbers(), dtype, pick.name, lossy=pick.name in self._allow_lossy, rows=rows)
+            numbers = cast(picked.numbers(), dtype, pick.name, lossy=lossy, advice=advice, rows=rows)
             lengths = picked.counts * numbers.itemsize
             return Ragged(as_bytes(numbers), np.cumsum(lengths) - lengths, lengths, dtype)
-        return cast(picked, dtype, pick.name, lossy=pick.name in self._allow_lossy)
+        return cast(picked, dtype, pick.name, lossy=lossy, advice=advice)
 
 
 def _parse(select: Mapping[str, str] | Iterable[str], schema: Schema) -> list[Pick]:

@@ -105,13 +105,10 @@ def test_every_record_that_mxnet_wrote_arrives_with_its_id_label_and_image(tmp_p
         assert example.get("image", [b""]) == [payload[24 + 4 * flag :]]
 
 
-def test_raw_records_become_examples_of_one_bytes_field(tmp_path):
-    rb.convert(
-        GOLDEN / "c_magic_raw.rec",
-        tmp_path / "b.tfrecord",
-        source_options={"payload": "raw"},
-        target_options={"payload": "example"},
-    )
+@pytest.mark.parametrize("target_options", [None, {"payload": "example"}])
+def test_raw_records_become_examples_of_one_bytes_field(tmp_path, target_options):
+    options = {"source_options": {"payload": "raw"}, "target_options": target_options}
+    rb.convert(GOLDEN / "c_magic_raw.rec", tmp_path / "b.tfrecord", **options)
     payloads = read_rec(GOLDEN / "c_magic_raw.rec")
     assert len(payloads) > 3
     assert [each.get("record", [b""]) for each in read_examples(tmp_path / "b.tfrecord")] == [

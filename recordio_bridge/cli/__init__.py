@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import sys
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parse(parser, commands, _repeated(arguments))
     except SystemExit as end:  # argparse's way to say that it has answered, or complained
         return end.code if isinstance(end.code, int) else USAGE
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     with _talking(args):
         return _run(verbs[args.verb], args)
 

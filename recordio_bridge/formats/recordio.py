@@ -55,6 +55,7 @@ from .payloads import (
     decode_examples,
     looks_like_example,
     looks_like_sagemaker,
+    placed,
     report_row,
     survey_examples,
 )
@@ -466,11 +467,31 @@ class _Columns:
             self._index = read_index(options.index_path(path), None)
 
     def batch(self, records: Records) -> Batch:
+        """The columns asked for; records that have them not raise, or are left out and reported."""
         if self._options.payload == "example":
             return decode_examples(self._path, records, self._request)
-        columns = self._raw(records) if self._options.payload == "raw" else self._image(records)
+        while True:
+            if self._options.payload == "raw":
+                columns = self._raw(records)
+            else:
+                records, headers, flags = self._sound(records)
+                columns = self._image(records, headers, flags)
+            try:
+                return self._as_asked(columns, len(records))
+            except SchemaError as err:
+                if err.row is None:
+                    raise
+                error = placed(err, self._path, records, err.row)
+                if self._request.on_bad_record == "raise":
+                    raise error from err
+                report_row(self._path, records, err.row, str(error), self._request)
+                records = records.take(np.delete(np.arange(len(records)), err.row))
+
+    def _as_asked(self, columns: dict[str, Column], rows: int) -> Batch:
         schema = self._request.schema
-        rows = len(next(iter(columns.values())))
+        for name in schema:
+            if name not in columns:
+                raise SchemaError(f"{self._path}: has no field {name!r}; it has {', '.join(columns)}", field=name)
         return Batch({name: as_column(columns[name], name, schema[name]) for name in schema}, schema, num_rows=rows)
 
     def _key(self, records: Records) -> dict[str, Column]:
@@ -485,9 +506,8 @@ class _Columns:
         columns: dict[str, Column] = {"record": records.payloads}
         return columns | self._key(records)
 
-    def _image(self, records: Records) -> dict[str, Column]:
+    def _image(self, records: Records, headers: NDArray[np.void], flags: NDArray[np.int64]) -> dict[str, Column]:
         """id, label, image and id2, the last three as spans into the payloads."""
-        records, headers, flags = self._checked(records)
         base, starts, lengths = records.payloads.spans
         ids = np.ascontiguousarray(headers["id"])
         if self._list is not None:
@@ -504,23 +524,26 @@ class _Columns:
         }
         return columns | self._key(records)
 
-    def _checked(self, records: Records) -> tuple[Records, NDArray[np.void], NDArray[np.int64]]:
-        """Records with sound image headers, these headers, and how many labels follow each."""
+    def _headers(self, records: Records) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """The image headers, and how many labels follow each; -1 where a record is too short for what it says."""
         payloads = records.payloads
-        sound = payloads.lengths >= HEADER.itemsize
         headers = padded_headers(payloads)
-        flags = np.where(sound, headers["flag"].astype(np.int64), 0)
-        flagged = np.flatnonzero(flags)
+        flags = np.where(payloads.lengths >= HEADER.itemsize, headers["flag"].astype(np.int64), -1)
+        flagged = np.flatnonzero(flags > 0)
         if len(flagged):
             flags[flagged] = label_counts(payloads.take(flagged), flags[flagged])
-            sound &= flags >= 0
-        for row in np.flatnonzero(~sound):
+        return headers, flags
+
+    def _sound(self, records: Records) -> tuple[Records, NDArray[np.void], NDArray[np.int64]]:
+        """The records with sound image headers, these headers, and how many labels follow each."""
+        headers, flags = self._headers(records)
+        bad = np.flatnonzero(flags < 0)
+        for row in bad:
             self._refuse(records, int(row), int(headers["flag"][row]))
-        if not sound.all():
-            rows = np.flatnonzero(sound)
-            records = records.take(rows)
-            headers, flags = headers[rows], flags[rows]
-        return records, headers, flags
+        if not len(bad):
+            return records, headers, flags
+        sound = np.flatnonzero(flags >= 0)
+        return records.take(sound), headers[sound], flags[sound]
 
     def _refuse(self, records: Records, row: int, flag: int) -> None:
         record, offset = records.number(row), int(records.offsets[row])

@@ -51,16 +51,15 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     return Outcome(code, captured.out, captured.err)
 
 
-def start_module(*arguments: object, **options: object) -> subprocess.Popen:
+def start_module(*arguments: object, **environment: str) -> subprocess.Popen:
     """python -m recordio_bridge with these arguments, both outputs as pipes of text."""
     command = [sys.executable, "-m", "recordio_bridge", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-    return subprocess.Popen(command, **{**pipes, **options})
+    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME), **environment}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=settings)
 
 
-def run_module(*arguments: object) -> Outcome:
+def run_module(*arguments: object, **environment: str) -> Outcome:
     """python -m recordio_bridge with these arguments, to its end."""
-    process = start_module(*arguments)
+    process = start_module(*arguments, **environment)
     stdout, stderr = process.communicate()
     return Outcome(process.returncode, stdout, stderr)

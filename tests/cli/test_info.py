@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import recordio_bridge as rb
-from tests.cli.running import run
+from tests.cli.running import run, run_module
 from tests.samples import GOLDEN, copy_golden, image_rec, make_example, write_tfrecord
 
 
@@ -52,6 +52,14 @@ def test_the_insightface_layout_is_counted_as_it_lies_in_the_file(capsys):
     outcome = run(capsys, "info", GOLDEN / "g_insightface.rec", "--json")
     assert outcome.code == 0
     assert outcome.json["num_rows"] == len((GOLDEN / "g_insightface.idx").read_text().splitlines())
+
+
+def test_names_that_the_terminal_cannot_show_are_no_error(tmp_path):
+    path = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"größe": [1]})])
+    for verb in ("info", "head"):
+        outcome = run_module(verb, path, PYTHONIOENCODING="ascii:strict")
+        assert outcome.code == 0
+        assert "gr" in outcome.stdout
 
 
 def test_a_shard_set_is_shown_as_one(capsys, tmp_path):

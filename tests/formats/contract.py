@@ -340,6 +340,20 @@ class FormatContract:
             with pytest.raises(IndexError, match="25"):
                 file.take([0, wrong])
 
+    @pytest.mark.parametrize("wrong", [1.5, "1", None, b"1"], ids=repr)
+    def test_a_row_number_that_is_no_integer_is_a_type_error(self, path: Path, wrong: object) -> None:
+        self.write(path, self.sample(3))
+        with rb.open(path, **self.options) as file:
+            with pytest.raises(TypeError):
+                file[wrong]
+            with pytest.raises((TypeError, ValueError)):
+                file.take([0, wrong])
+
+    def test_a_mask_of_booleans_is_not_taken_for_row_numbers(self, path: Path) -> None:
+        self.write(path, self.sample(3))
+        with rb.open(path, **self.options) as file, pytest.raises((TypeError, ValueError, IndexError)):
+            file.take(np.array([True, False, True]))
+
     def test_a_record_file_pickles(self, path: Path) -> None:
         self.write(path, self.sample(25))
         names = list(self.schema)[-1:]

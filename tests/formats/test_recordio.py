@@ -435,3 +435,48 @@ def test_what_the_header_cannot_hold_is_refused_with_field_and_row(
     assert caught.value.field == field
     assert caught.value.row in (1, None)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- schema= for image records ----
+
+
+def labelled(path: Path, *labels: tuple[float, ...]) -> Path:
+    """Image records of 40 bytes each, or more with several labels."""
+    path.write_bytes(rec(*(image_payload(JPEG[:8], one[0], labels=one if len(one) > 1 else ()) for one in labels)))
+    return path
+
+
+CLASSES = Schema(Field("label", "int64"), Field("image", "bytes"))
+
+
+def test_labels_become_integers_when_asked(tmp_path: Path) -> None:
+    path = labelled(tmp_path / "x.rec", (3.0,), (7.0,))
+    (batch,) = rb.read(path, schema=CLASSES)
+    assert (batch.schema, batch["label"].tolist()) == (CLASSES, [3, 7])
+
+
+@pytest.mark.parametrize(
+    "odd", [(3.5,), (float("nan"),), (2.0**24 + 2,), (1.0, 2.0)], ids=["a fraction", "nan", "above 2**24", "two labels"]
+)
+def test_a_label_that_is_no_class_is_an_error_that_names_file_and_record(
+    tmp_path: Path, odd: tuple[float, ...]
+) -> None:
+    path = labelled(tmp_path / "x.rec", *[(1.0,)] * 5, odd, (1.0,))
+    for batch_rows in (1, 2, 100):
+        with pytest.raises(SchemaError) as caught:
+            list(rb.read(path, batch_rows, schema=CLASSES))
+        assert (caught.value.field, caught.value.row) == ("label", 5)
+        assert str(path) in str(caught.value)
+
+
+def test_skip_leaves_out_a_record_whose_label_is_no_class(tmp_path: Path) -> None:
+    path = labelled(tmp_path / "x.rec", (1.0,), (3.5,), (2.0,))
+    batches = rb.read(path, schema=CLASSES, on_bad_record="skip")
+    assert [label for batch in batches for label in batch["label"].tolist()] == [1, 2]
+
+
+def test_a_schema_of_fields_that_are_not_there_is_an_error_that_names_one(tmp_path: Path) -> None:
+    path = labelled(tmp_path / "x.rec", (1.0,))
+    with pytest.raises(SchemaError, match="nope") as caught:
+        list(rb.read(path, schema=Schema(Field("nope", "int64"))))
+    assert caught.value.field == "nope"

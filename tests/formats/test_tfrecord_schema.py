@@ -332,3 +332,28 @@ def test_a_uint64_that_does_not_fit_is_refused_with_field_row_and_value(tmp_path
         rb.write(tmp_path / "a.tfrecord", [{"v": first}, {"v": second}])
     assert (caught.value.field, caught.value.row) == ("v", 3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_a_later_batch_cannot_cast_is_refused_with_the_row_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(rb.LossyError) as caught:
+        rb.write(tmp_path / "a.tfrecord", [{"v": [1, 2]}, {"v": [3.0]}, {"v": [4.0, 1.5]}])
+    assert (caught.value.field, caught.value.row) == ("v", 4)
+    assert "row 4" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("column", ["abc", b"abc", 5, None, {"a": 1}], ids=repr)
+def test_what_is_no_column_is_refused_with_its_name(tmp_path: Path, column: object) -> None:
+    """Text alone is one value, and not a column of its letters."""
+    with pytest.raises(SchemaError, match="'v'") as caught:
+        rb.write(tmp_path / "a.tfrecord", {"v": column})
+    assert caught.value.field == "v"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("column", [[None, 1], [2**70], [b"a", 1], [1, "a"], [object()], [1 + 2j]], ids=range(6))
+def test_values_that_no_dtype_holds_are_refused_with_the_field(tmp_path: Path, column: list[object]) -> None:
+    with pytest.raises(SchemaError) as caught:
+        rb.write(tmp_path / "a.tfrecord", {"v": column})
+    assert caught.value.field == "v"
+    assert list(tmp_path.iterdir()) == []
