@@ -21,10 +21,12 @@ from .. import _kernels
 from ..batch import Ragged
 from ..errors import ChecksumError, FormatError, TruncatedError
 from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
+from ..readahead import ReadAhead
 from .base import Extent, Heads, Skipped
 
 BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, small enough to stay in the cache
 SPANS = 1 << 16  # records that one call of a scan kernel may report
+_ROOM = 1 << 16  # bytes in front of a block for the record that the block before cut
 _WINDOW = 1 << 18  # bytes of a walk's read where records are small
 _GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
 _HOP = 1 << 15  # records longer than this on average are hopped over
@@ -122,6 +124,11 @@ class BlockReader:
         self._at_end = False
         self._usual = BLOCK
         self._failure: FormatError | None = None
+        self._ahead = ReadAhead(stream)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._ahead.close()
 
     def __iter__(self) -> Iterator[Records]:
         while (records := self._next()) is not None:
@@ -130,6 +137,8 @@ class BlockReader:
     def _next(self) -> Records | None:
         """Scan until there are enough records, reading on as needed; what is found stays at the front of the block."""
         wanted_rows = self._batch_rows or SPANS
+        if self._stream.remaining is not None:  # a record takes 8 bytes at least
+            wanted_rows = min(wanted_rows, (self._filled - self._at + self._stream.remaining + self._usual) // 8 + 1)
         starts, lengths = np.empty(wanted_rows, dtype=np.int64), np.empty(wanted_rows, dtype=np.int64)
         count = 0
         while count < wanted_rows:
@@ -178,21 +187,32 @@ class BlockReader:
         sizes the block where the stream is known to be so long; elsewhere the block doubles as bytes really come.
         """
         keep = int(starts[0]) - self._framing.header if len(starts) else self._at
-        kept = self._filled - keep
-        size = max(self._usual, 2 * kept)
+        kept = self._block[keep : self._filled]
+        size = max(self._usual, len(kept))
         if self._stream.remaining is not None:
-            size = min(max(size, wanted - keep), kept + self._stream.remaining)
-        block = np.empty(size, dtype=np.uint8)
-        block[:kept] = self._block[keep : self._filled]
+            size = max(size, wanted - self._filled)
+        room = max(_ROOM, self._usual // 3)  # what is kept is a batch at most, a quarter of the usual block
+        piece = self._ahead.take(max(room, len(kept)), size)
+        if len(kept) <= piece.room:
+            self._block = piece.buffer[piece.room - len(kept) : piece.room + piece.size]
+            self._block[: len(kept)] = kept
+        else:  # a record larger than the blocks so far
+            self._block = np.concatenate([kept, piece.buffer[piece.room : piece.room + piece.size]])
         starts -= keep
         self._at -= keep
         self._origin += keep
-        self._block = block
-        self._filled = kept + self._stream.readinto(block.data[kept:])
-        self._at_end = self._filled < size or self._stream.remaining == 0
-        self._failure = self._stream.failure
+        self._filled = len(self._block)
+        self._at_end, self._failure = piece.is_last, piece.failure
         if self._failure is not None and self._skip is None:
             raise self._failure
+        if self._at_end:
+            return
+        if (
+            wanted - keep > self._filled
+        ):  # still not enough: double, so that a long record is not copied again and again
+            self._ahead.start(self._filled, max(self._usual, self._filled))
+        else:
+            self._ahead.start(room, self._usual)
 
     def _pass_over(self, fault: int, position: int, count: int, starts: NDArray[np.int64]) -> None:
         """Raise for a fault, or move on to the next sound record and report the bytes between."""
@@ -242,9 +262,11 @@ def scan_file(
 ) -> Generator[Records, None, None]:
     """The records of an extent. To be closed where its loop may be left early: until then the file is open."""
     with closing(open_stream(extent.path, compression, extent.start, extent.stop, on_bytes)) as stream:
-        yield from BlockReader(
+        reader = BlockReader(
             stream, framing, batch_rows=batch_rows, origin=extent.start, first_record=extent.first_row, skip=skip
         )
+        with closing(reader):
+            yield from reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,12 +184,12 @@ class FormatContract:
     # ---- batches stay as they are ----
 
     def test_batches_hold_what_they_held_when_all_are_collected_first(self, path: Path) -> None:
-        sample = self.sample(1000)
-        times = 10_000_000 // sample.nbytes
-        self.write(path, [sample] * times)
+        sample, rng = self.sample(1000), np.random.default_rng(1)
+        written = [sample.take(rng.permutation(1000)) for _ in range(10_000_000 // sample.nbytes)]  # each another order
+        self.write(path, written)
         batches = self.read(path, batch_rows=1000)
-        assert len(batches) == times
-        assert all(batch == sample for batch in batches)
+        assert written[0] != written[1]
+        assert [batch == order for batch, order in zip(batches, written, strict=True)] == [True] * len(written)
 
     def test_batches_outlive_the_file_that_they_came_from(self, path: Path) -> None:
         sample = self.sample(20)

@@ -1,0 +1,63 @@
+"""Reading ahead: the next piece of a stream comes in on a thread while the one before is worked on.
+
+The thread spends its time in the operating system or in zlib, without the GIL. A piece leaves room in front, so that
+what is left over of the one before can be put there, and both are one buffer without a second copy.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError
+from .files import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a stream: buffer[room : room + size]. is_last: the stream has no more; failure is why, if it should."""
+
+    buffer: NDArray[np.uint8]
+    room: int
+    size: int
+    is_last: bool
+    failure: FormatError | None
+
+
+def read_piece(stream: Stream, room: int, size: int) -> Piece:
+    """Read the next size bytes of a stream, or what it has, behind so much room."""
+    if stream.remaining is not None:
+        size = min(size, stream.remaining)
+    buffer = np.empty(room + size, dtype=np.uint8)
+    got = stream.readinto(buffer.data[room:])
+    return Piece(buffer, room, got, got < size or stream.remaining == 0, stream.failure)
+
+
+class ReadAhead:
+    """Pieces of a stream, read one ahead from the second on: a small file needs no thread."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._thread: ThreadPoolExecutor | None = None
+        self._next: Future[Piece] | None = None
+
+    def take(self, room: int, size: int) -> Piece:
+        """The piece that was read ahead, else one of this size read now."""
+        if self._next is None:
+            return read_piece(self._stream, room, size)
+        coming, self._next = self._next, None
+        return coming.result()
+
+    def start(self, room: int, size: int) -> None:
+        """Begin to read the next piece."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "recordio_bridge-read")
+        self._next = self._thread.submit(read_piece, self._stream, room, size)
+
+    def close(self) -> None:
+        """Wait for the thread, which is not in the middle of a wait of its own."""
+        if self._thread is not None:
+            self._thread.shutdown()
