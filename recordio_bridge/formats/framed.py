@@ -8,6 +8,7 @@ the front of the next. So each payload is copied once, from the file into its bl
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -26,6 +27,7 @@ from .base import Extent, Heads, Skipped
 
 BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, small enough to stay in the cache
 SPANS = 1 << 16  # records that one call of a scan kernel may report
+_BUFFERS = 3  # of the writer: one that is filled, and two on their way to the file
 _ROOM = 1 << 16  # bytes in front of a block for the record that the block before cut
 _WINDOW = 1 << 18  # bytes of a walk's read where records are small
 _GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
@@ -373,23 +375,23 @@ Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]
 
 
 class FrameWriter:
-    """Frames rows into a buffer, while a thread writes the one before to the file."""
+    """Frames rows into a buffer, while a thread writes those before to the file."""
 
     def __init__(self, out: Output) -> None:
         self.out = out
         self.position = 0
         """Bytes written so far, before compression."""
-        self._buffers = [np.empty(BLOCK, dtype=np.uint8), np.empty(BLOCK, dtype=np.uint8)]
+        self._buffer = np.empty(BLOCK, dtype=np.uint8)
         self._filled = 0
         self._thread = ThreadPoolExecutor(1, "recordio_bridge-write")
-        self._writing: Future[None] | None = None
+        self._writing: deque[tuple[NDArray[np.uint8], Future[None]]] = deque()
 
     def write(self, rows: int, fill: Fill) -> NDArray[np.int64]:
         """Append rows; return the offset of each."""
         heads = np.empty(rows, dtype=np.int64)
         done = 0
         while done < rows:
-            count, written = fill(done, self._buffers[0][self._filled :], heads[done:])
+            count, written = fill(done, self._buffer[self._filled :], heads[done:])
             heads[done : done + count] += self.position + self._filled
             done, self._filled = done + count, self._filled + written
             if done < rows:
@@ -398,28 +400,29 @@ class FrameWriter:
 
     def _make_room(self, grow: bool) -> None:
         if grow:
-            self._buffers[0] = np.empty(2 * len(self._buffers[0]), dtype=np.uint8)
+            self._buffer = np.empty(2 * len(self._buffer), dtype=np.uint8)
         else:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Let the thread write what is framed, when it is done with the buffer before; that one is filled next."""
-        self._settle()
-        full = self._buffers[0][: self._filled]
-        self._writing = self._thread.submit(self.out.write, full)
-        self._buffers.reverse()
+        """Let the thread write what is framed; a buffer that it is done with is filled next."""
+        written = self._thread.submit(self.out.write, self._buffer[: self._filled])
+        self._writing.append((self._buffer, written))
         self.position += self._filled
         self._filled = 0
+        self._buffer = self._settle() if len(self._writing) == _BUFFERS else np.empty(BLOCK, dtype=np.uint8)
 
-    def _settle(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+    def _settle(self) -> NDArray[np.uint8]:
+        """Wait for the oldest write, and give back its buffer."""
+        buffer, written = self._writing.popleft()
+        written.result()
+        return buffer
 
     def finish(self) -> Pending:
         """Write the rest and complete the file."""
         self._hand_over()
-        self._settle()
+        while self._writing:
+            self._settle()
         self._thread.shutdown()
         return self.out.finish()
 
