@@ -11,7 +11,7 @@ The rest of the manual is in the README and in help() of each name.
 
 from . import errors
 from ._version import __version__
-from .api import convert, inspect, open, read, verify, write
+from .api import convert, index, inspect, open, read, verify, write
 from .batch import Batch, Ragged
 from .errors import (
     BridgeError,
@@ -55,6 +55,7 @@ __all__ = [
     "__version__",
     "convert",
     "errors",
+    "index",
     "inspect",
     "open",
     "read",

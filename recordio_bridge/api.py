@@ -248,9 +248,12 @@ def convert(
     from .migrate.finish import finish
     from .migrate.ledger import fingerprint
     from .migrate.local import run_orders
+    from .migrate.onepass import convert_in_one_pass
     from .migrate.plan import Wishes, make_plan
 
     target = os.fspath(dst)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers}: expected 1 or more")
     wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
     _refuse_output(target, wishes, overwrite)
     source = Source.open(src, source_options, on_bad_record)
@@ -259,6 +262,9 @@ def convert(
         if source.is_compressed and (shuffle or (shards or 1) > 1):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recordio_bridge-"))
             source = unpack(source, Path(folder))
+        done = None if progress else convert_in_one_pass(source, target, wishes)
+        if done is not None:
+            return finish(*done, fingerprints)
         plan = make_plan(source, target, wishes)
         report = stack.enter_context(_progress(progress, plan.num_rows))
         receipts = run_orders(plan.orders, 1 if workers is None else workers, report)

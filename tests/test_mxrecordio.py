@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
-import os
 import pickle
 import random
 import struct
@@ -19,74 +17,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recordio_bridge import mxrecordio
-from recordio_bridge.errors import FormatError, MissingDependencyError, TruncatedError
-from recordio_bridge.mxrecordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, pack_img, unpack, unpack_img
+from recordio_bridge.errors import FormatError, TruncatedError
+from recordio_bridge.mxrecordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
 
-GOLDEN = Path(__file__).parent / "golden"
-WITH_INDEX = ["c_magic_indexed", "e_images", "f_int_keys", "f_str_keys", "g_insightface", "h_det", "h_im2rec"]
-WITH_HEADER = ["a_scalar", "b_vector", "c_magic_header", "d_empty_content", "e_images", "f_int_keys", "g_insightface"]
-FILES = sorted({"c_magic_raw", "d_empty_raw", "d_zero_records", "r_photos", *WITH_INDEX, *WITH_HEADER})
-BLOCK = mxrecordio._BLOCK
-MAGIC = bytes.fromhex("0a23d7ce")
-DAMAGE = bytes.fromhex(  # "hello", "xxxx" + magic + "yyyyyy", "last"; heads at 0, 16, 44
-    "0a23d7ce 05000000 68656c6c 6f000000 0a23d7ce 04000020 78787878 0a23d7ce 06000060 79797979 79790000"
-    "0a23d7ce 04000000 6c617374"
+from .drop_in import (
+    BLOCK,
+    DAMAGE,
+    FILES,
+    GOLDEN,
+    MAGIC,
+    PAYLOADS,
+    WITH_HEADER,
+    WITH_INDEX,
+    failure,
+    framed,
+    golden,
+    indexed,
+    read_all,
+    sha256,
+    write_all,
 )
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def read_all(path: Path) -> list[bytes]:
-    reader = MXRecordIO(path, "r")
-    records = list(iter(reader.read, None))
-    reader.close()
-    return records
-
-
-def failure(path: Path) -> FormatError | None:
-    try:
-        read_all(path)
-    except FormatError as err:
-        return err
-    return None
-
-
-def write_all(path: Path, records: list[bytes]) -> bytes:
-    writer = MXRecordIO(path, "w")
-    for record in records:
-        writer.write(record)
-    writer.close()
-    return path.read_bytes()
-
-
-def indexed(folder: Path, records: list[bytes]) -> MXIndexedRecordIO:
-    """A reader of these records with the keys 0, 1, 2, ..."""
-    writer = MXIndexedRecordIO(folder / "i.idx", folder / "i.rec", "w")
-    for key, record in enumerate(records):
-        writer.write_idx(key, record)
-    writer.close()
-    return MXIndexedRecordIO(folder / "i.idx", folder / "i.rec", "r")
-
-
-def framed(record: bytes) -> bytes:
-    """The file of one record, word by word."""
-    out, start, end = [], 0, len(record)
-    for at in range(0, end - end % 4, 4):
-        if record[at : at + 4] == MAGIC:
-            out.append(MAGIC + struct.pack("<I", (2 if start else 1) << 29 | at - start) + record[start:at])
-            start = at + 4
-    flag = 3 if start else 0
-    return b"".join(out) + MAGIC + struct.pack("<I", flag << 29 | end - start) + record[start:] + bytes(-end % 4)
-
-
-PAYLOADS = st.lists(st.sampled_from([MAGIC, MAGIC[:2], MAGIC[2:], b"a", b"four", b"\0" * 30, MAGIC * 3])).map(b"".join)
-
 
 # ---- files that mxnet wrote ----
 
@@ -377,177 +327,6 @@ def test_a_closed_reader_of_keys_opens_itself_as_in_mxnet(tmp_path):
     assert reader.read_idx(1) == b"b"
 
 
-# ---- keys and offsets ----
-
-
-def test_keys_pass_through_key_type_as_in_mxnet(tmp_path):
-    writer = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w")
-    offsets = [writer.tell()]
-    for key in (3.7, "12", np.int64(9), -1):
-        writer.write_idx(key, b"abc")
-        offsets.append(writer.tell())
-    assert (writer.keys, writer.idx) == ([3, 12, 9, -1], {3: 0, 12: 12, 9: 24, -1: 36})
-    writer.close()
-    assert offsets == [0, 12, 24, 36, 48]
-    assert (tmp_path / "i.idx").read_text() == "3\t0\n12\t12\n9\t24\n-1\t36\n"
-
-
-def test_of_a_key_written_twice_the_last_record_is_found_and_both_are_listed(tmp_path):
-    writer = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w", str)
-    for key, record in (("a", b"1"), ("b", b"2"), ("a", b"3")):
-        writer.write_idx(key, record)
-    writer.close()
-    reader = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r", str)
-    assert reader.keys == ["a", "b", "a"]
-    assert (reader.read_idx("a"), reader.read_idx("b")) == (b"3", b"2")
-
-
-def test_text_keys_keep_their_blanks_and_odd_bytes(tmp_path):
-    writer = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w", str)
-    keys = ["", " a ", "caf\udce9", "日本", "\x85"]
-    for key in keys:
-        writer.write_idx(key, repr(key).encode())
-    writer.close()
-    assert b"caf\xe9\t" in (tmp_path / "i.idx").read_bytes()
-    reader = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r", str)
-    assert reader.keys == keys
-    assert all(reader.read_idx(key) == repr(key).encode() for key in keys)
-
-
-@pytest.mark.parametrize("key", ["a\tb", "a\nb", "a\r", "\n"])
-def test_a_key_that_an_index_cannot_hold_is_refused_and_nothing_is_written(key, tmp_path):
-    writer = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w", str)
-    with pytest.raises(ValueError, match="has a tab or a line break"):
-        writer.write_idx(key, b"abc")
-    assert (writer.tell(), writer.keys) == (0, [])
-    writer.close()
-    assert (tmp_path / "i.idx").read_bytes() == b""
-
-
-def test_an_unknown_key_is_a_key_error_that_names_the_index(tmp_path):
-    reader = indexed(tmp_path, [b"a"])
-    with pytest.raises(KeyError, match=r"i\.idx: no key 77 among its 1"):
-        reader.read_idx(77)
-    assert reader.read_idx(0) == b"a"
-
-
-@pytest.mark.parametrize("text", ["0\t0\r\n1\t12\r\n", "0\t0\n1\t12", "0\t0\tmore\n1\t12\t\n", " 0\t 0\n1 \t12 \n"])
-def test_an_index_may_have_carriage_returns_a_third_column_or_no_last_line_end(text, tmp_path):
-    indexed(tmp_path, [b"a", b"b"])
-    (tmp_path / "i.idx").write_bytes(text.encode())
-    reader = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")
-    assert (reader.keys, reader.read_idx(1)) == ([0, 1], b"b")
-
-
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("0 12", r"found '0 12\\n', expected key, tab and offset"),
-        ("", r"found '\\n', expected key, tab and offset"),
-        ("a\t12", r"found 'a\\t12\\n'"),
-        ("1\t", r"found '1\\t\\n'"),
-        ("1\tx", r"found '1\\tx\\n'"),
-        ("1\t-4", r"found '1\\t-4\\n'"),
-        ("1\t13", "a multiple of 4"),
-        ("1\t18446744073709551615", "this offset is a failed ftell, as old mxnet on Windows wrote it"),
-        ("1\t99999999999999999999999999999", "expected key, tab and offset"),
-        ("\x1f\x8b\x08\x00" + "z" * 1000, r"found '\\x1f"),
-    ],
-)
-def test_a_bad_line_of_an_index_is_named_with_the_way_to_a_new_index(line, why, tmp_path):
-    indexed(tmp_path, [b"a", b"b"])
-    (tmp_path / "i.idx").write_text(f"0\t0\n{line}\n2\t12\n")
-    with pytest.raises(FormatError, match=why) as caught:
-        MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path}/i.idx: line 2: ")
-    assert message.endswith(f"; rebuild it: recordio-bridge index {tmp_path}/i.rec")
-    assert len(message) < 500
-    assert caught.value.path == str(tmp_path / "i.idx")
-
-
-def test_a_reader_whose_new_index_is_bad_keeps_its_old_one(tmp_path):
-    reader = indexed(tmp_path, [b"a", b"b"])
-    (tmp_path / "i.idx").write_text("0 0\n")
-    with pytest.raises(FormatError):
-        reader.reset()
-    assert (reader.keys, reader.read_idx(1)) == ([0, 1], b"b")
-
-
-@pytest.mark.parametrize(
-    ("offset", "kind", "found"),
-    [
-        (56, TruncatedError, "found the end of the file"),
-        (4000, TruncatedError, "found the end of the file"),
-        (2**61, TruncatedError, "found the end of the file"),
-        (52, TruncatedError, "found 4 bytes at byte 52, expected the 8 of a part's header"),
-        (4, FormatError, "found 05000000 at byte 4, expected the magic 0a23d7ce"),
-        (28, FormatError, "found a part with flag 3, expected 0 or 1 where a record begins"),
-    ],
-)
-def test_a_key_that_leads_to_no_record_is_an_error_that_names_it(offset, kind, found, tmp_path):
-    (tmp_path / "i.rec").write_bytes(DAMAGE)
-    (tmp_path / "i.idx").write_text(f"0\t0\n1\t16\n7\t{offset}\n2\t44\n")
-    reader = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")
-    for before in (0, 1, 2):
-        assert reader.read_idx(before) is not None
-        with pytest.raises(FormatError) as caught:
-            reader.read_idx(7)
-        assert (type(caught.value), caught.value.offset) == (kind, offset)
-        message = str(caught.value)
-        assert message.startswith(f"{tmp_path}/i.rec: key 7 of {tmp_path}/i.idx at byte {offset}: {found}")
-        assert message.endswith(f"rebuild the index: recordio-bridge index {tmp_path}/i.rec")
-    assert (reader.read_idx(2), reader.read()) == (b"last", None)
-
-
-@pytest.mark.parametrize(("keys", "number"), [((1,), None), ((0, 1), 2), ((1, 0, 1), None)])
-def test_damage_behind_a_record_found_by_key_is_not_blamed_on_the_key(keys, number, tmp_path):
-    (tmp_path / "i.rec").write_bytes(DAMAGE[:-1])
-    (tmp_path / "i.idx").write_text("0\t0\n1\t16\n2\t44\n")
-    reader = MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")
-    assert [reader.read_idx(key) for key in keys][-1] == b"xxxx" + MAGIC + b"yyyyyy"
-    with pytest.raises(TruncatedError, match=r"i\.rec: record (2 )?at byte 44: ") as caught:
-        reader.read()
-    assert caught.value.record == number
-
-
-@pytest.mark.parametrize("cut", [16 + 12 + 3, 16 + 12 + 8, 16 + 12 + 8 + 5])
-def test_a_record_cut_short_is_not_handed_out_by_key_either(cut, tmp_path):
-    reader = indexed(tmp_path, [b"a", bytes(8), bytes(5)])
-    reader.close()
-    (tmp_path / "i.rec").write_bytes((tmp_path / "i.rec").read_bytes()[:cut])
-    for keys in ([2], [0, 2], [1, 2]):
-        reader.reset()
-        with pytest.raises(TruncatedError, match="key 2 of"):
-            [reader.read_idx(key) for key in keys]
-
-
-def test_a_file_that_is_cut_while_it_is_open_gives_an_error_and_not_an_end(tmp_path):
-    for size in (12 + 58, 12 + 60 + 2, 12 + 60 + 8 + 10):
-        reader = indexed(tmp_path, [b"a", bytes(50), bytes(70)])
-        os.truncate(tmp_path / "i.rec", size)
-        with pytest.raises(TruncatedError, match="key 2 of"):
-            reader.read_idx(2)
-        assert reader.read_idx(0) == b"a"
-
-
-def test_a_key_that_leads_between_records_is_an_error_whatever_stands_there(tmp_path):
-    reader = indexed(tmp_path, [b"a", b"", b"no magic but\4\0\0\0four"])
-    reader.idx[7] = reader.idx[2] + 16
-    with pytest.raises(FormatError, match=r"key 7 of .* found 20627574 at byte 36, expected the magic"):
-        reader.read_idx(7)
-    assert reader.read_idx(1) == b""
-
-
-def test_a_flag_is_not_taken_for_a_length_in_a_file_of_more_than_512_mib(tmp_path):
-    records = [b"a", b"four" + MAGIC + b"more", b"b"]
-    reader = indexed(tmp_path, records)
-    reader.close()
-    os.truncate(tmp_path / "i.rec", 600 << 20)
-    reader.open()
-    assert [reader.read_idx(key) for key in (2, 1, 0)] == records[::-1]
-
-
 # ---- writing ----
 
 
@@ -698,114 +477,3 @@ def environment() -> dict[str, str]:
 def test_importing_it_brings_no_opencv_and_no_mxnet():
     code = "import sys, recordio_bridge.mxrecordio as m; sys.exit(bool({'cv2', 'mxnet', 'h5py'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60).returncode == 0
-
-
-# ---- image records ----
-
-
-def test_pack_writes_the_header_of_24_bytes():
-    assert pack((0, 4, 2574, 0), b"IMG") == bytes.fromhex(
-        "00000000 00008040 0e0a0000 00000000 00000000 00000000 494d47"
-    )
-    assert pack((0, [4, 5.5], 1, 0), b"IMG") == bytes.fromhex(
-        "02000000 00000000 01000000 00000000 00000000 00000000 00008040 0000b040 494d47"
-    )
-    assert mxrecordio._IR_SIZE == struct.calcsize(mxrecordio._IR_FORMAT) == 24
-
-
-@pytest.mark.parametrize(
-    ("label", "stored"),
-    [(3, 3.0), (3.5, 3.5), (True, 1.0), (np.float32(2), 2.0), (np.int64(7), 7.0), (1e39, np.inf), (np.nan, np.nan)],
-)
-def test_a_number_as_label_goes_into_the_header(label, stored):
-    header, content = unpack(pack(IRHeader(5, label, 1, 2), b"x"))
-    assert (header.flag, header.id, header.id2, content) == (0, 1, 2, b"x")
-    assert type(header.label) is float
-    np.testing.assert_equal(header.label, stored)
-
-
-@pytest.mark.parametrize(
-    ("label", "labels"),
-    [
-        ([1, 2], [1, 2]),
-        ((1.5,), [1.5]),
-        (np.array(4), [4]),
-        (np.bool_(True), [1]),
-        (np.array([[1, 2], [3, 4]], order="F"), [1, 2, 3, 4]),
-        (np.arange(6)[::2], [0, 2, 4]),
-        (np.array([7, 8], ">i8"), [7, 8]),
-    ],
-)
-def test_any_other_label_goes_behind_the_header_as_float32(label, labels):
-    header, content = unpack(pack((99, label, 0, 0), b"content"))
-    assert (header.flag, content) == (len(labels), b"content")
-    assert header.label.dtype == np.float32
-    assert header.label.tolist() == labels
-
-
-@pytest.mark.parametrize("label", [[], (), np.zeros(0), np.zeros((0, 5))])
-def test_no_labels_at_all_are_the_number_0_as_in_mxnet(label):
-    assert unpack(pack((3, label, 0, 0), b"x")) == (IRHeader(0, 0.0, 0, 0), b"x")
-
-
-@pytest.mark.parametrize("number", [0, 1, 2**31, 2**32, 2**63, 2**64 - 1])
-def test_ids_have_64_bits(number):
-    header, _ = unpack(pack((0, 1.0, number, 2**64 - 1 - number), b""))
-    assert (header.id, header.id2) == (number, 2**64 - 1 - number)
-
-
-@pytest.mark.parametrize("header", [(0, 1, -1, 0), (0, 1, 2**64, 0), (0, 1, 0, 1.5), (0, 2j, 0, 0), (0, 1, None, 0)])
-def test_a_header_that_cannot_be_stored_is_a_value_error(header):
-    with pytest.raises(ValueError, match="id and id2 are 0 to"):
-        pack(header, b"")
-
-
-def test_a_header_needs_four_values_and_a_content_of_bytes():
-    with pytest.raises(TypeError):
-        pack((0, 1, 0), b"")
-    with pytest.raises(TypeError):
-        pack((0, 1, 0, 0), "text")
-    for label in (1, [1, 2]):
-        for kind in (bytearray, memoryview):
-            assert pack((0, label, 0, 0), kind(b"ab")) == pack((0, label, 0, 0), b"ab")
-
-
-def test_labels_do_not_keep_the_image_in_memory_and_may_be_changed():
-    header, _ = unpack(pack((0, [1, 2], 0, 0), bytes(1000)))
-    assert header.label.base is None
-    header.label[0] = 5
-    assert header.label.tolist() == [5, 2]
-
-
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_unpack_takes_any_bytes_and_gives_the_content_in_the_same_type(kind):
-    for label in (3.0, [1.0, 2.0]):
-        header, content = unpack(kind(pack((0, label, 0, 0), b"content")))
-        assert np.asarray(header.label).tolist() == label
-        assert (type(content), bytes(content)) == (kind, b"content")
-
-
-@pytest.mark.parametrize("size", range(36))
-def test_a_record_too_short_for_its_header_or_labels_is_a_format_error(size):
-    with pytest.raises(FormatError, match=f"record of {size} bytes, expected at least {24 if size < 24 else 36}"):
-        unpack(pack((0, [1, 2, 3], 0, 0), b"")[:size])
-
-
-def test_a_flag_of_four_billion_labels_is_a_format_error():
-    with pytest.raises(FormatError, match="expected at least 17179869204 for an image header with 4294967295 labels"):
-        unpack(b"\xff" * 100)
-
-
-def test_a_header_is_a_tuple_with_names_that_pickles():
-    header = IRHeader(flag=0, label=1.0, id=2, id2=3)
-    assert header == (0, 1.0, 2, 3)
-    assert header._replace(id=7) == IRHeader(0, 1.0, 7, 3)
-    assert pickle.loads(pickle.dumps(header)) == header
-
-
-def test_without_opencv_images_say_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'recordio_bridge\[images\]'"):
-        pack_img((0, 1, 0, 0), np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(MissingDependencyError, match="needs opencv-python-headless"):
-        unpack_img(pack((0, 1, 0, 0), b"\xff\xd8"))

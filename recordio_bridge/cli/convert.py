@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         verify=args.verify,
         on_bad_record=args.on_bad_record,
         overwrite=args.overwrite,
-        progress=not args.quiet,
+        progress=not args.quiet and sys.stderr.isatty(),
         allow_lossy=args.allow_lossy,
         pack=pairs(args.pack),
         source_options=pairs(args.source_options),

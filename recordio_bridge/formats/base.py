@@ -54,6 +54,7 @@ class Request:
         schema: the columns to give, a part of what inspect found, or a cast of it that is exact.
         batch_rows: exactly so many rows a Batch but for the last; None leaves it to the reader, by bytes.
         on_bad_record: "raise", or "skip" what is damaged and tell on_skip.
+        on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
 
@@ -62,6 +63,7 @@ class Request:
     on_bad_record: OnBadRecord = "raise"
     on_skip: Callable[[Skipped], None] = field(default=lambda skipped: None)
     on_bytes: Callable[[memoryview], None] | None = None
+    on_summary: Callable[[Summary], None] | None = None
 
     @property
     def skip(self) -> Callable[[Skipped], None] | None:
@@ -151,6 +153,12 @@ class Format(Protocol):
 
     def certain(self, path: str, options: Any) -> tuple[Schema, bool]:
         """The fields that are there for certain, without reading the file, and whether these are all."""
+
+    def presume(self, path: str, options: Any) -> Schema | None:
+        """What inspect will say of the schema, by a look at the beginning of the file; None where that cannot tell.
+
+        Where it is not None, read calls request.on_summary.
+        """
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what

@@ -59,9 +59,9 @@ from .payloads import (
     report_row,
     survey_examples,
 )
+from .recordio_facts import Facts
 from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import (
-    RecordIndex,
     check_against_heads,
     index_path,
     index_text,
@@ -177,17 +177,14 @@ class RecordIO:
 
     def _identify(self, path: str, options: RecordIOOptions) -> tuple[RecordIOOptions, Column | None]:
         """The options that read a file's records as they are, and their keys, None where they have none."""
-        index = self._believable_index(path, options, [])
-        facts = _Facts(is_image=False)
-        for heads, headers in self._steps(Extent(path), Request(RAW_SCHEMA, on_bad_record="skip")):
-            facts.add(heads, headers, keep=True)
-        if index is not None:
-            index = facts.check_index(options.index_path(path), index, [])
+        facts = Facts(path, options, keep=True)
+        for heads, lengths, headers in self._steps(Extent(path), Request(RAW_SCHEMA, on_bad_record="skip")):
+            facts.add(heads.offsets, lengths, headers)
+        index = facts.checked_index()
         raw = replace(options, payload="raw", index="" if index is None else options.index)
         if index is not None:
             return raw, index.keys
-        ids = facts.ids()
-        return raw, ids if options.payload == "image" and keys_are_unique([ids]) else None
+        return raw, facts.ids if options.payload == "image" and keys_are_unique([facts.ids]) else None
 
     def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
         sidecar = _sidecar_for(path, options)
@@ -199,70 +196,60 @@ class RecordIO:
             fixed = Schema(*(labels if field.name == "label" else field for field in fixed.values()))
         return fixed, options.payload == "raw" and not os.path.exists(options.index_path(path))
 
-    def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
-        notes: list[str] = []
-        facts = _Facts(options.payload == "image")
-        index = self._believable_index(path, options, notes)
-        for heads, headers in self._steps(Extent(path), request, options.payload == "image"):
-            facts.add(heads, headers, keep=index is not None)
-        if index is not None:
-            index = facts.check_index(options.index_path(path), index, notes)
-        schema = self._schema(path, options, request, facts, index, notes)
-        notes += facts.notes()
-        nbytes = os.path.getsize(path)
-        return Summary(self.name, schema, facts.num_rows, nbytes, tuple(notes))
-
-    def _believable_index(self, path: str, options: RecordIOOptions, notes: list[str]) -> RecordIndex | None:
-        try:
-            return read_index(options.index_path(path), os.path.getsize(path))
-        except FileNotFoundError:
-            return None
-        except FormatError as err:
-            notes.append(f"the index is not used: {err}")
-            return None
-
-    def _schema(
-        self,
-        path: str,
-        options: RecordIOOptions,
-        request: Request,
-        facts: _Facts,
-        index: RecordIndex | None,
-        notes: list[str],
-    ) -> Schema:
-        """The fields of the payload, then id2 and key where they say something of their own."""
+    def presume(self, path: str, options: RecordIOOptions) -> Schema | None:
         schema, is_all = self.certain(path, options)
         if is_all:
             return schema
+        if options.payload != "image":
+            return None
+        facts = Facts(path, options)
+        records = next(scan_file(Extent(path), FRAMING, "", None, None), None)
+        if records is not None:
+            facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
+        return Schema(*schema.values(), *facts.presumed_fields())
+
+    def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
+        facts = Facts(path, options)
+        for heads, lengths, headers in self._steps(Extent(path), request, options.payload == "image"):
+            facts.add(heads.offsets, lengths, headers)
+        return self._summary(path, options, request, facts)
+
+    def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
+        """The fields of the payload, then id2 and key where they say something of their own."""
+        schema, is_all = self.certain(path, options)
         fields = list(schema.values())
-        if options.payload == "example":
+        extra = facts.fields()  # also looks at the index, for the notes
+        notes = facts.notes()
+        if options.payload == "example" and not is_all:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
-                survey = survey_examples(runs, path, request)
+                fields = list(survey_examples(runs, path, request).schema().values())
             notes.append("schema inferred from the records")
-            fields = list(survey.schema().values())
-        if facts.has_id2:
-            fields.append(Field("id2", "uint64"))
-        names = [field.name for field in fields]
-        if index is not None and "key" not in names and facts.keys_differ(index, "id" in names):
-            fields.append(_key_field(index))
-        return Schema(*fields)
+        names = {field.name for field in fields}
+        if options.payload == "example" and "id" in names:
+            names.add("key")  # writing makes the keys of the ids
+        if not is_all:
+            fields += [field for field in extra if field.name not in names]
+        return Summary(self.name, Schema(*fields), facts.num_rows, os.path.getsize(path), tuple(notes))
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
 
     def read(self, extent: Extent, options: RecordIOOptions, request: Request) -> Generator[Batch, None, None]:
-        columns = _Columns(extent.path, options, request)
+        facts = None if request.on_summary is None else Facts(extent.path, options)
+        columns = _Columns(extent.path, options, request, facts)
         with closing(scan_file(extent, FRAMING, "", request.batch_rows, request.skip, request.on_bytes)) as runs:
             for records in runs:
                 yield columns.batch(records)
+        if facts is not None and request.on_summary is not None:
+            request.on_summary(self._summary(extent.path, options, request, facts))
 
     def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
-        return (heads for heads, _ in self._steps(extent, request))
+        return (heads for heads, _, _ in self._steps(extent, request))
 
     def _steps(
         self, extent: Extent, request: Request, images: bool = False
-    ) -> Iterator[tuple[Heads, NDArray[np.void]]]:
-        """Heads and image headers, zero-filled where a record is shorter; FormatError for that in images."""
+    ) -> Iterator[tuple[Heads, NDArray[np.int64], NDArray[np.void]]]:
+        """Heads, sizes of payloads, and image headers: zero-filled where a record is shorter, as no image may be."""
         if request.on_bad_record == "raise":
             first = extent.first_row
             for run in walk_file(extent, FRAMING, _Walk(extent.start)):
@@ -271,11 +258,12 @@ class RecordIO:
                     row = int(short[0])
                     raise not_an_image(extent.path, first + row, int(run.heads.offsets[row]), int(run.lengths[row]))
                 first += len(run.heads)
-                yield run.heads, run.headers.view(HEADER).reshape(-1)
+                yield run.heads, run.lengths, run.headers.view(HEADER).reshape(-1)
             return
         with closing(scan_file(extent, FRAMING, "", None, request.on_skip)) as runs:
             for records in runs:
-                yield Heads(records.offsets, _sizes(extent.path, records)), padded_headers(records.payloads)
+                heads = Heads(records.offsets, _sizes(extent.path, records))
+                yield heads, records.payloads.lengths, padded_headers(records.payloads)
 
     def take(self, path: str, heads: Heads, options: RecordIOOptions, request: Request) -> Batch:
         return _Columns(path, options, request).batch(take_framed(path, heads, FRAMING))
@@ -286,7 +274,7 @@ class RecordIO:
     def write_index(self, path: str, options: RecordIOOptions, request: Request, out: Output) -> int:
         """A line for each record: its id where each id is there once, else its number; a TAB; its offset."""
         ids, runs = [], []
-        for heads, headers in self._steps(Extent(path), request):
+        for heads, _, headers in self._steps(Extent(path), request):
             runs.append(heads)
             ids.append(headers["id"].copy())
         offsets = join_heads(runs).offsets
@@ -321,10 +309,6 @@ def _sidecar_for(path: str, options: RecordIOOptions) -> Sidecar | None:
     if sidecar is None or sidecar.payload != options.payload or options.labels is not None:
         return None
     return sidecar
-
-
-def _key_field(index: RecordIndex) -> Field:
-    return Field("key", "bytes" if isinstance(index.keys, Ragged) else index.keys.dtype.name)
 
 
 def payload_for(schema: Schema) -> Payload:
@@ -397,70 +381,11 @@ def _walk_one(fd: int, offset: int) -> int:
     return at - offset
 
 
-class _Facts:
-    """What a walk over the heads of a file finds out."""
-
-    def __init__(self, is_image: bool) -> None:
-        self._is_image = is_image
-        self.num_rows = 0
-        self.has_id2 = False
-        self._widest = self._without_image = 0
-        self._offsets: list[NDArray[np.int64]] = []
-        self._ids: list[NDArray[np.uint64]] = []
-
-    def add(self, heads: Heads, headers: NDArray[np.void], *, keep: bool) -> None:
-        """Look at a run of records; keep what a comparison with the index needs, 16 bytes each."""
-        self.num_rows += len(heads)
-        if self._is_image:
-            flags = headers["flag"].astype(np.int64)
-            self.has_id2 = self.has_id2 or bool(headers["id2"].any())
-            fits = 8 + HEADER.itemsize + 4 * flags <= heads.sizes
-            self._widest = max(self._widest, int(flags[fits].max(initial=0)))
-            self._without_image += int((8 + HEADER.itemsize + 4 * flags == heads.sizes).sum())
-        if keep:
-            self._offsets.append(heads.offsets)
-            self._ids.append(headers["id"].copy())
-
-    def ids(self) -> NDArray[np.uint64]:
-        """The ids of all records that were kept."""
-        return np.concatenate([np.empty(0, dtype=np.uint64), *self._ids])
-
-    def check_index(self, path: str, index: RecordIndex, notes: list[str]) -> RecordIndex | None:
-        try:
-            check_against_heads(path, index, self._joined(self._offsets))
-        except FormatError as err:
-            notes.append(f"the index is not used: {err}")
-            return None
-        return index
-
-    def keys_differ(self, index: RecordIndex, from_id: bool) -> bool:
-        """Whether the keys of the index are not what a new index would get: the ids, else the numbers of the rows."""
-        if isinstance(index.keys, Ragged):
-            return True
-        keys = index.keys  # sorted by offset, as the records are
-        expected = self._joined(self._ids) if from_id and self._is_image else np.arange(len(index.offsets))
-        return bool(np.any(np.asarray(keys).astype(np.uint64) != expected.astype(np.uint64)))
-
-    @staticmethod
-    def _joined(parts: list[NDArray[np.int64]] | list[NDArray[np.uint64]]) -> NDArray[np.int64]:
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
-    def notes(self) -> list[str]:
-        notes = []
-        if self._is_image and self._widest > 1:
-            notes.append(f"labels have up to {self._widest} values")
-        if self._without_image:
-            notes.append(
-                f"{self._without_image} of {self.num_rows} records hold no image (metadata, as InsightFace's, or empty)"
-            )
-        return notes
-
-
 class _Columns:
     """Makes Batches of records, for one file and one request."""
 
-    def __init__(self, path: str, options: RecordIOOptions, request: Request) -> None:
-        self._path, self._options, self._request = path, options, request
+    def __init__(self, path: str, options: RecordIOOptions, request: Request, facts: Facts | None = None) -> None:
+        self._path, self._options, self._request, self._facts = path, options, request, facts
         self._list = read_list(options.labels) if options.labels is not None else None
         self._index = None
         if "key" in request.schema and os.path.exists(options.index_path(path)):
@@ -537,6 +462,8 @@ class _Columns:
     def _sound(self, records: Records) -> tuple[Records, NDArray[np.void], NDArray[np.int64]]:
         """The records with sound image headers, these headers, and how many labels follow each."""
         headers, flags = self._headers(records)
+        if self._facts is not None:
+            self._facts.add(records.offsets, records.payloads.lengths, headers)
         bad = np.flatnonzero(flags < 0)
         for row in bad:
             self._refuse(records, int(row), int(headers["flag"][row]))

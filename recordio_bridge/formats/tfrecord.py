@@ -110,6 +110,9 @@ class TFRecord:
         sidecar = find_sidecar(path)
         return (Schema(), False) if sidecar is None else (sidecar.schema, True)
 
+    def presume(self, path: str, options: TFRecordOptions) -> Schema | None:
+        return None
+
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
         notes = [f"compressed with {options.compression}"] if options.compression else []
         sidecar = find_sidecar(path)

@@ -22,22 +22,22 @@ from ..errors import BridgeError, MigrationError
 from ..files import discard, discard_temporaries, new_run_mark, share_run_mark
 from . import WORKER_VERB
 from .plan import Order
-from .work import Progress, Receipt, run_order
+from .work import OnSummary, Progress, Receipt, run_order
 
 
-def run_orders(orders: Sequence[Order], workers: int, progress: Progress) -> list[Receipt]:
+def run_orders(
+    orders: Sequence[Order], workers: int, progress: Progress, on_summary: OnSummary | None = None
+) -> list[Receipt]:
     """Run all orders and return their receipts in the same order. When one fails, none of the files stays.
 
     Raises:
         what an order raised; MigrationError when a worker process dies.
     """
-    if workers < 1:
-        raise ValueError(f"workers={workers}: expected 1 or more")
     done: dict[int, Receipt] = {}
     try:
         if min(workers, len(orders)) == 1:
             for number, order in enumerate(orders):
-                done[number] = run_order(order, progress)
+                done[number] = run_order(order, progress, on_summary)
         else:
             _run_in_workers(orders, min(workers, len(orders)), progress, done)
     except BaseException:

@@ -133,8 +133,24 @@ class Plan:
         return sum(order.num_rows for order in self.orders)
 
 
-def make_plan(source: Source, target: str, wishes: Wishes) -> Plan:
-    """Look at the sources and decide who writes what.
+def presume(source: Source, target: str, wishes: Wishes) -> list[Summary] | None:
+    """What make_plan would find in the sources, where a look at their beginnings is enough to write one file.
+
+    The rest is found out on the way, and compared: that spares a pass through the sources. None where it is not enough.
+    """
+    if wishes.shuffle or (wishes.shards or 1) > 1 or wishes.on_bad_record == "skip":
+        return None
+    name = (wishes.target_options or {}).get("format")
+    if source.format is (get_format(str(name)) if name else format_of_target(target)):
+        return None  # records may pass through undecoded
+    found = [source.format.presume(path, options) for path, options in zip(source.paths, source.options, strict=True)]
+    return [
+        Summary(source.format.name, schema, 0, 0) for schema in found if schema is not None and None not in found
+    ] or None
+
+
+def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summary] | None = None) -> Plan:
+    """Look at the sources, unless something is presumed of them, and decide who writes what.
 
     Raises:
         SchemaError: a selection does not fit the source, or the target cannot hold a field (LossyError).
@@ -144,7 +160,7 @@ def make_plan(source: Source, target: str, wishes: Wishes) -> Plan:
     target_format = get_format(str(name)) if name else format_of_target(target)
     made = make_options(target_format, options)
     skipped: list[Skipped] = []
-    summaries = source.summaries(skipped.append)
+    summaries = source.summaries(skipped.append) if presumed is None else presumed
     summary = _merged(source, summaries, target_format, options, wishes)
     order = Order(
         source_format=source.format.name,

@@ -16,7 +16,7 @@ from ..batch import Batch, digest
 from ..errors import FormatError, SchemaError, VerificationError, numbered
 from ..files import Checksum, Pending, crc_of, discard
 from ..formats import get_format
-from ..formats.base import Extent, Format, Request, Skipped, Written
+from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
 from ..formats.framed import BLOCK
 from ..recordfile import RowIndex
 from ..schema import Schema
@@ -25,6 +25,7 @@ from .plan import Order, Shuffle
 
 _ADVICE = "disk or memory is at fault: run it again"
 
+OnSummary = Callable[[Summary], None]
 Progress = Callable[[int], None]
 """Called with the number of rows just written."""
 
@@ -49,7 +50,7 @@ class Receipt:
         return cls(files, value["num_rows"], value["content"], skipped)
 
 
-def run_order(order: Order, progress: Progress = lambda rows: None) -> Receipt:
+def run_order(order: Order, progress: Progress = lambda rows: None, on_summary: OnSummary | None = None) -> Receipt:
     """Write and verify the file of an order; nothing has its final name yet.
 
     Raises:
@@ -62,7 +63,7 @@ def run_order(order: Order, progress: Progress = lambda rows: None) -> Receipt:
     content = hashlib.sha256()
     num_rows = 0
     try:
-        for batch, numbers in rows_of(order, skipped.append):
+        for batch, numbers in rows_of(order, skipped.append, on_summary):
             with numbered(numbers):
                 writer.write(batch)
             if order.verify == "content":
@@ -84,12 +85,14 @@ def run_order(order: Order, progress: Progress = lambda rows: None) -> Receipt:
 
 
 def rows_of(
-    order: Order, on_skip: Callable[[Skipped], None] = lambda skipped: None
+    order: Order,
+    on_skip: Callable[[Skipped], None] = lambda skipped: None,
+    on_summary: OnSummary | None = None,
 ) -> Iterator[tuple[Batch, Sequence[int]]]:
     """The rows that an order writes, in Batches of whatever size is cheap, with their numbers in the source."""
     format = get_format(order.source_format)
     selection = order.selection()
-    request = Request(order.schema, None, order.on_bad_record, on_skip)
+    request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary)
     for batch, numbers in _read(order, format, request):
         with numbered(numbers):
             selected = selection.apply(batch)
