@@ -29,7 +29,7 @@ BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, smal
 SPANS = 1 << 16  # records that one call of a scan kernel may report
 _BUFFERS = 3  # of the writer: one that is filled, and two on their way to the file
 _ROOM = 1 << 16  # bytes in front of a block for the record that the block before cut
-_WINDOW = 1 << 18  # bytes of a walk's read where records are small
+_WINDOW = 1 << 20  # bytes of a walk's read where records are small
 _GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
 _HOP = 1 << 15  # records longer than this on average are hopped over
 
