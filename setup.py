@@ -27,8 +27,10 @@ setup(
     ext_modules=[
         Extension(
             "recordio_bridge._kernels",
-            sources=[f"recordio_bridge/_native/{name}.c" for name in ("module", "kernels", "crc32c", "example")],
-            depends=["recordio_bridge/_native/kernels.h"],
+            sources=[
+                f"recordio_bridge/_native/{name}.c" for name in ("module", "arguments", "kernels", "crc32c", "example")
+            ],
+            depends=["recordio_bridge/_native/kernels.h", "recordio_bridge/_native/arguments.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
             py_limited_api=True,
