@@ -1,9 +1,9 @@
-"""MXNet RecordIO, TFRecord, HDF5 and numpy archives: read, convert, verify and feed, without MXNet.
+"""MXNet RecordIO and TFRecord: read, write, convert and verify, without MXNet and TensorFlow.
 
     import recordio_bridge as rb
 
-    rb.convert("train.rec", "train.tfrecord", shards=64, select={"image/encoded": "image", "image/class/label:int64":
-    "label[0]"}) for batch in rb.read("train.rec", batch_rows=256):
+    rb.convert("train.rec", "train.tfrecord", shards=64, select={"image/encoded": "image", "label:int64": "label[0]"})
+    for batch in rb.read("train.rec", batch_rows=256):
         batch["label"], batch["image"][0]
 
 The rest of the manual is in the README and in help() of each name.

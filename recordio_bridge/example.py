@@ -21,7 +21,7 @@ Specification: tensorflow/core/example/feature.proto and example.proto; protobuf
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 
 import numpy as np
@@ -367,8 +367,11 @@ class Survey:
             SchemaError: a feature changes its kind (.row likewise).
         """
         features = self._find_all(payloads)
-        for index, (key, seen) in enumerate(self.seen.items()):
-            self._add_feature(key, seen, *features.count(index, key.decode()))
+        counted = [features.count(index, key.decode()) for index, key in enumerate(self.seen)]
+        updated = {key: replace(seen) for key, seen in self.seen.items()}
+        for (key, seen), (kinds, counts) in zip(updated.items(), counted, strict=True):
+            self._add_feature(key, seen, kinds, counts)
+        self.seen = updated  # only now: a record at fault must leave no trace of those beside it
         self.num_rows += len(payloads)
 
     def _find_all(self, payloads: Ragged) -> Features:

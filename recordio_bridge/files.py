@@ -404,8 +404,11 @@ def sync_folder(folder: str) -> None:
 
 
 def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
-    """FileExistsError when a target is there and may not be replaced."""
+    """FileExistsError when a target is there and may not be replaced; FileNotFoundError without its folder."""
     for path in paths:
+        folder = os.path.dirname(path)
+        if folder and not os.path.isdir(folder):
+            raise FileNotFoundError(f"{path}: the folder {folder} does not exist; make it first")
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; give the name of a file")
         if not overwrite and os.path.lexists(path):

@@ -531,3 +531,16 @@ def test_sources_in_folders_with_odd_names_are_found_again(tmp_path):
     rb.convert(source, folder / "aus gabe.tfrecord", shards=2, workers=2)
     assert rb.inspect(folder / "aus gabe.tfrecord").num_rows == 4
     shutil.rmtree(folder)
+
+
+def test_a_name_that_is_selected_twice_is_refused(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 2)
+    with pytest.raises(ValueError, match="'a' twice"):
+        rb.convert(source, tmp_path / "b.tfrecord", select=["a=image", "a=id"])
+    assert not (tmp_path / "b.tfrecord").exists()
+
+
+def test_a_target_in_a_folder_that_is_not_there_names_the_folder(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 2)
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        rb.convert(source, tmp_path / "nowhere" / "b.tfrecord")

@@ -87,3 +87,7 @@ def test_the_scripts_that_the_readme_names_can_be_run() -> None:
         assert f"scripts/{name}" in README
         assert (ROOT / "scripts" / name).stat().st_mode & 0o111
     assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_table_of_measurements_is_there() -> None:
+    assert len(re.findall(r"^\| [a-e] \| .* \| \d+\.\d\dx \|", README, re.MULTILINE)) >= 9

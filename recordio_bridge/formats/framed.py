@@ -319,7 +319,7 @@ def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
             while count < SPANS:
                 origin = at
                 window = os.pread(fd, min(window_size, end - at), at)
-                if not window and at < end:
+                if len(window) < min(window_size, end - at):
                     raise TruncatedError(
                         f"{extent.path}: ends at byte {at}, expected {end}", path=extent.path, offset=at
                     )

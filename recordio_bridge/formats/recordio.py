@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Batch, Column, Ragged, as_column
-from ..errors import FormatError, SchemaError
+from ..errors import FormatError, SchemaError, TruncatedError
 from ..files import Output, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar
@@ -198,10 +198,10 @@ class RecordIO:
 
     def presume(self, path: str, options: RecordIOOptions) -> Schema | None:
         schema, is_all = self.certain(path, options)
+        if options.payload != "image":  # only image records are looked at on the way
+            return None
         if is_all:
             return schema
-        if options.payload != "image":
-            return None
         facts = Facts(path, options)
         records = next(scan_file(Extent(path), FRAMING, "", None, None), None)
         if records is not None:
@@ -377,7 +377,10 @@ def _walk_one(fd: int, offset: int) -> int:
     head, length = np.empty(1, dtype=np.int64), np.empty(1, dtype=np.int64)
     header = np.empty(HEADER.itemsize, dtype=np.uint8)
     while not found:
+        before = at
         found, at, _, _ = walk(os.pread(fd, 32, at), at, 1 << 62, head, length, header)
+        if not found and at == before:
+            raise TruncatedError(f"ends at byte {at}, inside a record: another program cut the file", offset=at)
     return at - offset
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from .. import _kernels
 from ..errors import FormatError, SchemaError
 from ..files import Pending, pending_file
-from ..formats import get_format
+from ..formats import format_names, get_format
 from ..formats.base import Skipped
 from ..schema import Schema
 from ..shards import manifest_path, sidecar_candidates
@@ -147,6 +147,10 @@ def read_manifest(path: str) -> Manifest:
 
 def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a JSON object holds
     shards = tuple(_shard_from_json(shard) for shard in content["shards"])
+    if content["format"] not in format_names() or content["payload"] not in (None, "image", "raw", "example"):
+        raise SchemaError(f"format {content['format']!r} with payload {content['payload']!r} is unknown")
+    if content["verified"] not in ("content", "counts", "none"):
+        raise SchemaError(f"verified {content['verified']!r} is no level of verification")
     return Manifest(
         output,
         str(content["format"]),

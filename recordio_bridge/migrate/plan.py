@@ -208,7 +208,12 @@ def _pairs(select: Mapping[str, str] | Sequence[str] | None) -> Pairs | None:
     for item in items:
         if "=" not in item:
             raise ValueError(f"select {item!r}: expected NAME[:DTYPE]=EXPRESSION")
-    return tuple((name, text) for name, _, text in (item.partition("=") for item in items))
+    pairs = tuple((name, text) for name, _, text in (item.partition("=") for item in items))
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"select names {twice!r} twice; each column of the result is selected once")
+    return pairs
 
 
 def _keeping_fields(order: Order, payload: str | None) -> Order:

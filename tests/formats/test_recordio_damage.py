@@ -11,6 +11,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema
+from recordio_bridge.example import encode
 from tests.formats.frames import MAGIC, image_payload, part, rec
 
 GOOD = [b"first record", b"second" + bytes(40), b"", b"the last one"]
@@ -261,3 +262,14 @@ def test_the_decision_is_made_for_each_record_alone(tmp_path: Path) -> None:
     assert rb.inspect(path).schema == schema
     with rb.open(path) as file:
         assert file[0]["label"].tolist() == [1.0]
+
+
+def test_an_example_whose_feature_changes_its_kind_leaves_no_trace_of_the_records_beside_it(tmp_path: Path) -> None:
+    def example(**features: list) -> bytes:
+        batch = rb.Batch.of({name: [value] for name, value in features.items()})
+        return bytes(encode(batch)[0])
+
+    path = tmp_path / "x.rec"
+    path.write_bytes(rec(example(a=1, b=2), example(b=3), example(a=4, b=b"other")))
+    batches = list(rb.read(path, on_bad_record="skip"))
+    assert [list(row["a"]) for batch in batches for row in batch.rows()] == [[1], []]
