@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parse(parser, commands, _repeated(arguments))
     except SystemExit as end:  # argparse's way to say that it has answered, or complained
         return end.code if isinstance(end.code, int) else USAGE
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")

@@ -106,10 +106,11 @@ def _line_error(path: str, number: int, line: bytes, offset: int, file_size: int
     elif offset < 0:
         what = f"found {line[:60]!r}, expected a key, a TAB and an offset"
     elif offset >= file_size:
-        what = f"offset {offset} is outside the .rec, which has {file_size} bytes"
+        what = f"offset {offset} is outside the .rec, which has {file_size} bytes: was the .rec cut? If it is whole"
     else:
         what = f"offset {offset} is no multiple of 4, as every record's is"
-    return FormatError(f"{path}: line {number + 1}: {what}; {REBUILD}", path=path, record=number)
+    joint = ", " if what.endswith("whole") else "; "
+    return FormatError(f"{path}: line {number + 1}: {what}{joint}{REBUILD}", path=path, record=number)
 
 
 def _key_column(keys: list[bytes]) -> Column:
