@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,18 +43,6 @@ class Stream(Protocol):
         """Fill the buffer as far as there are bytes; fewer than its size means that they have ended."""
 
     def close(self) -> None: ...
-
-
-def read_exact(file: BinaryIO, size: int, path: str, offset: int) -> bytes:
-    """Read exactly size bytes; TruncatedError where the file has fewer."""
-    data = file.read(size)
-    if len(data) != size:
-        raise TruncatedError(
-            f"{path}: at byte {offset}: needs {size} bytes, found {len(data)}; the file is incomplete",
-            path=path,
-            offset=offset,
-        )
-    return data
 
 
 OnBytes: TypeAlias = Callable[[memoryview], None]

@@ -245,16 +245,6 @@ def test_a_write_that_takes_only_some_bytes_is_continued(tmp_path, monkeypatch):
 # ---- plain streams ----
 
 
-def test_read_exact_gives_all_or_an_error_that_says_where(tmp_path):
-    path = tmp_path / "a.bin"
-    path.write_bytes(b"abcdef")
-    with open(path, "rb") as file:
-        assert files.read_exact(file, 4, str(path), 0) == b"abcd"
-        with pytest.raises(TruncatedError, match=r"a\.bin") as caught:
-            files.read_exact(file, 4, str(path), 4)
-    assert (caught.value.path, caught.value.offset) == (str(path), 4)
-
-
 def test_a_plain_stream_gives_the_bytes_from_start_to_stop(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"0123456789")

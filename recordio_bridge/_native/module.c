@@ -209,6 +209,13 @@ static PyObject *py_frame_tfrecord(PyObject *self, PyObject *args) {
 
 /* ---- spans ---- */
 
+/* Py_RETURN_NONE in the headers of 3.12 and later takes no reference, as None is immortal there; in 3.11, where a wheel
+ * that was built with them runs too, it is not. */
+static PyObject *new_none(void) {
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
 static PyObject *py_gather_spans(PyObject *self, PyObject *args) {
     PyObject *tuple, *object;
     struct table table;
@@ -227,7 +234,7 @@ static PyObject *py_gather_spans(PyObject *self, PyObject *args) {
     rb_gather_spans(&table.spans, table.rows, out.data);
     Py_END_ALLOW_THREADS
     release(&taken);
-    Py_RETURN_NONE;
+    return new_none();
 }
 
 static PyObject *py_digest_rows(PyObject *self, PyObject *args) {
@@ -248,7 +255,7 @@ static PyObject *py_digest_rows(PyObject *self, PyObject *args) {
     rb_digest_rows(&table.spans, starts.items, lengths.items, rows, (uint32_t *)(void *)crcs.data);
     Py_END_ALLOW_THREADS
     release(&taken);
-    Py_RETURN_NONE;
+    return new_none();
 }
 
 static PyObject *py_read_spans(PyObject *self, PyObject *args) {

@@ -209,9 +209,7 @@ class BlockReader:
             raise self._failure
         if self._at_end:
             return
-        if (
-            wanted - keep > self._filled
-        ):  # still not enough: double, so that a long record is not copied again and again
+        if wanted - keep > self._filled:  # not enough yet: double, so that a long record is not copied again and again
             self._ahead.start(self._filled, max(self._usual, self._filled))
         else:
             self._ahead.start(room, self._usual)

@@ -367,11 +367,11 @@ def _sizes(path: str, records: Records) -> NDArray[np.int64]:
     if flags.any():
         with open(path, "rb", buffering=0) as file:
             for row in np.flatnonzero(flags):
-                sizes[row] = _walk_one(file.fileno(), int(records.offsets[row]))
+                sizes[row] = _walk_one(path, file.fileno(), int(records.offsets[row]))
     return sizes
 
 
-def _walk_one(fd: int, offset: int) -> int:
+def _walk_one(path: str, fd: int, offset: int) -> int:
     """The size in the file of one sound record."""
     walk, at, found = _Walk(offset), offset, 0
     head, length = np.empty(1, dtype=np.int64), np.empty(1, dtype=np.int64)
@@ -380,7 +380,7 @@ def _walk_one(fd: int, offset: int) -> int:
         before = at
         found, at, _, _ = walk(os.pread(fd, 32, at), at, 1 << 62, head, length, header)
         if not found and at == before:
-            raise TruncatedError(f"ends at byte {at}, inside a record: another program cut the file", offset=at)
+            raise TruncatedError(f"{path}: ends at byte {at}, inside a record: it was cut", path=path, offset=at)
     return at - offset
 
 
@@ -395,7 +395,7 @@ class _Columns:
             self._index = read_index(options.index_path(path), None)
 
     def batch(self, records: Records) -> Batch:
-        """The columns asked for; records that have them not raise, or are left out and reported."""
+        """The columns asked for; a record whose values do not fit them raises, or is left out and reported."""
         if self._options.payload == "example":
             return decode_examples(self._path, records, self._request)
         while True:

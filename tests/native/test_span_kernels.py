@@ -6,6 +6,7 @@ import ast
 import inspect
 import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,12 @@ class TestReading:
             "no descriptor": lambda m: m.read_spans(None, one, one, block_of(bytes(4))),
         }
         assert_refused(calls)
+
+
+def test_kernels_that_return_nothing_take_a_reference_to_none() -> None:
+    base, starts, lengths = np.zeros(8, np.uint8), np.zeros(1, np.int64), np.full(1, 8)
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        _kernels.gather_spans((base, starts, lengths), np.empty(8, np.uint8))
+        _kernels.digest_rows((base, starts, lengths), None, np.zeros(1, np.uint32))
+    assert sys.getrefcount(None) > before - 500
