@@ -199,16 +199,21 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 def bench_memory(folder: Path, rows: int) -> list[dict]:
-    def peak(rows: int) -> int:
+    def peak(rows: int, indexed: bool) -> int:
         source, target = str(folder / "e.rec"), str(folder / "e.tfrecord")
         make_rec(source, rows, 800)
-        Path(source).with_suffix(".idx").unlink()
+        if not indexed:
+            Path(source).with_suffix(".idx").unlink()
         done = subprocess.run([sys.executable, "-c", _PEAK, source, target], check=True, capture_output=True, text=True)
         return int(done.stdout)
 
-    small, large = peak(rows), peak(10 * rows)
-    detail = f"{small / 1024:.0f} MiB for {rows:,} records, {large / 1024:.0f} MiB for {10 * rows:,}"
-    return [line("e", "peak memory of a file ten times larger", large / small, "no growth", detail)]
+    lines = []
+    for indexed in (False, True):
+        small, large = peak(rows, indexed), peak(10 * rows, indexed)
+        what = f"peak memory of a file ten times larger, {'with' if indexed else 'without'} .idx"
+        detail = f"{small / 1024:.0f} MiB for {rows:,} records, {large / 1024:.0f} MiB for {10 * rows:,}"
+        lines.append(line("e", what, large / small, "no growth", detail))
+    return lines
 
 
 def main() -> int:
