@@ -26,6 +26,9 @@ from .errors import ChecksumError, FormatError, TruncatedError
 Compression: TypeAlias = Literal["", "GZIP", "ZLIB"]
 _WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}  # zlib's way to say which header and trailer
 _PIECE = 1 << 18  # bytes read at a time where they are only looked at
+_INFLATED = 1 << 20  # bytes inflated at a time
+_EXPANSION = 1032  # bytes that one byte of deflate can become: 258 for each 2 bits (RFC 1951)
+_PENDING = 1 << 16  # and what zlib may have taken in before and not given out: less than its window of 32 KiB
 _MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
 _run_mark = secrets.token_hex(4)
 
@@ -34,10 +37,12 @@ class Stream(Protocol):
     """Bytes in order: the part of a file, or what a compressed file holds."""
 
     path: str
-    remaining: int | None
-    """How many bytes are to come, where that is known."""
     failure: FormatError | None
     """Why the bytes ended too early, after readinto gave those that were sound."""
+
+    @property
+    def at_most(self) -> int:
+        """How many bytes are to come: exactly for a plain file, at most for a compressed one."""
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer as far as there are bytes; fewer than its size means that they have ended."""
@@ -60,7 +65,7 @@ class PlainStream:
         size = os.fstat(self._file.fileno()).st_size
         self._at = self._file.seek(start)
         self._stop = size if stop is None else stop
-        self.remaining: int | None = self._stop - start
+        self.at_most = self._stop - start
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer; TruncatedError when the file became shorter since it was opened."""
@@ -79,7 +84,7 @@ class PlainStream:
         if self._on_bytes is not None:
             self._on_bytes(buffer[:done])
         self._at += done
-        self.remaining = self._stop - self._at
+        self.at_most = self._stop - self._at
         return done
 
     def close(self) -> None:
@@ -92,16 +97,21 @@ class InflateStream:
     Stricter than TensorFlow: a missing or cut trailer is an error, as it hides a cut file.
     """
 
-    remaining: int | None = None
     failure: FormatError | None = None
 
     def __init__(self, path: str, compression: Compression, on_bytes: OnBytes | None = None) -> None:
         self.path = path
         self._compression, self._on_bytes = compression, on_bytes
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._size = os.fstat(self._file.fileno()).st_size
         self._input = b""
         self._member = zlib.decompressobj(_WINDOW_BITS[compression])
         self._consumed = 0
+
+    @property
+    def at_most(self) -> int:
+        """What deflate can make at most of the compressed bytes that are left."""
+        return _EXPANSION * (max(self._size - self._consumed, 0) + len(self._input)) + _PENDING
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer. A damaged file gives the sound bytes, then has a failure, which the next call raises."""
@@ -117,7 +127,7 @@ class InflateStream:
                         self._on_bytes(memoryview(self._input))
                 if self._member.eof and not self._next_member():
                     break
-                data = self._inflate(len(buffer) - done)
+                data = self._inflate(min(len(buffer) - done, _INFLATED))
                 buffer[done : done + len(data)] = data
                 done += len(data)
         except FormatError as err:

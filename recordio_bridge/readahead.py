@@ -18,22 +18,25 @@ from .files import Stream
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of a stream: buffer[room : room + size]. is_last: the stream has no more; failure is why, if it should."""
+    """Bytes of a stream: buffer[room : room + size], after which at_most so many are to come.
+
+    is_last: the stream has no more; failure is why, if it should.
+    """
 
     buffer: NDArray[np.uint8]
     room: int
     size: int
+    at_most: int
     is_last: bool
     failure: FormatError | None
 
 
 def read_piece(stream: Stream, room: int, size: int) -> Piece:
     """Read the next size bytes of a stream, or what it has, behind so much room."""
-    if stream.remaining is not None:
-        size = min(size, stream.remaining)
+    size = min(size, stream.at_most)
     buffer = np.empty(room + size, dtype=np.uint8)
     got = stream.readinto(buffer.data[room:])
-    return Piece(buffer, room, got, got < size or stream.remaining == 0, stream.failure)
+    return Piece(buffer, room, got, stream.at_most, got < size or stream.at_most == 0, stream.failure)
 
 
 class ReadAhead:

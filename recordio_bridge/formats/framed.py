@@ -32,6 +32,9 @@ _ROOM = 1 << 16  # bytes in front of a block for the record that the block befor
 _WINDOW = 1 << 20  # bytes of a walk's read where records are small
 _GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
 _HOP = 1 << 15  # records longer than this on average are hopped over
+_HELD = 1 << 29  # bytes that a record or a batch out of a compressed file may always take: the longest one of a .rec
+_HELD_RATIO = 32  # and how many times the file's own size: such records as expand more are rarely so long
+_LARGE_BATCH = 1 << 26  # bytes from which on a compressed file is not read further ahead than by a batch
 
 _ERRORS: dict[int, tuple[type[FormatError], str]] = {
     _kernels.TRUNCATED_HEADER: (TruncatedError, "the file ends inside a record's header; it was cut"),
@@ -61,6 +64,8 @@ class Framing:
     """Bytes behind the payload (RecordIO: the padding, up to 3, not counted)."""
     is_head: Callable[[bytes], bool]
     """Whether these bytes, of the size of a header, are one."""
+    frame_size: Callable[[bytes], int]
+    """The bytes from a head to the end of what its length covers, by the header (RecordIO: of one part)."""
     step: int
     """Heads stand on multiples of this."""
     first_record_hint: str
@@ -107,6 +112,7 @@ class BlockReader:
         batch_rows: exactly so many records each time but the last; None gives what a block holds.
         origin: the offset of the stream's first byte in the file.
         skip: called for each range of damaged bytes that is left out; None raises instead.
+        held: bytes that one batch of a compressed stream may take; None for a plain one, as its size is the limit.
     """
 
     def __init__(
@@ -118,13 +124,14 @@ class BlockReader:
         origin: int = 0,
         first_record: int = 0,
         skip: Callable[[Skipped], None] | None = None,
+        held: int | None = None,
     ) -> None:
-        self._stream, self._framing, self._skip = stream, framing, skip
+        self._stream, self._framing, self._skip, self._held = stream, framing, skip, held
         self._batch_rows, self._origin, self._record = batch_rows, origin, first_record
         self._block = np.empty(0, dtype=np.uint8)
         self._at = self._filled = 0
-        self._at_end = False
-        self._usual = BLOCK
+        self._at_end, self._at_most = False, stream.at_most
+        self._usual, self._usual_rows = BLOCK, SPANS
         self._failure: FormatError | None = None
         self._ahead = ReadAhead(stream)
 
@@ -139,28 +146,39 @@ class BlockReader:
     def _next(self) -> Records | None:
         """Scan until there are enough records, reading on as needed; what is found stays at the front of the block."""
         wanted_rows = self._batch_rows or SPANS
-        if self._stream.remaining is not None:  # a record takes 8 bytes at least
-            wanted_rows = min(wanted_rows, (self._filled - self._at + self._stream.remaining + self._usual) // 8 + 1)
-        starts, lengths = np.empty(wanted_rows, dtype=np.int64), np.empty(wanted_rows, dtype=np.int64)
+        room = min(wanted_rows, self._usual_rows)
+        starts, lengths = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
         count = 0
         while count < wanted_rows:
+            if count == len(starts):
+                more = np.empty(min(count, wanted_rows - count), dtype=np.int64)
+                starts, lengths = np.concatenate([starts, more]), np.concatenate([lengths, more])
             found, self._at, wanted, fault, position = self._framing.scan(
                 self._block, self._at, self._filled, self._at_end, starts[count:], lengths[count:]
             )
             count += found
             if fault:
                 self._pass_over(fault, position, count, starts[:count])
-            elif count < wanted_rows:
+            elif count < len(starts):
                 if self._at_end:
                     self._report_failure()
                     break
                 if count and self._batch_rows is None:
                     break
-                self._read_on(wanted, starts[:count])
+                if self._cannot_come(wanted):  # as if all that comes were there: the scan says what is missing
+                    ends = self._framing.scan(
+                        self._block, self._at, self._filled, True, starts[count:], lengths[count:]
+                    )
+                    self._pass_over(*ends[3:], count, starts[:count])
+                else:
+                    self._read_on(wanted, starts[:count])
         if count == 0:
             return None
         header = self._framing.header
-        self._usual = max(BLOCK, min(4 * (self._at - int(starts[0])), 1 << 30)) if self._batch_rows else BLOCK
+        if self._batch_rows:
+            nbytes = self._at - int(starts[0])
+            most = 1 << 30 if self._held is None else max(_LARGE_BATCH, nbytes)
+            self._usual, self._usual_rows = max(BLOCK, min(4 * nbytes, most)), max(SPANS, count)
         records = Records(
             Ragged(self._sealed(), starts[:count], lengths[:count], "bytes"),
             starts[:count] - header + self._origin,
@@ -182,6 +200,10 @@ class BlockReader:
         view.flags.writeable = False
         return view
 
+    def _cannot_come(self, wanted: int) -> bool:
+        """Whether a length goes beyond all that is to come. Where that is not much, it is read, and the end tells."""
+        return wanted - self._filled > self._at_most > self._usual
+
     def _read_on(self, wanted: int, starts: NDArray[np.int64]) -> None:
         """Get a new block: what is still needed of the old one, then bytes of the stream.
 
@@ -189,12 +211,11 @@ class BlockReader:
         sizes the block where the stream is known to be so long; elsewhere the block doubles as bytes really come.
         """
         keep = int(starts[0]) - self._framing.header if len(starts) else self._at
+        if self._held is not None and wanted - keep > self._held:
+            raise self._held_error(self._held, wanted, keep, len(starts))
         kept = self._block[keep : self._filled]
-        size = max(self._usual, len(kept))
-        if self._stream.remaining is not None:
-            size = max(size, wanted - self._filled)
         room = max(_ROOM, self._usual // 3)  # what is kept is a batch at most, a quarter of the usual block
-        piece = self._ahead.take(max(room, len(kept)), size)
+        piece = self._ahead.take(max(room, len(kept)), self._growth(len(kept), wanted - self._filled, len(starts)))
         if len(kept) <= piece.room:
             self._block = piece.buffer[piece.room - len(kept) : piece.room + piece.size]
             self._block[: len(kept)] = kept
@@ -204,15 +225,37 @@ class BlockReader:
         self._at -= keep
         self._origin += keep
         self._filled = len(self._block)
-        self._at_end, self._failure = piece.is_last, piece.failure
+        self._at_end, self._at_most, self._failure = piece.is_last, piece.at_most, piece.failure
         if self._failure is not None and self._skip is None:
             raise self._failure
         if self._at_end:
             return
-        if wanted - keep > self._filled:  # not enough yet: double, so that a long record is not copied again and again
-            self._ahead.start(self._filled, max(self._usual, self._filled))
+        missing = wanted - keep - self._filled
+        if missing > 0 or len(kept) > self._usual:  # not enough yet, or a batch of which nobody knows how much it takes
+            self._ahead.start(self._filled, self._growth(self._filled, missing, len(starts)))
         else:
             self._ahead.start(room, self._usual)
+
+    def _growth(self, have: int, missing: int, rows: int) -> int:
+        """How much to read behind so many bytes: doubles them, so that they are not copied again and again."""
+        if self._held is None:
+            return max(self._usual, have, missing)
+        return max(self._usual, min(have, self._held - have if rows else missing))
+
+    def _held_error(self, held: int, wanted: int, keep: int, rows: int) -> FormatError:
+        """The error for a record, or a batch with so many rows before it, that is too much for a compressed file."""
+        path, record, offset = self._stream.path, self._record + rows, self._origin + self._at
+        if wanted - self._at > held:
+            where, advice = f"record {record} at byte {offset} is {wanted - self._at} bytes long", ""
+        else:
+            where = f"records {self._record} to {record} are {wanted - keep} bytes long together"
+            advice = "ask for fewer rows at a time (batch_rows=), or, "
+        message = (
+            f"{path}: {where}, more than is believed of so small a compressed file: expected at most {held} bytes "
+            f"(512 MiB, or {_HELD_RATIO} times the file's size); {advice}if you trust the file, pass expansion='any' "
+            "(--in expansion=any)"
+        )
+        return FormatError(message, path=path, record=record, offset=offset)
 
     def _pass_over(self, fault: int, position: int, count: int, starts: NDArray[np.int64]) -> None:
         """Raise for a fault, or move on to the next sound record and report the bytes between."""
@@ -247,9 +290,18 @@ class BlockReader:
             if decided:
                 self._at = at
                 return
+            head = bytes(self._block[at : self._filled][: self._framing.header])
+            if self._framing.is_head(head) and self._cannot_come(at + self._framing.frame_size(head)):
+                at += self._framing.step
+                continue
             before, self._at = self._origin, at
             self._read_on(self._filled + 1, starts)
             at += before - self._origin
+
+
+def most_held(path: str, *, trusted: bool = False) -> int:
+    """The bytes that one record or batch of a compressed file may take: real data do not fill memory from little."""
+    return 1 << 62 if trusted else max(_HELD, _HELD_RATIO * os.path.getsize(path))
 
 
 def scan_file(
@@ -259,11 +311,18 @@ def scan_file(
     batch_rows: int | None,
     skip: Callable[[Skipped], None] | None,
     on_bytes: OnBytes | None = None,
+    held: int | None = None,
 ) -> Generator[Records, None, None]:
     """The records of an extent. To be closed where its loop may be left early: until then the file is open."""
     with closing(open_stream(extent.path, compression, extent.start, extent.stop, on_bytes)) as stream:
         reader = BlockReader(
-            stream, framing, batch_rows=batch_rows, origin=extent.start, first_record=extent.first_row, skip=skip
+            stream,
+            framing,
+            batch_rows=batch_rows,
+            origin=extent.start,
+            first_record=extent.first_row,
+            skip=skip,
+            held=held,
         )
         with closing(reader):
             yield from reader

@@ -70,7 +70,7 @@ from .recordio_index import (
     unique_keys,
 )
 from .recordio_list import read_list
-from .recordio_writer import RecordIOWriter
+from .recordio_writer import LIMIT, RecordIOWriter
 
 MAGIC = b"\x0a\x23\xd7\xce"  # opens every part; never on a 4-byte boundary inside one
 IMAGE_SCHEMA = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
@@ -80,6 +80,7 @@ PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example")
 
 FRAMING = Framing(
     is_head=lambda head: head[:4] == MAGIC,
+    frame_size=lambda head: 8 + ((int.from_bytes(head[4:8], "little") & LIMIT) + 3 & ~3),
     scan=_kernels.scan_recordio,
     resync=_kernels.resync_recordio,
     header=8,

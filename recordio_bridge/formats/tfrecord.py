@@ -8,6 +8,9 @@ Both are CRC-32C, rotated right by 15 bits plus 0xa282ead8. No header, no traile
 bytes holds 0 records, and files joined end to end are a file. TensorFlow takes two kinds of cut files for whole ones:
 cut inside the 12 bytes before a payload, and a GZIP stream without its trailer. Both are errors here.
 
+A compressed stream has no size that a length could be compared with, and deflate turns a byte into 1032 at most. So a
+length beyond 1032 times what is left of the file is an error; below that, see the option expansion.
+
 The payload is a tf.train.Example (payload "example"), or anything else (payload "raw": one bytes field, record).
 
 Specification: tensorflow/core/lib/io/record_writer.cc and record_reader.cc. Examples: example.py.
@@ -31,8 +34,8 @@ from ..files import Compression, Output, compression_of, read_head
 from ..schema import Schema
 from ..sidecar import find_sidecar
 from .base import Extent, Heads, Request, Summary, Writer, Written
-from .framed import Fill, FrameWriter, Framing, Records, scan_file, split_at_heads, take_framed, walk_file
-from .payloads import LOOKED_AT, RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
+from .framed import Fill, FrameWriter, Framing, Records, most_held, scan_file, split_at_heads, take_framed, walk_file
+from .payloads import RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
 
 SUFFIXES = {".tfrecord": "", ".tfrecords": "", ".tfrecord.gz": "GZIP", ".tfrecords.gz": "GZIP", ".tfrecord.zz": "ZLIB"}
 
@@ -48,6 +51,7 @@ def is_head(head: bytes) -> bool:
 
 FRAMING = Framing(
     is_head=is_head,
+    frame_size=lambda head: int.from_bytes(head[:8], "little") + 16,
     scan=_kernels.scan_tfrecord,
     resync=_kernels.resync_tfrecord,
     header=12,
@@ -66,6 +70,9 @@ class TFRecordOptions:
     payload: Literal["auto", "example", "raw"] = "auto"
     """"example": tf.train.Example; "raw": one bytes field, record.
     "auto" looks at the first records; writing, it is "example"."""
+    expansion: Literal["bounded", "any"] = "bounded"
+    """"bounded": refuse a compressed file in which one record, or one Batch, takes more than 512 MiB and more than 32
+    times the size of the file, as none but a trap is likely to; "any": take as much memory as it says. Reading only."""
 
 
 class TFRecord:
@@ -85,7 +92,8 @@ class TFRecord:
         sidecar = find_sidecar(path)
         if sidecar is not None:
             return replace(options, payload="raw" if sidecar.payload == "raw" else "example")
-        records = next(scan_file(Extent(path), FRAMING, _compression(options), LOOKED_AT, lambda skipped: None), None)
+        # No LOOKED_AT for batch_rows: the records that the first block holds are enough where they are very long
+        records = next(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), None)
         if records is not None and not looks_like_example(records.payloads):
             raise FormatError(
                 f"{path}: the records are no tf.train.Examples (raw bytes, or SequenceExamples); "
@@ -121,7 +129,7 @@ class TFRecord:
             schema = RAW_SCHEMA if options.payload == "raw" or sidecar is None else sidecar.schema
             num_rows = sum(len(run) for run in self.heads(extent, options, request))
         else:
-            with closing(scan_file(extent, FRAMING, _compression(options), None, request.skip)) as runs:
+            with closing(_scan(extent, options, replace(request, batch_rows=None))) as runs:
                 survey = survey_examples(runs, path, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
@@ -133,9 +141,7 @@ class TFRecord:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
 
     def read(self, extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Batch, None, None]:
-        compression = _compression(options)
-        records_of = scan_file(extent, FRAMING, compression, request.batch_rows, request.skip, request.on_bytes)
-        with closing(records_of) as runs:
+        with closing(_scan(extent, options, request)) as runs:
             for records in runs:
                 yield self._batch(extent.path, records, options, request)
 
@@ -146,7 +152,7 @@ class TFRecord:
 
     def heads(self, extent: Extent, options: TFRecordOptions, request: Request) -> Iterator[Heads]:
         if options.compression or request.on_bad_record == "skip":
-            with closing(scan_file(extent, FRAMING, _compression(options), None, request.skip)) as runs:
+            with closing(_scan(extent, options, replace(request, batch_rows=None))) as runs:
                 for records in runs:
                     yield Heads(records.offsets, records.payloads.lengths + 16)
         else:
@@ -187,9 +193,11 @@ class TFRecord:
 FORMAT = TFRecord()
 
 
-def _compression(options: TFRecordOptions) -> Compression:
+def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Records, None, None]:
+    """The records of an extent."""
     assert options.compression != "auto"  # resolve() came first
-    return options.compression
+    held = most_held(extent.path, trusted=options.expansion == "any") if options.compression else None
+    return scan_file(extent, FRAMING, options.compression, request.batch_rows, request.skip, request.on_bytes, held)
 
 
 def compression_of_suffix(path: str) -> Compression:
@@ -250,7 +258,7 @@ class TFRecordWriter:
         return fill
 
     def close(self) -> Written:
-        options = TFRecordOptions(self._compression, self._payload)
+        options = TFRecordOptions(self._compression, self._payload, "any")  # what we wrote ourselves is no trap
         return Written((self._frames.finish(),), options, self._payload)
 
     def abort(self) -> None:
