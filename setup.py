@@ -28,9 +28,10 @@ setup(
         Extension(
             "recordio_bridge._kernels",
             sources=[
-                f"recordio_bridge/_native/{name}.c" for name in ("module", "arguments", "kernels", "crc32c", "example")
+                f"recordio_bridge/_native/{name}.c"
+                for name in ("module", "module_examples", "arguments", "kernels", "crc32c", "example", "survey")
             ],
-            depends=["recordio_bridge/_native/kernels.h", "recordio_bridge/_native/arguments.h"],
+            depends=[f"recordio_bridge/_native/{name}.h" for name in ("kernels", "wire", "arguments", "module")],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
             py_limited_api=True,

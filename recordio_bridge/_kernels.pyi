@@ -32,6 +32,7 @@ UNKNOWN_KEY: int
 OUT_OF_RANGE: int
 TOO_LONG: int
 IO_ERROR: int
+OTHER_KIND: int
 
 NO_KIND: int
 BYTES: int
@@ -179,17 +180,31 @@ def encode_examples(
     fault of the next row: OUT_OF_RANGE (uint64 above 2**63 - 1 in that column), TOO_LONG (above 2**31 - 1 bytes).
     """
 
-def find_features(
-    payloads: _Spans, keys: list[bytes], stop_at_unknown: bool, starts: _Int64, lengths: _Int64
-) -> tuple[int, int, int, int]:
-    """Find the Feature message of each key in each Example; return (rows, fault, position, length).
+def find_features(payloads: _Spans, keys: list[bytes], starts: _Int64, lengths: _Int64, /) -> tuple[int, int, int]:
+    """Find the Feature message of each key in each Example; return (rows, fault, position).
 
     starts[row * len(keys) + k] and lengths[...] are its span in the base, start -1 where the key is missing. The last
     entry of a key wins; several `features` fields are merged; an entry without a key has the key ""; an entry without
     a value is present with length 0 (its start is the end of the entry); unknown fields, also groups (at most 32
     deep), are passed over, as are known numbers with another wire type. rows counts those done; on a fault, position
     is an offset in base.
-    Faults: BAD_MESSAGE; REPEATED_VALUE; UNKNOWN_KEY when stop_at_unknown: position and length are the key's span.
+    Faults: BAD_MESSAGE; REPEATED_VALUE.
+    """
+
+def survey_features(
+    payloads: _Spans, keys: list[bytes], seen: _Int64, unknown_starts: _Int64, unknown_lengths: _Int64, /
+) -> tuple[int, int, int, int]:
+    """Note the kinds and numbers of values of all features of each Example; return (rows, fault, key, value).
+
+    seen[4 * k : 4 * k + 4] are what is known of the key k, and go on being counted: its kind (NO_KIND until a record
+    has one), the number of records with a feature of that kind, and the fewest and the most values in one of these.
+    Keys and values are found as in find_features and count_values. Keys are there once each, else ValueError.
+    A record is noted whole, or, at a fault, not at all; rows counts those before it. In the order in which a record is
+    looked at:
+    BAD_MESSAGE, REPEATED_VALUE: key is -1, value an offset in base.
+    UNKNOWN_KEY: unknown_starts, unknown_lengths take the spans in base of the record's keys that are not in keys, as
+    many as fit, in their order, a repeated one again; value is how many, key is -1.
+    BAD_MESSAGE, BAD_LIST inside of the feature `key`; OTHER_KIND: it has the kind `value`, and another in seen.
     """
 
 def count_values(features: _Spans, kinds: NDArray[np.uint8], counts: _Int64) -> tuple[int, int]:

@@ -21,8 +21,7 @@ Specification: tensorflow/core/example/feature.proto and example.proto; protobuf
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as dataclass_field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from .errors import BridgeError, FormatError, LossyError, SchemaError
 from .schema import INTEGERS, Field, Schema, numpy_dtype
 
 _MOST_FEATURES = 10_000  # of one file: what a hostile file may make us remember
+_LEARNED = 1024  # new keys of one record that are learned at a time
 _KIND_NAMES = {
     _kernels.NO_KIND: "no kind",
     _kernels.BYTES: "bytes_list",
@@ -211,25 +211,19 @@ def decode_sound(payloads: Ragged, schema: Schema, on_bad: Callable[[int, Bridge
     return concat(parts) if parts else decode(payloads[:0], schema)
 
 
-def find(payloads: Ragged, keys: list[bytes], *, stop_at_unknown: bool = False) -> Features:
+def find(payloads: Ragged, keys: list[bytes]) -> Features:
     """Where the Feature of each key lies in each payload."""
     rows = len(payloads)
     starts, lengths = np.empty((rows, len(keys)), dtype=np.int64), np.empty((rows, len(keys)), dtype=np.int64)
-    base = payloads.spans[0]
-    done, fault, position, length = _kernels.find_features(
-        payloads.spans, keys, stop_at_unknown, starts.reshape(-1), lengths.reshape(-1)
-    )
-    if fault == _kernels.UNKNOWN_KEY:
-        raise _UnknownKeyError(done, bytes(base[position : position + length]))
+    done, fault, position = _kernels.find_features(payloads.spans, keys, starts.reshape(-1), lengths.reshape(-1))
     if fault:
-        inside = position - int(payloads.starts[done])
-        raise FormatError(f"record {done}, byte {inside} of its payload: {_FAULTS[fault]}", record=done)
-    return Features(base, starts, lengths)
+        raise _no_example(payloads, done, fault, position)
+    return Features(payloads.spans[0], starts, lengths)
 
 
-class _UnknownKeyError(Exception):
-    def __init__(self, row: int, key: bytes) -> None:
-        self.row, self.key = row, key
+def _no_example(payloads: Ragged, row: int, fault: int, position: int) -> FormatError:
+    inside = position - int(payloads.starts[row])
+    return FormatError(f"record {row}, byte {inside} of its payload: {_FAULTS[fault]}", record=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,17 +331,6 @@ def _unpack_raw(values: Ragged, field: Field, counts: NDArray[np.int64]) -> Colu
 # ---- inference ----
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the records said so far of one key."""
-
-    kind: int = _kernels.NO_KIND
-    rows: int = 0
-    fewest: int = 1 << 62
-    most: int = 0
-
-
-@dataclass(slots=True)
 class Survey:
     """Infers the schema of Examples by looking at every one.
 
@@ -356,69 +339,80 @@ class Survey:
     empty list of bytes.
     """
 
-    num_rows: int = 0
-    seen: dict[bytes, _Seen] = dataclass_field(default_factory=dict)
+    def __init__(self) -> None:
+        self.num_rows = 0
+        self.keys: list[bytes] = []
+        self._seen = np.empty((0, 4), dtype=np.int64)  # for each key: its kind, rows, fewest and most values
+        self._unknown = np.empty((2, _LEARNED), dtype=np.int64)
 
     def add(self, payloads: Ragged) -> None:
-        """Look at some more records.
+        """Look at some more records. Where one is at fault, those before it count, and it leaves no trace.
 
         Raises:
             FormatError: one of them is no Example (.record counts from the start of these).
             SchemaError: a feature changes its kind (.row likewise).
         """
-        features = self._find_all(payloads)
-        counted = [features.count(index, key.decode()) for index, key in enumerate(self.seen)]
-        updated = {key: replace(seen) for key, seen in self.seen.items()}
-        for (key, seen), (kinds, counts) in zip(updated.items(), counted, strict=True):
-            self._add_feature(key, seen, kinds, counts)
-        self.seen = updated  # only now: a record at fault must leave no trace of those beside it
-        self.num_rows += len(payloads)
-
-    def _find_all(self, payloads: Ragged) -> Features:
-        while True:
+        done, settled = 0, len(self.keys)
+        while done < len(payloads):
+            rest = payloads[done:]
+            rows, fault, key, value = _kernels.survey_features(
+                rest.spans, self.keys, self._seen.reshape(-1), self._unknown[0], self._unknown[1]
+            )
+            done, settled = done + rows, len(self.keys) if rows else settled
+            self.num_rows += rows
+            if not fault:
+                return
             try:
-                return find(payloads, list(self.seen), stop_at_unknown=True)
-            except _UnknownKeyError as err:
-                self._learn(err.row, err.key)
+                if fault != _kernels.UNKNOWN_KEY:
+                    raise self._error(payloads, done, fault, key, value)
+                self._learn(rest.spans[0], value, done)
+            except (FormatError, SchemaError):
+                self._resize(settled)
+                raise
 
-    def _learn(self, row: int, key: bytes) -> None:
-        try:
-            key.decode()
-        except UnicodeDecodeError:
-            raise FormatError(
-                f"record {row}: the key {key!r} is not UTF-8, as protobuf's text must be", record=row
-            ) from None
-        if len(self.seen) == _MOST_FEATURES:
-            raise FormatError(
-                f"record {row}: more than {_MOST_FEATURES} different features; this is no table", record=row
-            )
-        self.seen[key] = _Seen()
+    def _learn(self, base: NDArray[np.uint8], count: int, row: int) -> None:
+        """Add the keys of a record that are new; the kernel goes on with the same record."""
+        spans = self._unknown[:, :count].T.tolist()
+        for key in dict.fromkeys(bytes(base[start : start + length]) for start, length in spans):
+            try:
+                key.decode()
+            except UnicodeDecodeError:
+                raise FormatError(
+                    f"record {row}: the key {key!r} is not UTF-8, as protobuf's text must be", record=row
+                ) from None
+            if len(self.keys) == _MOST_FEATURES:
+                raise FormatError(
+                    f"record {row}: more than {_MOST_FEATURES} different features; this is no table", record=row
+                )
+            self.keys.append(key)
+        self._resize(len(self.keys))
 
-    def _add_feature(self, key: bytes, seen: _Seen, kinds: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
-        present = np.flatnonzero(kinds)
-        if not len(present):
-            return
-        if seen.kind == _kernels.NO_KIND:
-            seen.kind = int(kinds[present[0]])
-        other = np.flatnonzero((kinds != seen.kind) & (kinds != _kernels.NO_KIND))
-        if len(other):
-            row, name = int(other[0]), key.decode()
-            raise SchemaError(
-                f"record {row}: feature {name!r} is {_KIND_NAMES[int(kinds[row])]}, "
-                f"and {_KIND_NAMES[seen.kind]} before",
-                field=name,
-                row=row,
-            )
-        seen.rows += len(present)
-        seen.fewest = min(seen.fewest, int(counts[present].min()))
-        seen.most = max(seen.most, int(counts[present].max()))
+    def _resize(self, count: int) -> None:
+        del self.keys[count:]
+        seen = np.zeros((count, 4), dtype=np.int64)
+        shared = min(count, len(self._seen))
+        seen[:shared] = self._seen[:shared]
+        self._seen = seen
+
+    def _error(self, payloads: Ragged, row: int, fault: int, key: int, value: int) -> FormatError | SchemaError:
+        """The error for what the kernel found in a record: about one of its features, or about the whole."""
+        if key < 0:
+            return _no_example(payloads, row, fault, value)
+        name = self.keys[key].decode()
+        if fault != _kernels.OTHER_KIND:
+            return FormatError(f"record {row}, feature {name!r}: {_FAULTS[fault]}", record=row)
+        before = _KIND_NAMES[int(self._seen[key, 0])]
+        return SchemaError(
+            f"record {row}: feature {name!r} is {_KIND_NAMES[value]}, and {before} before", field=name, row=row
+        )
 
     def schema(self) -> Schema:
         """The schema that fits all records seen, fields in the order of their keys."""
-        return Schema(*(self._field(key.decode(), seen) for key, seen in sorted(self.seen.items())))
+        seen = dict(zip(self.keys, self._seen.tolist(), strict=True))
+        return Schema(*(self._field(key.decode(), *seen[key]) for key in sorted(seen)))
 
-    def _field(self, name: str, seen: _Seen) -> Field:
-        dtype = {_kernels.INT64: "int64", _kernels.FLOAT: "float32"}.get(seen.kind, "bytes")
-        if seen.rows < self.num_rows or seen.fewest != seen.most or seen.most == 0:
+    def _field(self, name: str, kind: int, rows: int, fewest: int, most: int) -> Field:
+        dtype = {_kernels.INT64: "int64", _kernels.FLOAT: "float32"}.get(kind, "bytes")
+        if rows < self.num_rows or fewest != most or most == 0:
             return Field(name, dtype, (None,))
-        return Field(name, dtype, () if seen.most == 1 else (seen.most,))
+        return Field(name, dtype, () if most == 1 else (most,))

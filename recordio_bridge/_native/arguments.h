@@ -7,12 +7,14 @@
 
 #include "kernels.h"
 
-enum { MOST_PIECES = 8 };
-
 struct buffers { /* all buffers of one call, released together */
     Py_buffer *views;
     int count, room;
 };
+/* Room for the buffers of a call that has n at most. */
+#define BUFFERS(n)                                                                                                   \
+    Py_buffer views[n];                                                                                              \
+    struct buffers taken = {views, 0, n}
 struct bytes {
     uint8_t *data;
     int64_t size;

@@ -1,124 +1,9 @@
 /* tf.train.Example on the wire, many at a time (tensorflow/core/example/feature.proto; the drawing is in example.py). */
-#include "kernels.h"
+#include "wire.h"
 
 #include <string.h>
 
-enum { VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, END_GROUP = 4, FIXED32 = 5 }; /* protobuf wire types */
-enum { DEEPEST_GROUP = 32 };
-
 /* ---- reading ---- */
-
-struct span { /* what is left of a message */
-    const uint8_t *at, *end;
-};
-
-/* Every reader returns 0, or -1 where the bytes are no wire format; then the cursor is anywhere. */
-static int read_varint(struct span *from, uint64_t *value) {
-    *value = 0;
-    for (int shift = 0; shift < 70 && from->at < from->end; shift += 7) {
-        uint8_t byte = *from->at++;
-        *value |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128)
-            return 0;
-    }
-    return -1;
-}
-
-static int read_tag(struct span *from, uint32_t *field, int *wire) {
-    uint64_t tag;
-    if (read_varint(from, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
-        return -1;
-    *field = (uint32_t)(tag >> 3);
-    *wire = (int)(tag & 7);
-    return 0;
-}
-
-static int read_bytes(struct span *from, struct span *value) {
-    uint64_t length;
-    if (read_varint(from, &length) || length > (uint64_t)(from->end - from->at))
-        return -1;
-    *value = (struct span){from->at, from->at + length};
-    from->at += length;
-    return 0;
-}
-
-static int skip_bytes(struct span *from, int64_t size) {
-    if (from->end - from->at < size)
-        return -1;
-    from->at += size;
-    return 0;
-}
-
-static int skip_value(struct span *from, int wire) {
-    uint64_t number;
-    struct span bytes;
-    switch (wire) {
-    case VARINT: return read_varint(from, &number);
-    case FIXED64: return skip_bytes(from, 8);
-    case BYTES: return read_bytes(from, &bytes);
-    case FIXED32: return skip_bytes(from, 4);
-    default: return -1;
-    }
-}
-
-static int skip_field(struct span *from, uint32_t field, int wire) {
-    if (wire != GROUP)
-        return skip_value(from, wire);
-    uint32_t open[DEEPEST_GROUP];
-    int depth = 0;
-    open[depth++] = field;
-    while (depth > 0) {
-        if (read_tag(from, &field, &wire))
-            return -1;
-        if (wire == GROUP) {
-            if (depth == DEEPEST_GROUP)
-                return -1;
-            open[depth++] = field;
-        } else if (wire == END_GROUP) {
-            if (open[--depth] != field)
-                return -1;
-        } else if (skip_value(from, wire)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* The next field `number` of wire type BYTES, others passed over: 1, or 0 at the end of the message, or -1. */
-static int next_message(struct span *from, uint32_t number, struct span *value) {
-    while (from->at < from->end) {
-        uint32_t field;
-        int wire;
-        if (read_tag(from, &field, &wire))
-            return -1;
-        if (field == number && wire == BYTES)
-            return read_bytes(from, value) ? -1 : 1;
-        if (skip_field(from, field, wire))
-            return -1;
-    }
-    return 0;
-}
-
-static int read_entry(struct span entry, struct span *key, struct span *value) {
-    *key = *value = (struct span){entry.end, entry.end};
-    int has_value = 0;
-    while (entry.at < entry.end) {
-        uint32_t field;
-        int wire;
-        if (read_tag(&entry, &field, &wire))
-            return RB_BAD_MESSAGE;
-        if (wire != BYTES || (field != 1 && field != 2)) {
-            if (skip_field(&entry, field, wire))
-                return RB_BAD_MESSAGE;
-            continue;
-        }
-        if (read_bytes(&entry, field == 1 ? key : value))
-            return RB_BAD_MESSAGE;
-        if (field == 2 && has_value++)
-            return RB_REPEATED_VALUE; /* protobuf would merge the two, and one span cannot say that */
-    }
-    return RB_OK;
-}
 
 /* The index of a key, or -1; `likely` is tried first, as writers keep one order of keys. */
 static int find_key(const struct rb_key *keys, int num_keys, int likely, struct span key) {
@@ -133,9 +18,8 @@ static int find_key(const struct rb_key *keys, int num_keys, int likely, struct 
 
 struct search {
     const struct rb_key *keys;
-    int num_keys, stop_at_unknown;
+    int num_keys;
     const uint8_t *base, *at; /* at: where a fault is */
-    int64_t length;
 };
 
 /* Note the features of one Features message in starts and lengths of its row; return a fault. */
@@ -148,11 +32,6 @@ static int find_in_message(struct search *search, struct span features, int64_t 
         if (fault)
             return fault;
         int k = find_key(search->keys, search->num_keys, likely, key);
-        if (k < 0 && search->stop_at_unknown) {
-            search->at = key.at;
-            search->length = key.end - key.at;
-            return RB_UNKNOWN_KEY;
-        }
         if (k < 0)
             continue;
         starts[k] = value.at - search->base;
@@ -163,9 +42,8 @@ static int find_in_message(struct search *search, struct span features, int64_t 
 }
 
 int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const struct rb_key *keys, int num_keys,
-                         int stop_at_unknown, int64_t *starts, int64_t *lengths, int *fault, int64_t *position,
-                         int64_t *length) {
-    struct search search = {keys, num_keys, stop_at_unknown, payloads->base, payloads->base, 0};
+                         int64_t *starts, int64_t *lengths, int *fault, int64_t *position) {
+    struct search search = {keys, num_keys, payloads->base, payloads->base};
     int64_t row = 0;
     *fault = RB_OK;
     for (; row < rows; row++, starts += num_keys, lengths += num_keys) {
@@ -185,79 +63,7 @@ int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const st
             break;
     }
     *position = search.at - search.base;
-    *length = search.length;
     return row;
-}
-
-/* The next value, or packed run of values, of a list message: 1, or 0 at its end, or -1. */
-static int next_run(struct span *list, int kind, struct span *run) {
-    int single = kind == RB_FLOAT ? FIXED32 : kind == RB_INT64 ? VARINT : BYTES;
-    while (list->at < list->end) {
-        uint32_t field;
-        int wire;
-        if (read_tag(list, &field, &wire))
-            return -1;
-        const uint8_t *before = list->at;
-        if (field == 1 && wire == BYTES)
-            return read_bytes(list, run) ? -1 : 1;
-        if (skip_field(list, field, wire))
-            return -1;
-        if (field == 1 && wire == single) {
-            *run = (struct span){before, list->at};
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int count_varints(struct span run, int64_t *count) {
-    int length = 0;
-    for (; run.at < run.end; run.at++) {
-        if (++length > 10)
-            return RB_BAD_MESSAGE;
-        if (*run.at < 128) {
-            ++*count;
-            length = 0;
-        }
-    }
-    return length ? RB_BAD_LIST : RB_OK;
-}
-
-/* Add the values of a run to *count; return a fault. */
-static int count_run(struct span run, int kind, int64_t *count) {
-    if (kind == RB_INT64)
-        return count_varints(run, count);
-    int64_t size = run.end - run.at;
-    if (kind == RB_FLOAT && size % 4)
-        return RB_BAD_LIST;
-    *count += kind == RB_FLOAT ? size / 4 : 1;
-    return RB_OK;
-}
-
-static int count_list(struct span list, int kind, int64_t *count) {
-    struct span run;
-    int found;
-    while ((found = next_run(&list, kind, &run)) > 0) {
-        int fault = count_run(run, kind, count);
-        if (fault)
-            return fault;
-    }
-    return found < 0 ? RB_BAD_MESSAGE : RB_OK;
-}
-
-/* The next list of a Feature: its kind (1 to 3), or 0 at the end, or -1. */
-static int next_list(struct span *feature, struct span *list) {
-    while (feature->at < feature->end) {
-        uint32_t field;
-        int wire;
-        if (read_tag(feature, &field, &wire))
-            return -1;
-        if (wire == BYTES && field <= 3)
-            return read_bytes(feature, list) ? -1 : (int)field;
-        if (skip_field(feature, field, wire))
-            return -1;
-    }
-    return 0;
 }
 
 static struct span feature_span(const struct rb_spans *features, int64_t row) {
@@ -270,21 +76,11 @@ static struct span feature_span(const struct rb_spans *features, int64_t row) {
 int64_t rb_count_values(const struct rb_spans *features, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault) {
     int64_t row = 0;
     for (*fault = RB_OK; row < rows; row++) {
-        struct span feature = feature_span(features, row), list;
         int kind;
-        kinds[row] = RB_NO_KIND;
-        counts[row] = 0;
-        while ((kind = next_list(&feature, &list)) > 0) {
-            if (kinds[row] != kind)
-                counts[row] = 0; /* a oneof: what was set last stays */
-            kinds[row] = (uint8_t)kind;
-            if ((*fault = count_list(list, kind, &counts[row])))
-                return row;
-        }
-        if (kind < 0) {
-            *fault = RB_BAD_MESSAGE;
+        *fault = count_feature(feature_span(features, row), &kind, &counts[row]);
+        kinds[row] = (uint8_t)kind;
+        if (*fault)
             break;
-        }
     }
     return row;
 }

@@ -25,10 +25,11 @@ enum rb_fault {
     RB_BAD_MESSAGE = 9,        /* Example: not protobuf wire format, or a nested length beyond its message */
     RB_BAD_LIST = 10,          /* Example: a packed list whose bytes are no whole number of values */
     RB_REPEATED_VALUE = 11,    /* Example: one map entry with two values */
-    RB_UNKNOWN_KEY = 12,       /* Example: a key outside the given ones (only when asked to stop there) */
+    RB_UNKNOWN_KEY = 12,       /* Example: a key outside the given ones */
     RB_OUT_OF_RANGE = 13,      /* an integer does not fit the type asked for */
     RB_TOO_LONG = 14,          /* a record beyond the limit of its format */
     RB_IO_ERROR = 15,          /* the operating system refused a read */
+    RB_OTHER_KIND = 16,        /* Example: a feature of another kind than in the records before */
 };
 
 /* The largest RecordIO record, before it is split into parts (dmlc-core recordio.h: size < 2^29). */
@@ -112,8 +113,7 @@ struct rb_key {
     int64_t length;
 };
 int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const struct rb_key *keys, int num_keys,
-                         int stop_at_unknown, int64_t *starts, int64_t *lengths, int *fault, int64_t *position,
-                         int64_t *length);
+                         int64_t *starts, int64_t *lengths, int *fault, int64_t *position);
 int64_t rb_count_values(const struct rb_spans *features, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault);
 /* These return the number of values, or -1 when it would not be `capacity`; a row that does not fit ends rb_fill_ints. */
 int64_t rb_fill_bytes(const struct rb_spans *features, int64_t rows, int64_t capacity, int64_t *starts,
@@ -122,5 +122,29 @@ int64_t rb_fill_floats(const struct rb_spans *features, int64_t rows, int64_t ca
 int64_t rb_fill_ints(const struct rb_spans *features, int64_t rows, int dtype, int64_t capacity, uint8_t *out,
                      int64_t *row, int64_t *value);
 int64_t rb_dtype_size(int dtype);
+
+/* ---- survey.c ---- */
+struct rb_seen { /* one key in all records so far; fewest and most values count where rows is not 0 */
+    int64_t kind, rows, fewest, most;
+};
+struct rb_found { /* scratch: the feature of a key in one record */
+    const uint8_t *start, *end; /* start is NULL where the record has none, as between two calls */
+    int64_t count;
+    int kind, key; /* key: the i-th one found, for the index i */
+};
+struct rb_survey {
+    const struct rb_key *keys;
+    int num_keys;
+    struct rb_seen *seen;   /* num_keys */
+    struct rb_found *found; /* num_keys, zero at first */
+    int32_t *slots;         /* num_slots, a power of two above num_keys */
+    int64_t num_slots;
+    int64_t *unknown_starts, *unknown_lengths; /* the keys of the last record that are not known, most_unknown at most */
+    int64_t most_unknown;
+};
+/* Fill the slots; -1 where a key is there twice. */
+int rb_survey_keys(const struct rb_survey *survey);
+int64_t rb_survey_features(const struct rb_spans *payloads, int64_t rows, struct rb_survey *survey, int *fault, int *key,
+                           int64_t *value);
 
 #endif

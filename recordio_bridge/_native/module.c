@@ -2,12 +2,12 @@
  * What each function means is said in _kernels.pyi. */
 #include "arguments.h"
 
+#include "module.h"
+
 #include <errno.h>
 #include <string.h>
 
-#define BUFFERS(n)                                                                                                   \
-    Py_buffer views[n];                                                                                              \
-    struct buffers taken = {views, 0, n}
+enum { MOST_PIECES = 8 };
 
 static PyObject *as_tuple(const struct rb_scan *scan) {
     return Py_BuildValue("(LLLLL)", (long long)scan->count, (long long)scan->consumed, (long long)scan->wanted,
@@ -308,237 +308,16 @@ static PyObject *py_parse_index(PyObject *self, PyObject *args) {
     return Py_BuildValue("(LL)", (long long)count, (long long)parsed);
 }
 
-/* ---- Examples ---- */
-
-/* Take one (key, kind, dtype, values, lists); rows is -1 until the first column says how many there are. */
-static int take_column(struct buffers *taken, PyObject *tuple, struct rb_column *column, int64_t *rows) {
-    PyObject *values, *lists, *key_object;
-    struct bytes key;
-    struct table table;
-    struct numbers starts, lengths;
-    if (!PyArg_ParseTuple(tuple, "OiiO!O", &key_object, &column->kind, &column->dtype, &PyTuple_Type, &values,
-                          &lists) ||
-        take_bytes(taken, key_object, 0, &key) || take_spans(taken, values, 0, &table) ||
-        take_lists(taken, lists, table.rows, &starts, &lengths))
-        return -1;
-    column->key = key.data;
-    column->key_length = key.size;
-    column->values = table.spans;
-    column->is_list = starts.items != NULL;
-    column->list_starts = starts.items;
-    column->list_lengths = lengths.items;
-    int64_t count = column->is_list ? starts.count : table.rows;
-    int64_t width = column->kind == RB_FLOAT ? 4 : column->kind == RB_INT64 ? rb_dtype_size(column->dtype) : 1;
-    int sound = column->kind >= RB_BYTES && column->kind <= RB_INT64 && width > 0 &&
-                (column->kind == RB_BYTES || !column->is_list) && (*rows < 0 || *rows == count);
-    for (int64_t i = 0; sound && width > 1 && i < table.rows; i++)
-        sound = table.spans.lengths[i] % width == 0;
-    if (!sound) {
-        PyErr_SetString(PyExc_ValueError, "a column of unknown kind, with broken numbers or of another length");
-        return -1;
-    }
-    *rows = count;
-    return 0;
-}
-
-static PyObject *encode(struct buffers *taken, PyObject *list, Py_ssize_t count, struct rb_column *columns,
-                        long long first, int framed, PyObject *objects[3]) {
-    int64_t rows = -1, done, written;
-    int fault, column;
-    struct bytes out;
-    struct numbers starts, lengths;
-    for (Py_ssize_t i = 0; i < count; i++)
-        if (take_column(taken, PyList_GetItem(list, i), &columns[i], &rows))
-            return NULL;
-    if (take_bytes(taken, objects[0], 1, &out) || take_numbers(taken, objects[1], 1, &starts) ||
-        take_numbers(taken, objects[2], 1, &lengths))
-        return NULL;
-    if (first < 0 || first > rows || starts.count != lengths.count) {
-        PyErr_SetString(PyExc_ValueError, "first is not a row, or starts is not as long as lengths");
-        return NULL;
-    }
-    if (rows - first > starts.count)
-        rows = first + starts.count;
-    Py_BEGIN_ALLOW_THREADS
-    done = rb_encode_examples(columns, (int)count, first, rows, framed, out.data, out.size, starts.items,
-                              lengths.items, &written, &fault, &column);
-    Py_END_ALLOW_THREADS
-    return Py_BuildValue("(LLii)", (long long)done, (long long)written, fault, column);
-}
-
-static PyObject *py_encode_examples(PyObject *self, PyObject *args) {
-    PyObject *list, *objects[3], *result = NULL;
-    long long first;
-    int framed;
-    if (!PyArg_ParseTuple(args, "O!LpOOO", &PyList_Type, &list, &first, &framed, &objects[0], &objects[1],
-                          &objects[2]))
-        return NULL;
-    Py_ssize_t count = PyList_Size(list);
-    if (count < 1 || count > INT32_MAX / 8) {
-        PyErr_SetString(PyExc_ValueError, "at least one column");
-        return NULL;
-    }
-    int room = (int)count * 6 + 3;
-    struct buffers taken = {PyMem_Calloc((size_t)room, sizeof(Py_buffer)), 0, room};
-    struct rb_column *columns = PyMem_Calloc((size_t)count, sizeof *columns);
-    if (taken.views && columns)
-        result = encode(&taken, list, count, columns, first, framed, objects);
-    else
-        PyErr_NoMemory();
-    release(&taken);
-    PyMem_Free(taken.views);
-    PyMem_Free(columns);
-    return result;
-}
-
-static PyObject *find(struct buffers *taken, PyObject *tuple, PyObject *list, Py_ssize_t count, struct rb_key *keys,
-                      int stop, PyObject *objects[2]) {
-    struct table payloads;
-    struct bytes key;
-    struct numbers starts, lengths;
-    int64_t rows, position, length;
-    int fault;
-    if (take_spans(taken, tuple, 0, &payloads) || take_numbers(taken, objects[0], 1, &starts) ||
-        take_numbers(taken, objects[1], 1, &lengths))
-        return NULL;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (take_bytes(taken, PyList_GetItem(list, i), 0, &key))
-            return NULL;
-        keys[i] = (struct rb_key){key.data, key.size};
-    }
-    if (starts.count != payloads.rows * count || lengths.count != starts.count) {
-        PyErr_SetString(PyExc_ValueError, "starts and lengths have one entry for each row and key");
-        return NULL;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    rows = rb_find_features(&payloads.spans, payloads.rows, keys, (int)count, stop, starts.items, lengths.items,
-                            &fault, &position, &length);
-    Py_END_ALLOW_THREADS
-    return Py_BuildValue("(LiLL)", (long long)rows, fault, (long long)position, (long long)length);
-}
-
-static PyObject *py_find_features(PyObject *self, PyObject *args) {
-    PyObject *tuple, *list, *objects[2], *result = NULL;
-    int stop;
-    if (!PyArg_ParseTuple(args, "O!O!pOO", &PyTuple_Type, &tuple, &PyList_Type, &list, &stop, &objects[0],
-                          &objects[1]))
-        return NULL;
-    Py_ssize_t count = PyList_Size(list);
-    if (count > INT32_MAX / 8) {
-        PyErr_SetString(PyExc_ValueError, "too many keys");
-        return NULL;
-    }
-    int room = (int)count + 5;
-    struct buffers taken = {PyMem_Calloc((size_t)room, sizeof(Py_buffer)), 0, room};
-    struct rb_key *keys = PyMem_Calloc((size_t)count + 1, sizeof *keys);
-    if (taken.views && keys)
-        result = find(&taken, tuple, list, count, keys, stop, objects);
-    else
-        PyErr_NoMemory();
-    release(&taken);
-    PyMem_Free(taken.views);
-    PyMem_Free(keys);
-    return result;
-}
-
-static PyObject *py_count_values(PyObject *self, PyObject *args) {
-    PyObject *tuple, *objects[2];
-    struct table features;
-    struct bytes kinds;
-    struct numbers counts;
-    int fault;
-    BUFFERS(5);
-    if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &objects[0], &objects[1]))
-        return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, objects[0], 1, &kinds) ||
-        take_numbers(&taken, objects[1], 1, &counts))
-        return fail(&taken, NULL);
-    if (kinds.size != features.rows || counts.count != features.rows)
-        return fail(&taken, "kinds and counts have one entry a row");
-    int64_t rows;
-    Py_BEGIN_ALLOW_THREADS
-    rows = rb_count_values(&features.spans, features.rows, kinds.data, counts.items, &fault);
-    Py_END_ALLOW_THREADS
-    release(&taken);
-    return Py_BuildValue("(Li)", (long long)rows, fault);
-}
-
-static const char *const WRONG_COUNT = "the room is not what count_values counted";
-
-static PyObject *py_fill_bytes(PyObject *self, PyObject *args) {
-    PyObject *tuple, *objects[2];
-    struct table features;
-    struct numbers starts, lengths;
-    BUFFERS(5);
-    if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &objects[0], &objects[1]))
-        return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_numbers(&taken, objects[0], 1, &starts) ||
-        take_numbers(&taken, objects[1], 1, &lengths))
-        return fail(&taken, NULL);
-    if (starts.count != lengths.count)
-        return fail(&taken, WRONG_COUNT);
-    int64_t count;
-    Py_BEGIN_ALLOW_THREADS
-    count = rb_fill_bytes(&features.spans, features.rows, starts.count, starts.items, lengths.items);
-    Py_END_ALLOW_THREADS
-    if (count < 0)
-        return fail(&taken, WRONG_COUNT);
-    release(&taken);
-    return PyLong_FromLongLong(count);
-}
-
-static PyObject *py_fill_floats(PyObject *self, PyObject *args) {
-    PyObject *tuple, *object;
-    struct table features;
-    struct bytes out;
-    BUFFERS(4);
-    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &tuple, &object))
-        return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
-        return fail(&taken, NULL);
-    if (out.size % 4)
-        return fail(&taken, WRONG_COUNT);
-    int64_t count;
-    Py_BEGIN_ALLOW_THREADS
-    count = rb_fill_floats(&features.spans, features.rows, out.size / 4, out.data);
-    Py_END_ALLOW_THREADS
-    if (count < 0)
-        return fail(&taken, WRONG_COUNT);
-    release(&taken);
-    return PyLong_FromLongLong(count);
-}
-
-static PyObject *py_fill_ints(PyObject *self, PyObject *args) {
-    PyObject *tuple, *object;
-    int dtype;
-    struct table features;
-    struct bytes out;
-    BUFFERS(4);
-    if (!PyArg_ParseTuple(args, "O!iO", &PyTuple_Type, &tuple, &dtype, &object))
-        return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
-        return fail(&taken, NULL);
-    int64_t size = rb_dtype_size(dtype), count, rows, value = 0;
-    if (size < 0 || out.size % size)
-        return fail(&taken, WRONG_COUNT);
-    Py_BEGIN_ALLOW_THREADS
-    count = rb_fill_ints(&features.spans, features.rows, dtype, out.size / size, out.data, &rows, &value);
-    Py_END_ALLOW_THREADS
-    if (count < 0)
-        return fail(&taken, WRONG_COUNT);
-    release(&taken);
-    return Py_BuildValue("(LL)", (long long)rows, (long long)value);
-}
-
 /* ---- the module ---- */
 
 #define KERNEL(name) {#name, py_##name, METH_VARARGS, NULL}
 static PyMethodDef METHODS[] = {
-    KERNEL(crc32c),          KERNEL(crc32c_table),    KERNEL(scan_recordio), KERNEL(walk_recordio),
-    KERNEL(resync_recordio), KERNEL(frame_recordio),  KERNEL(scan_tfrecord), KERNEL(walk_tfrecord),
-    KERNEL(resync_tfrecord), KERNEL(frame_tfrecord),  KERNEL(gather_spans),  KERNEL(digest_rows),
-    KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features), KERNEL(count_values),
-    KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),     KERNEL(parse_index),
+    KERNEL(crc32c),          KERNEL(crc32c_table),    KERNEL(scan_recordio),   KERNEL(walk_recordio),
+    KERNEL(resync_recordio), KERNEL(frame_recordio),  KERNEL(scan_tfrecord),   KERNEL(walk_tfrecord),
+    KERNEL(resync_tfrecord), KERNEL(frame_tfrecord),  KERNEL(gather_spans),    KERNEL(digest_rows),
+    KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features),   KERNEL(count_values),
+    KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
+    KERNEL(survey_features),
     {NULL, NULL, 0, NULL},
 };
 
@@ -563,6 +342,7 @@ static int add_constants(PyObject *module) {
         {"OUT_OF_RANGE", RB_OUT_OF_RANGE},
         {"TOO_LONG", RB_TOO_LONG},
         {"IO_ERROR", RB_IO_ERROR},
+        {"OTHER_KIND", RB_OTHER_KIND},
         {"NO_KIND", RB_NO_KIND},
         {"BYTES", RB_BYTES},
         {"FLOAT", RB_FLOAT},

@@ -33,12 +33,11 @@ def looks_like_example(payloads: Ragged) -> bool:
     first = first.take(np.flatnonzero(first.lengths))
     if not len(first):
         return len(payloads) == 0
-    survey = example.Survey()
     try:
         for row in range(len(first)):
-            survey.seen.clear()
+            survey = example.Survey()
             survey.add(first[row : row + 1])
-            if not survey.seen:
+            if not survey.keys:
                 return False
     except (FormatError, SchemaError):
         return False
@@ -129,7 +128,6 @@ def survey_examples(runs: Iterable[Records], path: str, request: Request) -> exa
                 row = _row(err)
                 if request.on_bad_record == "raise":
                     raise placed(err, path, records, row + len(records) - len(payloads))  # noqa: B904  # as below
-                survey.add(payloads[:row])
                 payloads = payloads[row + 1 :]
     return survey
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from recordio_bridge import Batch, Field, FormatError, Ragged, Schema, SchemaErr
 from tests.formats.contract import plain
 from tests.formats.frames import tfr
 from tests.native.messages import chunk, entry, example, varint
+from tests.samples import frame_tfrecord
 
 
 def ints(*values: int) -> bytes:
@@ -133,6 +135,56 @@ def test_inference_of_no_records_gives_no_fields(tmp_path: Path) -> None:
     summary = rb.inspect(tmp_path / "x.tfrecord")
     assert (summary.schema, summary.num_rows) == (Schema(), 0)
     assert list(rb.read(tmp_path / "x.tfrecord")) == []
+
+
+# ---- inference over damage, and over very many keys ----
+
+BROKEN = {
+    "no message": b"\x0a\x05abc",
+    "a cut list": example(entry(b"new", ints(1)), entry(b"i", chunk(3, chunk(1, b"\x80")))),
+    "another kind": example(entry(b"new", ints(1)), entry(b"i", floats(1))),
+    "two values": example(entry(b"new", ints(1)), chunk(1, chunk(1, b"i") + chunk(2, ints(1)) + chunk(2, ints(2)))),
+    "a key that is no text": example(entry(b"new", ints(1)), entry(b"\xff", ints(1))),
+}
+
+
+@pytest.mark.parametrize("first", BROKEN)
+@pytest.mark.parametrize("second", BROKEN)
+def test_inference_stops_at_the_first_record_that_is_broken_or_leaves_out_each_of_them(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    good = example(entry(b"i", ints(7)))
+    path = tmp_path / "x"
+    path.write_bytes(tfr(good, good, BROKEN[first], good, BROKEN[second], good))
+    with pytest.raises((FormatError, SchemaError), match="record 2") as caught:
+        rb.inspect(path, payload="example")
+    assert str(path) in str(caught.value)
+    (batch,) = rb.read(path, payload="example", on_bad_record="skip")
+    assert batch["i"].tolist() == [7] * 4
+    assert list(batch.schema) == ["i"]
+
+
+def test_thousands_of_keys_are_inferred_in_little_memory(tmp_path: Path) -> None:
+    """10,000 keys, five others in each record: a table of both would be of 20 million cells."""
+    rows = [example(*(entry(b"key %d" % key, ints(1)) for key in range(k, k + 5))) for k in range(0, 10_000, 5)]
+    (tmp_path / "x").write_bytes(b"".join(map(frame_tfrecord, rows)))
+    tracemalloc.start()
+    try:
+        summary = rb.inspect(tmp_path / "x", payload="example")
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+    assert summary.num_rows == 2000
+    assert list(summary.schema) == sorted(f"key {key}" for key in range(10_000))
+    assert set(summary.schema.values()) == {Field(f"key {key}", "int64", (None,)) for key in range(10_000)}
+
+
+def test_more_than_ten_thousand_keys_are_refused_with_their_record(tmp_path: Path) -> None:
+    rows = [example(*(entry(b"key %d" % key, ints(1)) for key in range(k, k + 3001))) for k in range(0, 12_000, 3000)]
+    (tmp_path / "x").write_bytes(b"".join(map(frame_tfrecord, rows)))
+    with pytest.raises(FormatError, match="more than 10000 different features") as caught:
+        rb.inspect(tmp_path / "x", payload="example")
+    assert caught.value.record == 3
 
 
 # ---- schema= ----

@@ -219,19 +219,16 @@ def example_size(count: int, each: int, last: int) -> int:
     return field(field(field(1) + field(field(count * field(each) + field(last)))))
 
 
-def find(module: ModuleType, payloads: tuple, keys: list[bytes], stop: bool = False) -> dict[str, object]:
+def find(module: ModuleType, payloads: tuple, keys: list[bytes]) -> dict[str, object]:
     size = len(payloads[1]) * len(keys)
     starts, lengths = room(size), room(size)
-    rows, fault, position, length = module.find_features(payloads, keys, stop, starts, lengths)
+    rows, fault, position = module.find_features(payloads, keys, starts, lengths)
     found = [
         (start, length if start != -1 else None)
         for start, length in zip(starts[: rows * len(keys)].tolist(), lengths[: rows * len(keys)].tolist(), strict=True)
     ]
     answer = {"rows": rows, "fault": fault, "found": found}
-    if fault == reference.UNKNOWN_KEY:
-        answer["key"] = bytes(payloads[0][position : position + length])
-        answer["at"] = position if length else None
-    elif fault:
+    if fault:
         # Where in a broken message the reader stopped is its own affair, but it is inside this row's payload
         start, size = int(payloads[1][rows]), int(payloads[2][rows])
         assert start <= position <= start + size
@@ -279,13 +276,11 @@ def check_features(base: bytes, spans: list[tuple[int, int]]) -> None:
 
 class TestFinding:
     @settings(deadline=None, max_examples=300)
-    @given(
-        st.lists(st.one_of(examples, damaged(examples), st.binary(max_size=30)), max_size=3), st.booleans(), st.data()
-    )
-    def test_features_are_found_where_the_twin_finds_them(self, payloads, stop, data):
+    @given(st.lists(st.one_of(examples, damaged(examples), st.binary(max_size=30)), max_size=3), st.data())
+    def test_features_are_found_where_the_twin_finds_them(self, payloads, data):
         keys = data.draw(st.lists(st.sampled_from(KEYS), unique=True, max_size=5))
         spans = values_of(payloads)
-        answer = agreed(lambda module: find(module, spans, keys, stop))
+        answer = agreed(lambda module: find(module, spans, keys))
         found = [(start, length) if start != -1 else (-1, 0) for start, length in answer["found"]]
         check_features(spans[0], found)
 
@@ -294,15 +289,6 @@ class TestFinding:
         answer = find(module, spans_of(b"junk" + GOLDEN, [(4, 54)]), [b"w", b"image", b"none", b"label"])
         assert (answer["rows"], answer["fault"]) == (1, reference.OK)
         assert answer["found"] == [(46, 12), (17, 6), (-1, None), (34, 5)]
-
-    @pytest.mark.parametrize("module", BOTH)
-    def test_an_unknown_key_is_shown_when_asked_to_stop_there(self, module):
-        for keys, key in (([], b"image"), ([b"image"], b"label"), ([b"label", b"image"], b"w")):
-            answer = find(module, values_of([GOLDEN]), keys, True)
-            assert (answer["rows"], answer["fault"], answer["key"]) == (0, reference.UNKNOWN_KEY, key)
-            assert answer["at"] == GOLDEN.index(key)
-        assert find(module, values_of([GOLDEN]), [b"w", b"label", b"image"], True)["fault"] == reference.OK
-        assert find(module, values_of([GOLDEN]), [], False)["fault"] == reference.OK
 
     @pytest.mark.parametrize("module", BOTH)
     def test_the_last_entry_of_a_key_wins_also_in_another_features_field(self, module):
@@ -417,15 +403,13 @@ class TestFinding:
     def test_wrong_arguments_are_refused(self):
         good = values_of([GOLDEN])
         calls = {
-            "too little room": lambda m: m.find_features(good, [b"a", b"b"], False, room(1), room(1)),
-            "results of two lengths": lambda m: m.find_features(good, [b"a"], False, room(1), room(2)),
-            "starts of 4 bytes": lambda m: m.find_features(good, [b"a"], False, np.zeros(1, np.int32), room(1)),
-            "read-only starts": lambda m: m.find_features(good, [b"a"], False, np.frombuffer(bytes(8), "i8"), room(1)),
-            "outside": lambda m: m.find_features(spans_of(b"abc", [(1, 3)]), [b"a"], False, room(1), room(1)),
-            "a missing payload": lambda m: m.find_features(
-                spans_of(b"abc", [(-1, 0)]), [b"a"], False, room(1), room(1)
-            ),
-            "a key of text": lambda m: m.find_features(good, ["a"], False, room(1), room(1)),
+            "too little room": lambda m: m.find_features(good, [b"a", b"b"], room(1), room(1)),
+            "results of two lengths": lambda m: m.find_features(good, [b"a"], room(1), room(2)),
+            "starts of 4 bytes": lambda m: m.find_features(good, [b"a"], np.zeros(1, np.int32), room(1)),
+            "read-only starts": lambda m: m.find_features(good, [b"a"], np.frombuffer(bytes(8), "i8"), room(1)),
+            "outside": lambda m: m.find_features(spans_of(b"abc", [(1, 3)]), [b"a"], room(1), room(1)),
+            "a missing payload": lambda m: m.find_features(spans_of(b"abc", [(-1, 0)]), [b"a"], room(1), room(1)),
+            "a key of text": lambda m: m.find_features(good, ["a"], room(1), room(1)),
         }
         assert_refused(calls)
 

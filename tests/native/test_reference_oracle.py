@@ -18,6 +18,7 @@ from tests.native.messages import LISTS, examples
 from tests.native.strategies import damaged, payload_lists
 from tests.native.test_example_kernels import columns_of, count, encode, fill, find
 from tests.native.test_recordio_kernels import framed
+from tests.native.test_survey_kernel import survey_all
 from tests.oracles import import_mxnet
 from tests.reference.wire import LENGTH, WireField, read_fields
 
@@ -183,25 +184,19 @@ def entries_of(payload: bytes) -> list[list[WireField]]:
 
 def all_keys(module: ModuleType, payload: bytes) -> list[bytes]:
     """The keys of an Example, found by asking for the ones that are not known yet."""
-    keys: list[bytes] = []
-    while True:
-        answer = find(module, values_of([payload]), keys, stop=True)
-        if answer["fault"] != reference.UNKNOWN_KEY:
-            return keys
-        keys.append(answer["key"])
+    return survey_all(module, values_of([payload]))["keys"]
 
 
 def judge(module: ModuleType, payload: bytes) -> int:
     """The first fault of an Example with all its features, OK if it has none."""
-    keys = all_keys(module, payload)
-    answer = find(module, values_of([payload]), keys)
-    if answer["fault"] != reference.OK:
-        return answer["fault"]
+    surveyed = survey_all(module, values_of([payload]))
+    answer = find(module, values_of([payload]), surveyed["keys"])
+    faults = [answer["fault"]]
     for start, length in answer["found"]:
-        fault = count(module, (payload, np.array([start]), np.array([length])))["fault"]
-        if fault != reference.OK:
-            return fault
-    return reference.OK
+        faults.append(count(module, (payload, np.array([start]), np.array([length])))["fault"])
+    fault = next(filter(None, faults), reference.OK)
+    assert surveyed["fault"] == fault
+    return fault
 
 
 def is_text(module: ModuleType, payload: bytes) -> bool:

@@ -10,6 +10,7 @@
     wire.py        the protobuf wire format
     encode.py      columns to tf.train.Example
     decode.py      tf.train.Example to columns
+    survey.py      what the features of many tf.train.Examples are
 
 Same names, parameters, results, in-place effects and faults as the kernels. A kernel is right when it equals its
 twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and protobuf
@@ -35,6 +36,7 @@ from tests.reference.faults import (
     NO_KIND,
     OK,
     ORPHAN_PART,
+    OTHER_KIND,
     OUT_OF_RANGE,
     REPEATED_VALUE,
     TOO_LONG,
@@ -46,6 +48,7 @@ from tests.reference.faults import (
 from tests.reference.index import parse_index
 from tests.reference.recordio import frame_recordio, resync_recordio, scan_recordio, walk_recordio
 from tests.reference.spans import digest_rows, gather_spans, read_spans
+from tests.reference.survey import survey_features
 from tests.reference.tfrecord import frame_tfrecord, resync_tfrecord, scan_tfrecord, walk_tfrecord
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "NO_KIND",
     "OK",
     "ORPHAN_PART",
+    "OTHER_KIND",
     "OUT_OF_RANGE",
     "REPEATED_VALUE",
     "TOO_LONG",
@@ -88,6 +92,7 @@ __all__ = [
     "resync_tfrecord",
     "scan_recordio",
     "scan_tfrecord",
+    "survey_features",
     "walk_recordio",
     "walk_tfrecord",
 ]

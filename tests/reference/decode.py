@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from tests.reference.arguments import Spans, check_array, check_results, open_spans
+from tests.reference.arguments import Spans, check_array, check_results, octets, open_spans
 from tests.reference.encode import DTYPES
 from tests.reference.faults import (
     BAD_LIST,
@@ -16,56 +16,40 @@ from tests.reference.faults import (
     NO_KIND,
     OK,
     REPEATED_VALUE,
-    UNKNOWN_KEY,
 )
 from tests.reference.wire import FIXED32, LENGTH, VARINT, WireError, read_fields, read_varint
 
 Span = tuple[int, int]  # start and end in the base
 
 
-class _UnknownKey(Exception):
-    def __init__(self, key: Span) -> None:
-        super().__init__(key)
-        self.key = key
-
-
-def find_features(
-    payloads: Spans, keys: list[bytes], stop_at_unknown: bool, starts: np.ndarray, lengths: np.ndarray
-) -> tuple[int, int, int, int]:
-    """Find the Feature message of each key in each Example: (rows, fault, position, length)."""
+def find_features(payloads: Spans, keys: list[bytes], starts: np.ndarray, lengths: np.ndarray) -> tuple[int, int, int]:
+    """Find the Feature message of each key in each Example: (rows, fault, position)."""
     data, rows = open_spans(payloads)
+    names = [octets(key).tobytes() for key in keys]
     if check_results(starts, lengths) != len(rows) * len(keys):
         raise ValueError(f"expected room for {len(rows) * len(keys)} features, found {len(starts)}")
-    wanted = {bytes(key) for key in keys}
     for row, (start, length) in enumerate(rows):
         try:
-            found = _open_example(data, start, start + length, wanted if stop_at_unknown else None)
+            entries = open_example(data, start, start + length)
         except WireError as error:
-            return row, error.fault, error.position, 0
-        except _UnknownKey as error:
-            start, end = error.key
-            return row, UNKNOWN_KEY, start, end - start
-        for number, key in enumerate(keys):
-            start, end = found.get(bytes(key), (-1, -1))
+            return row, error.fault, error.position
+        found = {bytes(data[slice(*key)]): value for key, value in entries}  # of a key that comes twice the last counts
+        for number, name in enumerate(names):
+            start, end = found.get(name, (-1, -1))
             starts[row * len(keys) + number], lengths[row * len(keys) + number] = start, end - start
-    return len(rows), OK, 0, 0
+    return len(rows), OK, 0
 
 
-def _open_example(data: memoryview, start: int, end: int, known: set[bytes] | None) -> dict[bytes, Span]:
-    """The span of the Feature of every key; a key that comes twice has its last one."""
-    found = {}
+def open_example(data: memoryview, start: int, end: int) -> list[tuple[Span, Span]]:
+    """The spans of key and value of every entry, in their order."""
+    entries = []
     for example_field in read_fields(data, start, end):
         if (example_field.number, example_field.wire) != (1, LENGTH):
             continue
         for features_field in read_fields(data, example_field.start, example_field.end):
-            if (features_field.number, features_field.wire) != (1, LENGTH):
-                continue
-            key, value = _open_entry(data, features_field.start, features_field.end)
-            name = bytes(data[slice(*key)])
-            if known is not None and name not in known:
-                raise _UnknownKey(key)
-            found[name] = value
-    return found
+            if (features_field.number, features_field.wire) == (1, LENGTH):
+                entries.append(_open_entry(data, features_field.start, features_field.end))
+    return entries
 
 
 def _open_entry(data: memoryview, start: int, end: int) -> tuple[Span, Span]:
@@ -83,7 +67,7 @@ def _open_entry(data: memoryview, start: int, end: int) -> tuple[Span, Span]:
     return key, value or (end, end)
 
 
-def _open_feature(data: memoryview, start: int, end: int) -> tuple[int, list[Span] | list[bytes] | list[int]]:
+def open_feature(data: memoryview, start: int, end: int) -> tuple[int, list[Span] | list[bytes] | list[int]]:
     """Kind and values of a Feature: spans of bytes, floats as their 4 bytes, integers from 0 to 2**64 - 1."""
     kind, values = NO_KIND, []
     for field in read_fields(data, start, end):
@@ -138,7 +122,7 @@ def count_values(features: Spans, kinds: np.ndarray, counts: np.ndarray) -> tupl
             kinds[row], counts[row] = NO_KIND, 0
             continue
         try:
-            kind, values = _open_feature(data, start, start + length)
+            kind, values = open_feature(data, start, start + length)
         except WireError as error:
             return row, error.fault
         kinds[row], counts[row] = kind, len(values)
@@ -148,7 +132,7 @@ def count_values(features: Spans, kinds: np.ndarray, counts: np.ndarray) -> tupl
 def _values_of(features: Spans, kind: int) -> list[list]:
     """The values of each feature; all of them must be sound and of this kind, or of none."""
     data, rows = open_spans(features, allow_missing=True)
-    opened = [_open_feature(data, start, start + length) if start != -1 else (NO_KIND, []) for start, length in rows]
+    opened = [open_feature(data, start, start + length) if start != -1 else (NO_KIND, []) for start, length in rows]
     for row, (found, _) in enumerate(opened):
         if found not in (NO_KIND, kind):
             raise ValueError(f"feature {row} has the kind {found}, expected {kind}")
