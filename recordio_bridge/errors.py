@@ -6,7 +6,8 @@
     |  |- ChecksumError                  a stored checksum does not fit the bytes
     |- SchemaError (ValueError)          the columns are not what the schema says: .field .row
     |  |- LossyError                     the target cannot hold a value as it is
-    |- UnknownFormatError (LookupError)  no format has this name, or no format fits this file
+    |  |- SelectError                    select, pack or allow_lossy do not fit the fields that there are
+    |- UnknownFormatError (LookupError)  no format has this name, or no format fits this file: .path
     |- MissingDependencyError (ImportError)
     |- FeedError                         the background thread failed; __cause__ is why
     |- MigrationError                    |- SourceChangedError |- PlanMismatchError |- VerificationError
@@ -97,8 +98,22 @@ class LossyError(SchemaError):
     """A value would be changed or dropped by the conversion asked for; the message says how to allow it."""
 
 
-class UnknownFormatError(BridgeError, LookupError):
-    """No format has this name, or none fits the content of this file."""
+class SelectError(SchemaError):
+    """select, pack or allow_lossy ask for a field that is not there, or for what it is not: the arguments are wrong.
+
+    Known before any row is read. A row that lacks a value asked for is a SchemaError, with its number.
+    """
+
+
+class UnknownFormatError(_Located, LookupError):
+    """No format has this name or suffix, or none fits the content of a source.
+
+    Attributes: path, the source; None where it was the caller who named no format.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class MissingDependencyError(BridgeError, ImportError):

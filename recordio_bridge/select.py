@@ -10,17 +10,46 @@ error that names the row, but for float64 to float32, which may round and not ov
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from .batch import Batch, Column, Ragged, as_bytes
 from .casts import cast
-from .errors import SchemaError
+from .errors import SchemaError, SelectError
 from .schema import DTYPES, Field, Packing, Schema, Shape, numpy_dtype
 
 _PICK = re.compile(r"(?P<field>.+)\[(?:(?P<index>-?\d+)|(?P<start>\d*):(?P<stop>\d*))\]", re.DOTALL)
+
+Select: TypeAlias = "Mapping[str, str] | Iterable[str]"
+"""{"name[:dtype]": "expression"}, or texts "name[:dtype]=expression"."""
+
+
+def split_pairs(items: Iterable[str], option: str, form: str = "NAME=VALUE") -> dict[str, str]:
+    """Texts of the form NAME=VALUE taken apart; option is what messages call them.
+
+    Raises:
+        ValueError: one has no "=", or two have the same name.
+    """
+    found: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"{option} {item!r}: expected {form}")
+        if name in found:
+            raise ValueError(f"{option} {item!r}: gives {name!r} twice")
+        found[name] = value
+    return found
+
+
+def as_pairs(select: Select) -> dict[str, str]:
+    """A select in its one form, {"name[:dtype]": "expression"}; ValueError as split_pairs."""
+    if isinstance(select, Mapping):
+        return dict(select)
+    return split_pairs([select] if isinstance(select, str) else select, "select", "NAME[:DTYPE]=EXPRESSION")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +68,38 @@ class Selection:
     """A list of Picks, bound to the schema that they choose from.
 
     Args:
-        select: {"name[:dtype]": "expression"}, or strings "name[:dtype]=expression"; None takes everything.
+        select: as Select; None takes everything.
         allow_lossy: fields of the result in which values may change, for which a LossyError is not raised.
         pack: other packings for fields of the result.
 
     Raises:
-        SchemaError: an expression cannot be read, or names no field.
+        SelectError: an expression cannot be read, or a field is not there, or not what is asked of it.
+        ValueError: a text is no "name=expression".
     """
 
     def __init__(
         self,
-        select: Mapping[str, str] | Iterable[str] | None,
+        select: Select | None,
         schema: Schema,
         allow_lossy: Sequence[str] = (),
         pack: Mapping[str, Packing] | None = None,
     ) -> None:
         self._source, self._allow_lossy = schema, frozenset(allow_lossy)
         self._is_identity = select is None and not pack
-        picks = [Pick(name, None, name, name) for name in schema] if select is None else _parse(select, schema)
-        self._picks = {pick.name: pick for pick in picks}
-        if len(self._picks) != len(picks):
-            raise SchemaError("a name is selected twice")
-        self.schema = Schema(*(self._field(pick) for pick in picks)).pack(pack or {})
-        for name in self._allow_lossy:
-            self.schema[name]
+        self._picks = {name: Pick(name, None, name, name) for name in schema} if select is None else {}
+        fields = list(schema.values()) if select is None else []
+        for target, expression in ({} if select is None else as_pairs(select)).items():
+            with _asked_for(f"select {f'{target}={expression}'!r}"):
+                pick = _parse(target, expression, schema)
+                if pick.name in self._picks:
+                    raise SchemaError(f"{pick.name!r} is selected twice", field=pick.name)
+                self._picks[pick.name] = pick
+                fields.append(self._field(pick))
+        with _asked_for("pack"):
+            self.schema = Schema(*fields).pack(pack or {})
+        with _asked_for("allow_lossy"):
+            for name in allow_lossy:
+                self.schema[name]
 
     def _field(self, pick: Pick) -> Field:
         source = self._source[pick.field]
@@ -113,36 +150,32 @@ class Selection:
         return cast(picked, dtype, pick.name, lossy=lossy, advice=advice)
 
 
-def _parse(select: Mapping[str, str] | Iterable[str], schema: Schema) -> list[Pick]:
-    if isinstance(select, Mapping):
-        return [_parse_one(name, expression, schema) for name, expression in select.items()]
-    if isinstance(select, str):
-        select = [select]
-    picks = []
-    for item in select:
-        name, equals, expression = item.partition("=")
-        if not equals:
-            raise SchemaError(f"select {item!r}: expected NAME[:DTYPE]=EXPRESSION")
-        picks.append(_parse_one(name, expression, schema))
-    return picks
+@contextmanager
+def _asked_for(argument: str) -> Iterator[None]:
+    """Make of a SchemaError one that names the argument."""
+    try:
+        yield
+    except SchemaError as err:
+        raise SelectError(f"{argument}: {err}", field=err.field) from err
 
 
-def _parse_one(target: str, expression: str, schema: Schema) -> Pick:
+def _parse(target: str, expression: str, schema: Schema) -> Pick:
+    """The Pick that `target=expression` stands for; SchemaError where it cannot be read, or names no field."""
     name, colon, dtype = target.rpartition(":")
     if not colon or dtype not in DTYPES:
         name, dtype = target, ""
         if colon and not target.endswith(":") and "/" not in target.rpartition(":")[2]:
-            raise SchemaError(
-                f"select {target!r}: dtype {target.rpartition(':')[2]!r} is unknown; known are {', '.join(DTYPES)}"
-            )
+            raise SchemaError(f"dtype {target.rpartition(':')[2]!r} is unknown; known are {', '.join(DTYPES)}")
     if not name:
-        raise SchemaError(f"select {target}={expression}: the name is empty")
+        raise SchemaError("the name before = is empty")
     if expression in schema:
         return Pick(name, dtype or None, expression, expression)
     match = _PICK.fullmatch(expression)
     if match is None or match["field"] not in schema:
-        schema[match["field"] if match else expression]  # raises, with the names that there are
-        raise SchemaError(f"select {expression!r}: expected a field, field[i] or field[a:b]")
+        field, bracket, rest = expression.partition("[")
+        if field not in schema:
+            field = match["field"] if match else expression
+        raise SchemaError(f"after field {schema[field].name!r} comes {bracket + rest!r}, expected [i] or [a:b]")
     if match["index"] is not None:
         return Pick(name, dtype or None, expression, match["field"], index=int(match["index"]))
     stop = int(match["stop"]) if match["stop"] else None

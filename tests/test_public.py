@@ -21,6 +21,7 @@ PARENTS = {  # each error and what it is besides
     "ChecksumError": (errors.FormatError,),
     "SchemaError": (errors.BridgeError, ValueError),
     "LossyError": (errors.SchemaError,),
+    "SelectError": (errors.SchemaError,),
     "UnknownFormatError": (errors.BridgeError, LookupError),
     "MissingDependencyError": (errors.BridgeError, ImportError),
     "FeedError": (errors.BridgeError,),
@@ -123,7 +124,7 @@ def test_a_format_error_carries_path_record_and_offset_through_pickle(name):
     assert (copy.path, copy.record, copy.offset) == ("a.rec", 7, 1 << 40)
 
 
-@pytest.mark.parametrize("name", ["SchemaError", "LossyError"])
+@pytest.mark.parametrize("name", ["SchemaError", "LossyError", "SelectError"])
 def test_a_schema_error_carries_field_and_row_through_pickle(name):
     error = getattr(errors, name)("row 3 of field 'id'", field="id", row=3)
     copy = pickle.loads(pickle.dumps(error))
@@ -229,3 +230,14 @@ def test_the_drop_in_has_the_names_of_mxnet_recordio():
 
 def test_every_public_function_and_class_has_a_docstring():
     assert [name for name in rb.__all__ if callable(getattr(rb, name)) and not getattr(rb, name).__doc__] == []
+
+
+def test_an_unknown_format_says_which_source_it_is_of_and_of_a_name_nothing(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"nothing that we know")
+    with pytest.raises(rb.UnknownFormatError) as caught:
+        rb.inspect(tmp_path / "a.bin")
+    assert pickle.loads(pickle.dumps(caught.value)).path == str(tmp_path / "a.bin")
+    for options in ({"format": "zip"}, {}):
+        with pytest.raises(rb.UnknownFormatError) as caught:
+            rb.write(tmp_path / "a.zip", {"id": [1]}, **options)
+        assert caught.value.path is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError
+from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError, SelectError
 from recordio_bridge.select import Selection
 
 
@@ -156,10 +156,18 @@ def test_an_unknown_field_is_refused_with_the_names_there_are():
             Selection({"n": expression}, Schema(Field("label", "float32", (None,))))
 
 
-@pytest.mark.parametrize("expression", ["label[x]", "label[0", "label[0:1:2]", "label[]", "label[0][1]", ""])
-def test_an_expression_that_cannot_be_read_is_refused(expression):
-    with pytest.raises(SchemaError):
-        Selection({"n": expression}, Schema(Field("label", "float32", (None,))))
+@pytest.mark.parametrize("picked", ["[x]", "[0", "[0:1:2]", "[]", "[0][1]", "[0]x"])
+def test_a_pick_that_cannot_be_read_is_refused_with_what_is_expected(picked):
+    with pytest.raises(SelectError) as caught:
+        Selection({"n": f"label{picked}"}, Schema(Field("label", "float32", (None,))))
+    assert str(caught.value) == (
+        f"select 'n=label{picked}': after field 'label' comes {picked!r}, expected [i] or [a:b]"
+    )
+
+
+def test_an_empty_expression_is_refused():
+    with pytest.raises(SelectError, match="label"):
+        Selection({"n": ""}, Schema(Field("label", "float32", (None,))))
 
 
 def test_a_field_whose_own_name_looks_like_an_expression_wins():
@@ -320,8 +328,24 @@ def test_allow_lossy_permits_what_was_refused_for_that_field_only():
 
 
 def test_allow_lossy_for_a_field_that_is_not_there_is_refused():
-    with pytest.raises(SchemaError, match="lable"):
+    with pytest.raises(SelectError, match=r"allow_lossy: .*lable.*label") as caught:
         Selection(None, Schema(Field("label", "int64")), allow_lossy=("lable",))
+    assert caught.value.field == "lable"
+
+
+def test_pack_for_a_field_that_is_not_there_or_of_an_unknown_kind_is_refused():
+    schema = Schema(Field("label", "int64", (2,)))
+    for pack in ({"lable": "raw"}, {"label": "zip"}):
+        with pytest.raises(SelectError, match=r"pack: .*label"):
+            Selection(None, schema, pack=pack)
+
+
+def test_a_row_that_lacks_a_value_is_no_mistake_in_the_select():
+    batch = Batch.of({"label": [[1.0, 2.0], [3.0]]}, Schema(Field("label", "float32", (None,))))
+    with pytest.raises(SchemaError) as caught:
+        selected(batch, {"n": "label[1]"})
+    assert not isinstance(caught.value, SelectError)
+    assert caught.value.row == 1
 
 
 def test_allow_lossy_names_the_field_of_the_result():

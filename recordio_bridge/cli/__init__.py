@@ -17,7 +17,7 @@ from importlib import import_module
 from types import ModuleType
 
 from .. import __version__
-from ..errors import BridgeError, VerificationError
+from ..errors import BridgeError, SelectError, UnknownFormatError, VerificationError
 from ..migrate import WORKER_VERB
 
 VERBS = ("convert", "info", "head", "index", "verify", "formats")
@@ -59,9 +59,14 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
     except VerificationError as err:
         return _complain(str(err), DIFFERENT)
     except (BridgeError, OSError) as err:
-        return _complain(str(err), FAILED)
+        return _complain(str(err), USAGE if _is_usage(err) else FAILED)
     except ValueError as err:  # a mistake in the arguments
         return _complain(str(err), USAGE)
+
+
+def _is_usage(error: BaseException) -> bool:
+    """Whether it is the arguments that are wrong, and not the data."""
+    return isinstance(error, SelectError) or (isinstance(error, UnknownFormatError) and error.path is None)
 
 
 def _parse(

@@ -6,10 +6,15 @@ import argparse
 import json
 import os
 import sys
+from typing import TYPE_CHECKING, cast
 
 from .. import api
+from ..select import split_pairs
 from ..shards import manifest_path
-from .options import add_json, add_source_options, pairs
+from .options import add_json, add_source_options, source_options
+
+if TYPE_CHECKING:
+    from ..schema import Packing
 
 HELP = "convert a file or a set of files to the format that the target's suffix names"
 EXAMPLES = (
@@ -80,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         progress=not args.quiet and sys.stderr.isatty(),
         allow_lossy=args.allow_lossy,
-        pack=pairs(args.pack),
-        source_options=pairs(args.source_options),
-        target_options=pairs(args.target_options),
+        pack=cast("dict[str, Packing]", split_pairs(args.pack, "--pack", "FIELD=raw or FIELD=list")),
+        source_options=source_options(args),
+        target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
     )
     if not args.quiet:
         for skipped in manifest.skipped:

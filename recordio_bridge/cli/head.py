@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import api
 from ..batch import Row
-from .options import add_json, add_source_options, pairs
+from .options import add_json, add_source_options, source_options
 
 HELP = "show the first rows"
 EXAMPLES = ("recordio-bridge head train.rec", "recordio-bridge head train.tfrecord -n 3 --json")
@@ -28,7 +28,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.n < 0:
         raise ValueError(f"-n {args.n}: expected 0 or more")
-    batches = api.read(args.path, max(args.n, 1), on_bad_record=args.on_bad_record, **pairs(args.source_options))
+    batches = api.read(args.path, max(args.n, 1), on_bad_record=args.on_bad_record, **source_options(args))
     rows = (row for batch in batches for row in batch.rows())
     for number, row in enumerate(islice(rows, args.n)):
         if args.json:

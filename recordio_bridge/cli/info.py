@@ -7,7 +7,7 @@ import json
 
 from .. import api
 from ..sources import Source
-from .options import add_json, add_source_options, pairs
+from .options import add_json, add_source_options, source_options
 
 HELP = "show what a file or a set of files holds"
 EXAMPLES = ("recordio-bridge info train.rec", "recordio-bridge info 'shards/*.tfrecord' --json")
@@ -20,7 +20,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    source = Source.open(args.path, pairs(args.source_options), args.on_bad_record)
+    source = Source.open(args.path, source_options(args), args.on_bad_record)
     summary = source.summary(api.log_skipped)
     if args.json:
         content = {

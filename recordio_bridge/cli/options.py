@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from ..formats import format_names, get_format
+from ..select import split_pairs
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
-def pairs(items: Sequence[str]) -> dict[str, Any]:  # Any: becomes the value of an option, which checks it
-    """NAME=VALUE texts as a dict; ValueError for others."""
-    wrong = [item for item in items if "=" not in item]
-    if wrong:
-        raise ValueError(f"{wrong[0]!r}: expected NAME=VALUE")
-    return dict(item.split("=", 1) for item in items)
+def source_options(args: argparse.Namespace) -> dict[str, Any]:  # Any: the values of options, which are checked later
+    """What --in says."""
+    return {**split_pairs(args.source_options, "--in", "OPTION=VALUE")}
 
 
 def format_table() -> list[dict[str, Any]]:  # Any: JSON

@@ -91,7 +91,8 @@ def format_of_source(path: str) -> Format:
     if by_suffix is None:
         seen = f"it begins with {head[:8].hex(' ')}" if head else "it is empty"
         raise UnknownFormatError(
-            f"{path}: no format fits its content ({seen}) or its suffix; known are {', '.join(_all_suffixes())}"
+            f"{path}: no format fits its content ({seen}) or its suffix; known are {', '.join(_all_suffixes())}",
+            path=path,
         )
     return by_suffix
 

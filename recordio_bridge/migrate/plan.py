@@ -19,7 +19,7 @@ from ..formats import format_of_target, get_format
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
-from ..select import Selection
+from ..select import Selection, as_pairs
 from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries
 
@@ -166,7 +166,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         source_format=source.format.name,
         extents=_extents(source, source.options),
         schema=summary.schema,
-        select=_pairs(wishes.select),
+        select=None if wishes.select is None else tuple(as_pairs(wishes.select).items()),
         allow_lossy=tuple(wishes.allow_lossy),
         pack=tuple((wishes.pack or {}).items()),
         target_format=target_format.name,
@@ -196,24 +196,6 @@ def _merged(
 
 def _extents(source: Source, options: Sequence[Any]) -> tuple[tuple[Extent, Mapping[str, object]], ...]:
     return tuple((Extent(path), asdict(opts)) for path, opts in zip(source.paths, options, strict=True))
-
-
-def _pairs(select: Mapping[str, str] | Sequence[str] | None) -> Pairs | None:
-    """A select in one form, that JSON can hold."""
-    if select is None:
-        return None
-    if isinstance(select, Mapping):
-        return tuple(select.items())
-    items = [select] if isinstance(select, str) else select
-    for item in items:
-        if "=" not in item:
-            raise ValueError(f"select {item!r}: expected NAME[:DTYPE]=EXPRESSION")
-    pairs = tuple((name, text) for name, _, text in (item.partition("=") for item in items))
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"select names {twice!r} twice; each column of the result is selected once")
-    return pairs
 
 
 def _keeping_fields(order: Order, payload: str | None) -> Order:

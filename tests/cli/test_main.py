@@ -10,7 +10,7 @@ import pytest
 import recordio_bridge as rb
 from recordio_bridge import api
 from tests.cli.running import run, run_module, start_module
-from tests.samples import image_rec, write_rec
+from tests.samples import image_rec, make_example, write_rec, write_tfrecord
 
 VERBS = ["convert", "info", "head", "index", "verify", "formats"]
 
@@ -89,6 +89,22 @@ def test_help_loads_neither_the_formats_optional_packages_nor_a_progress_bar():
         ["convert", "a.rec", "b.tfrecord", "--out", "compression=ZIP"],
         ["convert", "a.rec", "b.tfrecord", "--pack", "id"],
         ["convert", "a.rec", "b.tfrecord", "--select", "id"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n=lable"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n=label[0"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n=id[0]"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n:int65=id"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n:int64=image"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n=id", "n:int32=id"],
+        ["convert", "a.rec", "b.tfrecord", "--allow-lossy", "lable"],
+        ["convert", "a.rec", "b.tfrecord", "--select", "n=label", "--allow-lossy", "label"],
+        ["convert", "a.rec", "b.tfrecord", "--pack", "lable=raw"],
+        ["convert", "a.rec", "b.tfrecord", "--pack", "label=zip"],
+        ["convert", "a.rec", "b.tfrecord", "--pack", "image=raw"],
+        ["convert", "a.rec", "b.tfrecord", "--in", "payload=raw", "--in", "payload=image"],
+        ["convert", "a.rec", "b.zip"],
+        ["convert", "a.rec", "b"],
+        ["convert", "a.rec", "b.tfrecord", "--out", "format=zip"],
+        ["info", "a.rec", "--in", "format=zip"],
         ["info", "a.rec", "--no-such-option"],
         ["info", "a.rec", "-v", "-q"],
     ],
@@ -102,6 +118,25 @@ def test_a_mistake_in_the_arguments_exits_2_with_words_on_standard_error(capsys,
     assert outcome.stderr.strip()
     assert "Traceback" not in outcome.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.idx", "a.rec"]
+
+
+@pytest.mark.parametrize("shards", [[], ["--shards", "2", "--workers", "2"]])
+def test_a_field_that_is_not_there_exits_2_also_where_the_fields_had_to_be_read_out_of_the_records(
+    capsys, tmp_path, shards
+):
+    source = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"id": [n]}) for n in range(4)])
+    outcome = run(capsys, "convert", source, tmp_path / "b.rec", "--select", "n=di", *shards)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "select 'n=di'" in outcome.stderr
+    assert "there are id" in outcome.stderr
+
+
+def test_a_row_that_lacks_a_value_exits_1_as_that_is_in_the_data(capsys, tmp_path):
+    outcome = run(
+        capsys, "convert", image_rec(tmp_path / "a.rec", 3), tmp_path / "b.tfrecord", "--select", "n=label[1]"
+    )
+    assert outcome.code == 1
+    assert "row 0" in outcome.stderr
 
 
 @pytest.mark.parametrize(
