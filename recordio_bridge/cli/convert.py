@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from .. import api
@@ -90,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
         target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
     )
     if not args.quiet:
-        for skipped in manifest.skipped:
-            print(
-                f"left out: {skipped.path}: bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr
-            )
+        for path, ranges in groupby(manifest.skipped, lambda skipped: skipped.path):
+            print(f"left out of {path}:", file=sys.stderr)
+            for skipped in ranges:
+                print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
         for note in manifest.notes:
             print(f"note: {note}", file=sys.stderr)
     if args.json:

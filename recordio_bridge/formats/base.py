@@ -22,7 +22,7 @@ OnBadRecord: TypeAlias = Literal["raise", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Bytes that were left out of a damaged file: start to stop, and why."""
+    """Bytes that were left out of a damaged file: start to stop, and why, with record and byte but without the path."""
 
     path: str
     start: int

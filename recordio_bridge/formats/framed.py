@@ -49,7 +49,8 @@ _ERRORS: dict[int, tuple[type[FormatError], str]] = {
     _kernels.BAD_LENGTH_CRC: (ChecksumError, "the checksum of the record's length does not fit"),
     _kernels.BAD_DATA_CRC: (ChecksumError, "the checksum of the record's payload does not fit"),
 }
-_ADVICE = "; recover what is whole with on_bad_record='skip' (--on-bad-record skip)"
+_ADVICE = "recover what is whole with on_bad_record='skip' (--on-bad-record skip)"
+_NO_HEAD = (_kernels.BAD_MAGIC, _kernels.BAD_LENGTH_CRC)  # at byte 0 they may mean a file of another format
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Framing:
     step: int
     """Heads stand on multiples of this."""
     first_record_hint: str
-    """What else may be the matter when the first record is no record."""
+    """What to ask when the file does not begin with a head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,17 @@ class Records:
 
 def fault_error(framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes) -> FormatError:
     """The error for what a kernel found: where, what was there, what was expected, what to do."""
-    kind, expected = _ERRORS[fault]
-    hint = framing.first_record_hint if record == 0 and offset == 0 and kind is not TruncatedError else ""
-    seen = f" (found {found.hex(' ', -1)})" if fault in (_kernels.BAD_MAGIC, _kernels.BAD_FLAG) else ""
-    message = f"{path}: record {record} at byte {offset}: {expected}{seen}{hint}{_ADVICE}"
+    kind, _ = _ERRORS[fault]
+    hint = f"{framing.first_record_hint} If so, " if offset == 0 and fault in _NO_HEAD else ""
+    message = f"{path}: {_fault_text(fault, record, offset, found)}; {hint}{_ADVICE}"
     return kind(message, path=path, record=record, offset=offset)
+
+
+def _fault_text(fault: int, record: int, offset: int, found: bytes) -> str:
+    """Where in the file, what was expected, and what was there."""
+    _, expected = _ERRORS[fault]
+    seen = f" (found {found.hex(' ', -1)})" if fault in (_kernels.BAD_MAGIC, _kernels.BAD_FLAG) else ""
+    return f"record {record} at byte {offset}: {expected}{seen}"
 
 
 class BlockReader:
@@ -191,8 +198,8 @@ class BlockReader:
     def _report_failure(self) -> None:
         """Tell of a stream that ended too early, where it did not also cut a record."""
         if self._failure is not None and self._skip is not None:
-            end = self._origin + self._filled
-            self._skip(Skipped(self._stream.path, end, end, str(self._failure)))
+            end, path = self._origin + self._filled, self._stream.path
+            self._skip(Skipped(path, end, end, str(self._failure).removeprefix(f"{path}: ")))
             self._failure = None
 
     def _sealed(self) -> NDArray[np.uint8]:
@@ -261,14 +268,14 @@ class BlockReader:
         """Raise for a fault, or move on to the next sound record and report the bytes between."""
         path, record = self._stream.path, self._record + count
         found = bytes(self._block[position : position + 8])
-        error = fault_error(self._framing, fault, path, record, self._origin + position, found)
+        offset = self._origin + position
         if self._skip is None:
-            raise error
+            raise fault_error(self._framing, fault, path, record, offset, found)
         begin = self._origin + self._at
         self._failure = None
         if fault != _kernels.BAD_DATA_CRC or not self._hop_over(int.from_bytes(found, "little"), starts):
             self._resync(starts)
-        self._skip(Skipped(path, begin, self._origin + self._at, str(error)))
+        self._skip(Skipped(path, begin, self._origin + self._at, _fault_text(fault, record, offset, found)))
 
     def _hop_over(self, length: int, starts: NDArray[np.int64]) -> bool:
         """Pass over a record whose length is sound, if a head or the end is where that says: bytes may be missing."""

@@ -151,7 +151,7 @@ def _row(error: FormatError | SchemaError) -> int:
 
 
 def report_row(path: str, records: Records, row: int, reason: str, request: Request) -> None:
-    """Tell on_skip that a record with a sound frame is left out because of its content."""
+    """Tell on_skip that a record with a sound frame is left out because of its content; the path is said apart."""
     start = int(records.offsets[row])
     stop = start + records.framing.header + int(records.payloads.lengths[row]) + records.framing.trailer
-    request.on_skip(Skipped(path, start, stop, reason))
+    request.on_skip(Skipped(path, start, stop, reason.removeprefix(f"{path}: ")))

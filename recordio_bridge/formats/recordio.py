@@ -40,7 +40,7 @@ from ..errors import FormatError, SchemaError, TruncatedError
 from ..files import Output, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar
-from .base import Extent, Heads, Request, Summary, Writer, join_heads
+from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
     Records,
@@ -86,7 +86,7 @@ FRAMING = Framing(
     header=8,
     trailer=0,
     step=4,
-    first_record_hint=". Is this a RecordIO file?",
+    first_record_hint="is this a RecordIO file?",
 )
 
 
@@ -136,7 +136,8 @@ class RecordIO:
         for payload in PAYLOADS:
             if sidecar is not None and sidecar.payload == payload:
                 return replace(options, payload=payload)
-        records = next(scan_file(Extent(path), FRAMING, "", LOOKED_AT, lambda skipped: None), None)
+        damage: list[Skipped] = []
+        records = next(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append), None)
         if records is None:
             return replace(options, payload="image")
         if looks_like_sagemaker(records.payloads):
@@ -153,7 +154,10 @@ class RecordIO:
         unfit = np.flatnonzero(records.payloads.lengths < HEADER.itemsize)
         if 2 * len(unfit) > len(records):
             row = int(unfit[0])
-            raise not_an_image(path, row, int(records.offsets[row]), int(records.payloads.lengths[row]))
+            damaged = f". The file is damaged, too: {damage[0].reason}" if damage else ""
+            raise not_an_image(
+                path, row, int(records.offsets[row]), int(records.payloads.lengths[row]), and_more=damaged
+            )
         return replace(options, payload="image")
 
     def payload(self, options: RecordIOOptions, schema: Schema) -> Payload:
@@ -484,14 +488,14 @@ class _Columns:
         report_row(self._path, records, row, str(error), self._request)
 
 
-def not_an_image(path: str, record: int, offset: int, length: int, flag: int = 0) -> FormatError:
+def not_an_image(path: str, record: int, offset: int, length: int, flag: int = 0, and_more: str = "") -> FormatError:
     """The error for a record of so many bytes that cannot be an image record."""
     if length < HEADER.itemsize:
-        what = f"{length} bytes, and an image record begins with a header of {HEADER.itemsize}"
+        what = f"it has {length} bytes, and an image record begins with a header of {HEADER.itemsize}"
     else:
         what = f"flag {flag} announces {4 * flag} bytes of labels, and {length - HEADER.itemsize} follow the header"
     message = (
         f"{path}: record {record} at byte {offset}: {what}; is it no image record? "
-        "Then read it with payload='raw' (--in payload=raw)"
+        f"Then read it with payload='raw' (--in payload=raw){and_more}"
     )
     return FormatError(message, path=path, record=record, offset=offset)

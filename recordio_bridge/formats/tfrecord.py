@@ -57,7 +57,7 @@ FRAMING = Framing(
     header=12,
     trailer=4,
     step=1,
-    first_record_hint=". Is this a TFRecord file? Its first 12 bytes are a length and the checksum of that length",
+    first_record_hint="is this a TFRecord file, which begins with a length and its checksum?",
 )
 
 

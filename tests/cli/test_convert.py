@@ -15,6 +15,7 @@ from tests.samples import (
     GOLDEN,
     contents,
     copy_golden,
+    frame_tfrecord,
     image_of,
     image_payload,
     image_rec,
@@ -172,6 +173,42 @@ def test_skip_exits_0_and_reports_on_standard_error_what_it_left_out(capsys, tmp
     assert f"{start} to {2 * start}" in outcome.stderr
     assert "a.tfrecord" in outcome.stderr
     assert [(each["start"], each["stop"]) for each in outcome.json["skipped"]] == [(start, 2 * start)]
+
+
+def test_the_report_of_what_was_left_out_names_each_file_once_and_gives_no_advice_that_was_taken(capsys, tmp_path):
+    sources = [copy_golden(tmp_path, name) for name in ("n_bad_magic.rec", "n_cflag4.rec")]
+    arguments = ["--in", "payload=raw", "--on-bad-record", "skip"]
+    outcome = run(capsys, "convert", tmp_path, tmp_path / "b.tfrecord", *arguments)
+    assert outcome.code == 0
+    lines = [line for line in outcome.stderr.splitlines() if not line.startswith("note:")]
+    assert lines == [
+        f"left out of {sources[0]}:",
+        "  bytes 20 to 40: record 1 at byte 20: expected the magic 0a 23 d7 ce of a record "
+        "(found 0b 23 d7 ce 0a 00 00 00)",
+        f"left out of {sources[1]}:",
+        "  bytes 20 to 40: record 1 at byte 20: the part has a flag of 4 to 7, which no writer produces "
+        "(found 0a 23 d7 ce 0a 00 00 80)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz", "a.rec", "examples.tfrecord"])
+def test_no_reason_for_leaving_bytes_out_repeats_the_path(tmp_path, name):
+    path = tmp_path / name
+    rb.write(path, {"id": [1, 2, 3], "image": [b"x" * 30] * 3})
+    data = bytearray(path.read_bytes())
+    if name == "a.rec":
+        data[8] = 200  # an image header that announces 200 labels
+    elif name == "examples.tfrecord":  # a sound frame around what is no Example
+        data[:0] = frame_tfrecord(b"\xff" * 40)
+    else:
+        data = data[:-10]
+    path.write_bytes(data)
+    manifest = rb.convert(path, tmp_path / "b.tfrecord", on_bad_record="skip")
+    assert manifest.skipped
+    for skipped in manifest.skipped:
+        assert skipped.path == str(path)
+        assert name not in skipped.reason
+        assert "on_bad_record" not in skipped.reason
 
 
 def test_quiet_says_nothing_but_errors_on_standard_error(capsys, tmp_path):

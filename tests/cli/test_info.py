@@ -78,6 +78,34 @@ def test_skip_counts_the_good_records_and_reports_the_others(capsys, tmp_path):
     assert "n_bad_magic.rec" in outcome.stderr
 
 
+def test_a_damaged_file_of_raw_records_is_said_to_be_damaged_and_how_to_read_it(capsys, tmp_path):
+    outcome = run(capsys, "info", copy_golden(tmp_path, "n_bad_magic.rec"))
+    assert outcome.code == 1
+    assert "payload=raw" in outcome.stderr
+    assert "The file is damaged, too: record 1 at byte 20: expected the magic" in outcome.stderr
+
+
+@pytest.mark.parametrize("suffix", [".rec", ".tfrecord"])
+def test_a_text_file_with_our_suffix_is_asked_whether_it_is_one_in_a_whole_sentence(capsys, tmp_path, suffix):
+    path = tmp_path / f"readme{suffix}"
+    path.write_text("Nothing but some words that someone wrote.\n")
+    outcome = run(capsys, "info", path)
+    assert outcome.code == 1
+    assert "; is this a " in outcome.stderr
+    assert "? If so, recover" in outcome.stderr
+
+
+def test_a_file_with_a_sound_first_head_is_not_asked_whether_it_is_a_tfrecord(capsys, tmp_path):
+    path = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"x": [1]})])
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    outcome = run(capsys, "info", path)
+    assert outcome.code == 1
+    assert "the checksum of the record's payload does not fit; recover" in outcome.stderr
+    assert "is this" not in outcome.stderr
+
+
 @pytest.mark.parametrize("content", [b"garbage that is no format", b""])
 def test_a_file_of_no_format_exits_1(capsys, tmp_path, content):
     (tmp_path / "a.bin").write_bytes(content)
