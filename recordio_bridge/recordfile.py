@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
 from .files import open_stream
-from .formats.base import Heads, Request, Skipped, Summary, join_heads, pick_schema
+from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
 from .schema import Schema
 from .sources import Source, SourceArgument
 
@@ -74,8 +74,8 @@ class RecordFile:
         plain = self._unpacked(opened)
         self._index = RowIndex.of(plain)
         notes = summary.notes if plain is opened else (*summary.notes, "unpacked to a temporary file for random access")
-        self.summary = Summary(
-            summary.format, pick_schema(summary.schema, fields), len(self._index), summary.nbytes, notes
+        self.summary = replace(
+            summary, schema=pick_schema(summary.schema, fields), num_rows=len(self._index), notes=notes
         )
         self._request = Request(self.summary.schema)
 

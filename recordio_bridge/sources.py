@@ -189,15 +189,22 @@ def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary], common: 
     first = summaries[0]
     if len(summaries) == 1:
         return first
-    notes = [f"{len(paths)} files"]
-    for path, summary in zip(paths, summaries, strict=True):
-        for note in summary.notes:
-            if all(note in other.notes for other in summaries):
-                notes += [note] if note not in notes else []
-            else:
-                notes.append(f"{os.path.basename(path)}: {note}")
+    notes = (f"{len(paths)} files", *_merge_notes(paths, [summary.notes for summary in summaries]))
+    warnings = _merge_notes(paths, [summary.warnings for summary in summaries])
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
-    return Summary(first.format, merge_schemas(paths, summaries, common), rows, nbytes, tuple(notes))
+    return Summary(first.format, merge_schemas(paths, summaries, common), rows, nbytes, notes, warnings)
+
+
+def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The notes of several files: those that all have once, the others with their file."""
+    merged: list[str] = []
+    for path, mine in zip(paths, notes, strict=True):
+        for note in mine:
+            if not all(note in others for others in notes):
+                merged.append(f"{os.path.basename(path)}: {note}")
+            elif note not in merged:
+                merged.append(note)
+    return tuple(merged)
 
 
 def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary], common: bool = False) -> Schema:

@@ -108,7 +108,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str,
         module.add_args(command)
         talk = command.add_mutually_exclusive_group()
         talk.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
-        talk.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+        talk.add_argument(
+            "-q",
+            "--quiet",
+            action="store_true",
+            help="show no progress and no notes; errors, warnings and what was left out are always said",
+        )
     return parser, verbs, made
 
 
@@ -130,10 +135,10 @@ def _repeated(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _talking(args: argparse.Namespace) -> Iterator[None]:
-    """Show what the library logs on standard error, while the command runs."""
+    """Show what the library logs on standard error, while the command runs: its warnings in any case."""
     logger, handler = logging.getLogger("recordio_bridge"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("recordio-bridge: %(message)s"))
-    handler.setLevel(logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING)
+    handler.setLevel(logging.DEBUG if args.verbose else logging.WARNING)
     logger.addHandler(handler)
     try:
         yield

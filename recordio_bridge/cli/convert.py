@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from .. import api
 from ..select import split_pairs
-from ..shards import manifest_path
-from .options import add_json, add_source_options, source_options
+from .options import add_json, add_source_options, counted, print_notes, source_options
 
 if TYPE_CHECKING:
     from ..schema import Packing
@@ -90,17 +89,19 @@ def run(args: argparse.Namespace) -> int:
         source_options=source_options(args),
         target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
     )
-    if not args.quiet:
-        for path, ranges in groupby(manifest.skipped, lambda skipped: skipped.path):
-            print(f"left out of {path}:", file=sys.stderr)
-            for skipped in ranges:
-                print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
-        for note in manifest.notes:
-            print(f"note: {note}", file=sys.stderr)
+    for path, ranges in groupby(manifest.skipped, lambda skipped: skipped.path):
+        print(f"left out of {path}:", file=sys.stderr)
+        for skipped in ranges:
+            print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
+    print_notes(manifest.notes, manifest.warnings, args.quiet)
     if args.json:
-        print(json.dumps(manifest.to_json()))
+        print(json.dumps({"files": manifest.files, **manifest.to_json()}))
         return 0
-    for path, shard in zip(manifest.paths, manifest.shards, strict=True):
-        print(f"{path}: {shard.num_rows:,} rows, {shard.nbytes:,} bytes")
-    print(f"{manifest_path(args.dst)}: {manifest.num_rows:,} rows, verified: {manifest.verified}")
+    files = iter(manifest.files)
+    for shard in manifest.shards:
+        print(f"{next(files)}: {counted(shard.num_rows, 'row')}, {counted(shard.nbytes, 'byte')}")
+        for companion in shard.companions:
+            print(f"{next(files)}: its index, {counted(companion.nbytes, 'byte')}")
+    print(f"{next(files)}: {counted(len(manifest.schema), 'column')}")
+    print(f"{next(files)}: {counted(manifest.num_rows, 'row')}, verified: {manifest.verified}")
     return 0

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from .. import api
-from .options import add_json, add_source_options, source_options
+from .options import add_json, add_source_options, counted, source_options
 
 HELP = "write the index of a file: .idx for a .rec, .tfindex (offset and size) for a TFRecord, as DALI reads it"
 EXAMPLES = ("recordio-bridge index train.rec --overwrite", "recordio-bridge index train.tfrecord -o train.index")
@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
         **source_options(args),
     )
     for path, num_rows in written.items():
-        print(json.dumps({"index": path, "num_rows": num_rows}) if args.json else f"{path}: {num_rows:,} rows")
+        print(json.dumps({"index": path, "num_rows": num_rows}) if args.json else f"{path}: {counted(num_rows, 'row')}")
     return 0

@@ -7,7 +7,7 @@ import json
 
 from .. import api
 from ..sources import Source
-from .options import add_json, add_source_options, source_options
+from .options import add_json, add_source_options, counted, source_options
 
 HELP = "show what a file or a set of files holds"
 EXAMPLES = ("recordio-bridge info train.rec", "recordio-bridge info 'shards/*.tfrecord' --json")
@@ -31,12 +31,13 @@ def run(args: argparse.Namespace) -> int:
             "files": list(source.paths),
             "schema": summary.schema.to_json(),
             "notes": list(summary.notes),
+            "warnings": list(summary.warnings),
         }
         print(json.dumps(content))
         return 0
-    print(f"{args.path}: {summary.format}, {summary.num_rows:,} rows, {summary.nbytes:,} bytes")
+    print(f"{args.path}: {summary.format}, {counted(summary.num_rows, 'row')}, {counted(summary.nbytes, 'byte')}")
     for field in summary.schema.values():
         print(f"  {field}")
     for note in summary.notes:
-        print(f"note: {note}")
+        print(f"{'warning' if note in summary.warnings else 'note'}: {note}")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -36,6 +38,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def source_options(args: argparse.Namespace) -> dict[str, Any]:  # Any: the values of options, which are checked later
     """What --in says."""
     return {**split_pairs(args.source_options, "--in", "OPTION=VALUE")}
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "1,234 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def print_notes(notes: Sequence[str], warnings: Sequence[str], quiet: bool) -> None:
+    """Notes on standard error; where nothing is to be said, still those that are warnings."""
+    for note in notes:
+        if note in warnings:
+            print(f"warning: {note}", file=sys.stderr)
+        elif not quiet:
+            print(f"note: {note}", file=sys.stderr)
 
 
 def format_table() -> list[dict[str, Any]]:  # Any: JSON

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 
 from .. import api
-from .options import add_json
+from .options import add_json, counted, print_notes
 
 HELP = "read everything back, and compare it with its manifest where there is one"
 EXAMPLES = ("recordio-bridge verify out/train.tfrecord", "recordio-bridge verify out --json")
@@ -28,14 +27,13 @@ def run(args: argparse.Namespace) -> int:
             "files": report.files,
             "problems": [asdict(problem) for problem in report.problems],
             "notes": report.notes,
+            "warnings": report.warnings,
         }
         print(json.dumps(content))
         return 0 if report.ok else 3
     for problem in report.problems:
         print(problem)
-    for note in report.notes if not args.quiet else []:
-        print(f"note: {note}", file=sys.stderr)
-    count = len(report.problems)
-    verdict = "ok" if report.ok else "1 problem" if count == 1 else f"{count} problems"
-    print(f"{args.path}: {verdict}, {report.num_rows:,} rows in {len(report.files)} files")
+    print_notes(report.notes, report.warnings, args.quiet)
+    verdict = "ok" if report.ok else counted(len(report.problems), "problem")
+    print(f"{args.path}: {verdict}, {counted(report.num_rows, 'row')} in {counted(len(report.files), 'file')}")
     return 0 if report.ok else 3

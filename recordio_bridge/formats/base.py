@@ -75,7 +75,8 @@ class Request:
 class Summary:
     """What a file or a set of files holds.
 
-    Attributes: format, its name; schema; num_rows; nbytes, the size on disk; notes, sentences for people.
+    Attributes: format, its name; schema; num_rows; nbytes, the size on disk; notes, sentences for people; warnings,
+    those of the notes that mean that something may be lost, which are shown to those too who want no notes (-q).
     """
 
     format: str
@@ -83,6 +84,7 @@ class Summary:
     num_rows: int
     nbytes: int
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,9 @@ class RecordIO:
             names.add("key")  # writing makes the keys of the ids
         if not is_all:
             fields += [field for field in extra if field.name not in names]
-        return Summary(self.name, Schema(*fields), facts.num_rows, os.path.getsize(path), tuple(notes))
+        return Summary(
+            self.name, Schema(*fields), facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings())
+        )
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)

@@ -96,9 +96,7 @@ class Facts:
 
     def notes(self) -> list[str]:
         """What people should know of the file."""
-        notes = []
-        if self._index_problem is not None:
-            notes.append(f"the index is not used: {self._index_problem}")
+        notes = self.warnings()
         if self._is_image and self._widest > 1:
             notes.append(f"labels have up to {self._widest} values")
         if self._without_image:
@@ -106,6 +104,10 @@ class Facts:
                 f"{self._without_image} of {self.num_rows} records hold no image (metadata, as InsightFace's, or empty)"
             )
         return notes
+
+    def warnings(self) -> list[str]:
+        """Those of the notes that mean a loss: of the keys that only the index has."""
+        return [] if self._index_problem is None else [f"the index is not used: {self._index_problem}"]
 
 
 def _key_field(index: RecordIndex) -> Field:

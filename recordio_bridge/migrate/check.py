@@ -32,12 +32,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What verify found: ok, num_rows read, files looked at, problems, notes."""
+    """What verify found: ok, num_rows read, files looked at, problems, notes; warnings are those of the notes that say
+    what could not be checked."""
 
     num_rows: int = 0
     files: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -205,7 +207,8 @@ def _open_alone(path: str, report: Report) -> Source:
             source = Source.open(path, {"format": format, "payload": "raw"})
         except FormatError:
             raise err from None
-        report.notes.append(f"{path}: only the frames are checked: {err}")
+        report.warnings.append(f"{path}: only the frames are checked: {err}")
+        report.notes.append(report.warnings[-1])
         return source
 
 

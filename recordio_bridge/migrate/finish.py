@@ -39,6 +39,10 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
 
 def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
     skipped = dict.fromkeys([*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)])
+    notes = list(plan.summary.notes)
+    filled = sum(receipt.num_rows > 0 for receipt in receipts)
+    if filled < len(receipts) > 1:
+        notes.append(f"there are rows for {filled} of the {len(receipts)} shards only")
     return Manifest(
         output=plan.output,
         format=plan.orders[0].target_format,
@@ -48,5 +52,6 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
         shards=tuple(shard_of(receipt) for receipt in receipts),
         sources=tuple(sources),
         skipped=tuple(skipped),
-        notes=plan.summary.notes,
+        notes=tuple(notes),
+        warnings=plan.summary.warnings,
     )

@@ -17,7 +17,7 @@ from ..files import Pending, pending_file
 from ..formats import format_names, get_format
 from ..formats.base import Skipped
 from ..schema import Schema
-from ..shards import manifest_path, sidecar_candidates
+from ..shards import manifest_path, schema_path, sidecar_candidates
 from ..sidecar import read_json
 from .work import Receipt
 
@@ -68,7 +68,8 @@ class Manifest:
     """What a conversion wrote.
 
     Attributes: output, the path as given; format; payload, of records; num_rows; nbytes; schema; verified, the level;
-    shards; sources; skipped, the ranges of damaged bytes that were left out; notes.
+    shards; paths, of the shards; files, of all that was written; sources; skipped, the damaged bytes left out; notes;
+    warnings, those of the notes that mean that something may be lost.
     """
 
     output: str
@@ -80,6 +81,7 @@ class Manifest:
     sources: tuple[SourceFile, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -93,9 +95,16 @@ class Manifest:
 
     @property
     def paths(self) -> list[str]:
-        """The files of the output."""
+        """The files that hold the rows."""
         folder = os.path.dirname(self.output)
         return [os.path.join(folder, shard.name) for shard in self.shards]
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that was written: shards, each with its index, then the sidecars."""
+        folder = os.path.dirname(self.output)
+        names = [name for shard in self.shards for name in (shard.name, *(each.name for each in shard.companions))]
+        return [*(os.path.join(folder, name) for name in names), schema_path(self.output), manifest_path(self.output)]
 
     def to_json(self) -> dict[str, object]:
         """What the file holds: nothing of clocks, so that equal input gives equal bytes."""
@@ -110,6 +119,7 @@ class Manifest:
             "sources": [source.to_json() for source in self.sources],
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "notes": list(self.notes),
+            "warnings": list(self.warnings),
         }
 
     def to_file(self) -> Pending:
@@ -161,6 +171,7 @@ def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a
         tuple(SourceFile(**source) for source in content["sources"]),
         tuple(Skipped(**skipped) for skipped in content["skipped"]),
         tuple(str(note) for note in content["notes"]),
+        tuple(str(note) for note in content["warnings"]),
     )
 
 

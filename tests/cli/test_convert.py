@@ -61,7 +61,37 @@ def test_json_is_one_document_with_the_manifest(capsys, tmp_path):
     assert outcome.code == 0
     assert outcome.json["num_rows"] == 5
     assert [shard["name"] for shard in outcome.json["shards"]] == [f"b-0000{n}-of-00002.tfrecord" for n in range(2)]
-    assert outcome.json == json.loads((tmp_path / "b.tfrecord.manifest.json").read_text())
+    document = outcome.json
+    files = document.pop("files")
+    assert document == json.loads((tmp_path / "b.tfrecord.manifest.json").read_text())
+    assert sorted(files) == sorted(str(path) for path in tmp_path.glob("b*"))
+
+
+@pytest.mark.parametrize("name", ["b.rec", "b.tfrecord"])
+@pytest.mark.parametrize("shards", [[], ["--shards", 3]])
+def test_every_file_that_appears_is_listed_one_a_line(capsys, tmp_path, name, shards):
+    source = image_rec(tmp_path / "a.rec", 4)
+    before = set(tmp_path.iterdir())
+    outcome = run(capsys, "convert", source, tmp_path / name, *shards)
+    assert outcome.code == 0
+    listed = [line.split(": ")[0] for line in outcome.stdout.splitlines()]
+    assert sorted(listed) == sorted(str(path) for path in set(tmp_path.iterdir()) - before)
+
+
+def test_one_row_is_not_called_rows(capsys, tmp_path):
+    outcome = run(capsys, "convert", image_rec(tmp_path / "a.rec", 1), tmp_path / "b.tfrecord")
+    assert "1 row," in outcome.stdout
+    assert "1 rows" not in outcome.stdout
+
+
+def test_more_shards_than_rows_are_noted(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--shards", 5, "--workers", 1)
+    assert outcome.code == 0
+    assert "note: there are rows for 3 of the 5 shards only\n" in outcome.stderr
+    for shards in (3, 1):
+        outcome = run(capsys, "convert", source, tmp_path / f"{shards}.tfrecord", "--shards", shards, "--workers", 1)
+        assert "shards" not in outcome.stderr
 
 
 def test_several_selections_may_follow_one_option_or_have_one_each(capsys, tmp_path):
@@ -211,13 +241,32 @@ def test_no_reason_for_leaving_bytes_out_repeats_the_path(tmp_path, name):
         assert "on_bad_record" not in skipped.reason
 
 
-def test_quiet_says_nothing_but_errors_on_standard_error(capsys, tmp_path):
+def test_quiet_never_hides_what_was_left_out_nor_an_error(capsys, tmp_path):
     source = damaged(tmp_path / "a.tfrecord")
     outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--on-bad-record", "skip", "-q")
-    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.code == 0
+    assert outcome.stderr.startswith(f"left out of {source}:\n  bytes ")
+    assert len(outcome.stderr.splitlines()) == 2
+    for verb in ("head", "info"):
+        assert "left out bytes" in run(capsys, verb, source, "--on-bad-record", "skip", "-q").stderr
     outcome = run(capsys, "convert", source, tmp_path / "c.tfrecord", "-q")
     assert outcome.code == 1
     assert "a.tfrecord" in outcome.stderr
+
+
+def test_quiet_hides_notes_but_not_those_that_mean_a_loss(capsys, tmp_path):
+    labels = [image_payload(n, [1.0, 2.0]) for n in range(3)]
+    write_rec(tmp_path / "a.rec", labels, ["x", "y", "z"])
+    outcome = run(capsys, "convert", tmp_path / "a.rec", tmp_path / "b.tfrecord", "-q")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    (tmp_path / "a.idx").write_text("x\t0\ny\t3\n")
+    for arguments in (["-q"], ["--json", "-q"], ["--shards", 2, "-q"]):
+        outcome = run(capsys, "convert", tmp_path / "a.rec", tmp_path / "b.tfrecord", "--overwrite", *arguments)
+        assert outcome.code == 0
+        assert outcome.stderr.startswith("warning: the index is not used: ")
+        assert len(outcome.stderr.splitlines()) == 1
+    outcome = run(capsys, "convert", tmp_path / "a.rec", tmp_path / "b.tfrecord", "--overwrite")
+    assert outcome.stderr.splitlines()[-1] == "note: labels have up to 2 values"
 
 
 def test_verbose_keeps_standard_output_for_data(capsys, tmp_path):

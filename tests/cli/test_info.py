@@ -44,7 +44,9 @@ def test_a_bad_index_is_a_note_and_no_error(capsys, tmp_path):
     (tmp_path / "a.idx").write_text("0\t0\n1\t18446744073709551615\n2\t18446744073709551615\n")
     outcome = run(capsys, "info", path)
     assert outcome.code == 0
-    assert "a.idx" in outcome.stdout + outcome.stderr
+    assert "warning: the index is not used" in outcome.stdout
+    (warning,) = run(capsys, "info", path, "--json").json["warnings"]
+    assert "a.idx" in warning
     assert "3" in outcome.stdout
 
 

@@ -92,6 +92,17 @@ def test_a_manifest_that_cannot_be_read_exits_3(capsys, output):
     assert run(capsys, "verify", output).code == 3
 
 
-def test_quiet_says_nothing_on_standard_error(capsys, output):
-    outcome = run(capsys, "verify", output, "-q")
-    assert (outcome.code, outcome.stderr) == (0, "")
+def test_quiet_says_on_standard_error_only_what_was_not_checked(capsys, output, tmp_path):
+    for path in (output, tmp_path / "a.rec"):
+        outcome = run(capsys, "verify", path, "-q")
+        assert (outcome.code, outcome.stderr) == (0, "")
+    (tmp_path / "raw").mkdir()
+    outcome = run(capsys, "verify", copy_golden(tmp_path / "raw", "c_magic_raw.rec"), "-q")
+    assert outcome.code == 0
+    assert outcome.stderr.startswith("warning: ")
+    assert "only the frames are checked" in outcome.stderr
+
+
+def test_one_file_is_not_called_files(capsys, tmp_path):
+    outcome = run(capsys, "verify", image_rec(tmp_path / "one.rec", 18))
+    assert outcome.stdout == f"{tmp_path / 'one.rec'}: ok, 18 rows in 1 file\n"
