@@ -9,6 +9,9 @@
 The rest of the manual is in the README and in help() of each name.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from . import errors
 from ._version import __version__
 from .api import convert, index, inspect, open, read, verify, write
@@ -29,9 +32,23 @@ from .errors import (
     UnknownFormatError,
     VerificationError,
 )
-from .formats.base import Summary
+from .formats.base import Skipped, Summary
 from .recordfile import RecordFile
 from .schema import Field, Schema
+
+if TYPE_CHECKING:
+    from .migrate.check import Problem, Report
+    from .migrate.ledger import Manifest
+
+_LATER = {"Manifest": ".migrate.ledger", "Problem": ".migrate.check", "Report": ".migrate.check"}
+
+
+def __getattr__(name: str) -> object:
+    """The types that only convert and verify give back: importing them takes as long as half of the rest."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name], __name__), name)
+
 
 __all__ = [
     "Batch",
@@ -41,14 +58,18 @@ __all__ = [
     "Field",
     "FormatError",
     "LossyError",
+    "Manifest",
     "MigrationError",
     "MissingDependencyError",
     "PlanMismatchError",
+    "Problem",
     "Ragged",
     "RecordFile",
+    "Report",
     "Schema",
     "SchemaError",
     "SelectError",
+    "Skipped",
     "SourceChangedError",
     "Summary",
     "TruncatedError",

@@ -86,6 +86,7 @@ def test_every_name_in_all_is_there(name):
 def test_all_names_the_functions_classes_and_errors_of_the_public_surface():
     functions = {"inspect", "open", "read", "write", "convert", "verify"}
     classes = {"Batch", "Ragged", "Schema", "Field", "Summary", "RecordFile"}
+    classes |= {"Manifest", "Report", "Problem", "Skipped"}
     assert functions | classes | set(PARENTS) | {"__version__"} <= set(rb.__all__)
 
 
@@ -218,6 +219,28 @@ def test_a_summary_has_the_documented_attributes(tmp_path):
     assert summary.num_rows == 2
     assert summary.nbytes == (tmp_path / "a.rec").stat().st_size
     assert all(isinstance(note, str) for note in summary.notes)
+
+
+def test_what_the_functions_return_is_of_types_that_can_be_named(tmp_path):
+    rb.write(tmp_path / "a.rec", {"id": [1, 2], "image": [b"x" * 30, b"yy"]})
+    manifest = rb.convert(tmp_path / "a.rec", tmp_path / "b.tfrecord")
+    assert isinstance(manifest, rb.Manifest)
+    assert manifest.files == [
+        str(tmp_path / name) for name in ("b.tfrecord", *(f"b.tfrecord.{s}.json" for s in ("schema", "manifest")))
+    ]
+    data = bytearray((tmp_path / "b.tfrecord").read_bytes())
+    data[20] ^= 1
+    (tmp_path / "b.tfrecord").write_bytes(data)
+    report = rb.verify(tmp_path / "b.tfrecord")
+    assert isinstance(report, rb.Report)
+    assert [type(problem) for problem in report.problems] == [rb.Problem]
+    rescued = rb.convert(tmp_path / "b.tfrecord", tmp_path / "c.tfrecord", on_bad_record="skip")
+    assert [type(skipped) for skipped in rescued.skipped] == [rb.Skipped]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="Manifesto"):
+        rb.Manifesto  # noqa: B018
 
 
 def test_the_drop_in_has_the_names_of_mxnet_recordio():
