@@ -159,6 +159,7 @@ def write(
     name = options.pop("format", None)
     format = get_format(str(name)) if name else format_of_target(target)
     made = make_options(format, options)
+    format.check_target(target, made)
     refuse_existing([*format.files_of(target), manifest_path(target), schema_path(target)], overwrite)
     several: Iterable[Columns] = [batches] if isinstance(batches, (Batch, Mapping)) else batches
     made_batches = _as_batches(several, schema)
@@ -272,9 +273,11 @@ def convert(
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
-    """FileExistsError where a file of the output is there already."""
-    name = (wishes.target_options or {}).get("format")
+    """FileExistsError where a file of the output is there already; ValueError where name and options do not fit."""
+    options = dict(wishes.target_options or {})
+    name = options.pop("format", None)
     format = get_format(str(name)) if name else format_of_target(target)
+    format.check_target(target, make_options(format, options))
     files = [file for shard in shard_names(target, wishes.shards) for file in format.files_of(shard)]
     refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)
 

@@ -24,6 +24,7 @@ from . import _kernels
 from .errors import ChecksumError, FormatError, TruncatedError
 
 Compression: TypeAlias = Literal["", "GZIP", "ZLIB"]
+COMPRESSED_SUFFIXES: dict[str, Compression] = {".gz": "GZIP", ".zz": "ZLIB"}  # behind the suffix of the format
 _WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}  # zlib's way to say which header and trailer
 _PIECE = 1 << 18  # bytes read at a time where they are only looked at
 _INFLATED = 1 << 20  # bytes inflated at a time

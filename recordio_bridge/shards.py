@@ -12,8 +12,9 @@ import os
 import re
 from dataclasses import dataclass
 
+from .files import COMPRESSED_SUFFIXES
+
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<suffix>.*)", re.DOTALL)
-_DOUBLE_SUFFIXES = (".gz", ".zz")  # stand behind the suffix of what is compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Shard:
 def split_suffix(path: str) -> tuple[str, str]:
     """The path without and with its suffix: ("out/train", ".tfrecord.gz")."""
     stem, suffix = os.path.splitext(path)
-    if suffix in _DOUBLE_SUFFIXES:
+    if suffix in COMPRESSED_SUFFIXES:
         stem, inner = os.path.splitext(stem)
         suffix = inner + suffix
     return stem, suffix

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ..errors import UnknownFormatError
-from ..files import compression_of, inflate_head
+from ..files import COMPRESSED_SUFFIXES, compression_of, inflate_head
 from .base import Format
 
 _TABLE = {  # name: (what messages and --to call it, suffixes, "module:object")
@@ -51,7 +51,8 @@ def get_format(name: str) -> Format:
 
 def _by_suffix(path: str) -> Format | None:
     name = os.path.basename(path)
-    plain = name.removesuffix(".gz").removesuffix(".zz")
+    stem, last = os.path.splitext(name)
+    plain = stem if last in COMPRESSED_SUFFIXES else name
     for full, (_, suffixes, _) in _TABLE.items():
         if plain.endswith(suffixes):
             return get_format(full)

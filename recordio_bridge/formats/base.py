@@ -190,6 +190,9 @@ class Format(Protocol):
     def check_companions(self, path: str, options: Any) -> None:
         """Compare the files that belong to a file (an index) with it; FormatError where they do not fit."""
 
+    def check_target(self, path: str, options: Any) -> None:
+        """ValueError where this name and these options, of a file to be written, contradict each other."""
+
     def create(self, path: str, schema: Schema, options: Any) -> Writer:
         """Start a file that will be called path."""
 

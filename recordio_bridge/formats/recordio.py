@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, SchemaError, TruncatedError
-from ..files import Output, compression_of, read_head
+from ..files import COMPRESSED_SUFFIXES, Output, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar
 from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
@@ -299,11 +299,16 @@ class RecordIO:
             heads = join_heads(self.heads(Extent(path), options, Request(RAW_SCHEMA)))
             check_against_heads(index_file, read_index(index_file, os.path.getsize(path)), heads.offsets)
 
+    def check_target(self, path: str, options: RecordIOOptions) -> None:
+        """Options that are for reading, and a name that promises compression."""
+        for name in ("labels", "index"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"{path}: {name}= is for reading a .rec (--in {name}=...), not for writing one")
+        suffix = os.path.splitext(path)[1]
+        if suffix in COMPRESSED_SUFFIXES:
+            raise ValueError(f"{path}: a .rec is not compressed; take a name without {suffix}")
+
     def create(self, path: str, schema: Schema, options: RecordIOOptions) -> Writer:
-        if options.labels is not None:
-            raise ValueError("labels= is for reading; put the labels into the batches")
-        if not path.endswith(self.suffixes) and path.endswith((".gz", ".zz")):
-            raise ValueError(f"{path}: a .rec is not compressed; take a name without .gz")
         return RecordIOWriter(path, schema, replace(options, payload=self.payload(options, schema)))
 
 

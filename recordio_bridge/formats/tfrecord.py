@@ -30,14 +30,12 @@ from numpy.typing import NDArray
 from .. import _kernels, example
 from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
-from ..files import Compression, Output, compression_of, read_head
+from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, read_head
 from ..schema import Schema
 from ..sidecar import find_sidecar
 from .base import Extent, Heads, Request, Summary, Writer, Written
 from .framed import Fill, FrameWriter, Framing, Records, most_held, scan_file, split_at_heads, take_framed, walk_file
 from .payloads import RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
-
-SUFFIXES = {".tfrecord": "", ".tfrecords": "", ".tfrecord.gz": "GZIP", ".tfrecords.gz": "GZIP", ".tfrecord.zz": "ZLIB"}
 
 
 def is_head(head: bytes) -> bool:
@@ -77,7 +75,9 @@ class TFRecordOptions:
 
 class TFRecord:
     name = "tfrecord"
-    suffixes = tuple(SUFFIXES)
+    suffixes = tuple(
+        plain + compressed for plain in (".tfrecord", ".tfrecords") for compressed in ("", *COMPRESSED_SUFFIXES)
+    )
     options = TFRecordOptions
 
     def sniff(self, head: bytes) -> bool:
@@ -183,6 +183,15 @@ class TFRecord:
     def check_companions(self, path: str, options: TFRecordOptions) -> None:
         """TFRecord has none."""
 
+    def check_target(self, path: str, options: TFRecordOptions) -> None:
+        """A name that says one compression, and an option that says another."""
+        named, asked = compression_of_suffix(path), options.compression
+        if asked != "auto" and named not in ("", asked):
+            raise ValueError(
+                f"{path}: the suffix says {named} and compression={asked!r} does not; "
+                "leave the option away, or take another name"
+            )
+
     def create(self, path: str, schema: Schema, options: TFRecordOptions) -> Writer:
         compression = options.compression
         if compression == "auto":
@@ -202,7 +211,7 @@ def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generat
 
 def compression_of_suffix(path: str) -> Compression:
     """What a target's name asks for."""
-    return "GZIP" if path.endswith(".gz") else "ZLIB" if path.endswith(".zz") else ""
+    return COMPRESSED_SUFFIXES.get(os.path.splitext(path)[1], "")
 
 
 class _Walk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -21,7 +22,8 @@ from recordio_bridge import (
     TruncatedError,
     _kernels,
 )
-from recordio_bridge.formats import tfrecord
+from recordio_bridge.formats import format_of_target, tfrecord
+from recordio_bridge.shards import split_suffix
 from tests.formats.contract import FormatContract, open_files
 from tests.formats.frames import masked, tfr, tfr_heads
 
@@ -145,6 +147,7 @@ def test_an_example_is_written_with_sorted_keys_as_tensorflow_frames_it(tmp_path
         ("x.tfrecord.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"),
         ("x.tfrecords.gz", b"\x1f\x8b"),
         ("x.tfrecord.zz", b"\x78\x9c"),
+        ("x.tfrecords.zz", b"\x78\x9c"),
     ],
 )
 def test_the_suffix_decides_the_compression_of_a_target(tmp_path: Path, name: str, magic: bytes) -> None:
@@ -153,10 +156,33 @@ def test_the_suffix_decides_the_compression_of_a_target(tmp_path: Path, name: st
     assert next(rb.read(tmp_path / name))["x"].tolist() == [5]
 
 
-def test_the_compression_option_wins_over_the_suffix(tmp_path: Path) -> None:
-    rb.write(tmp_path / "x.tfrecord.gz", {"x": [5]}, compression="")
-    assert (tmp_path / "x.tfrecord.gz").read_bytes() == tfr(EXAMPLE)
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [("x.tfrecord.gz", "ZLIB"), ("x.tfrecord.gz", ""), ("x.tfrecords.zz", "GZIP"), ("x.tfrecord.zz", "")],
+)
+def test_a_suffix_and_an_option_that_contradict_each_other_are_refused(
+    tmp_path: Path, name: str, compression: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}: the suffix says .* compression='{compression}'"):
+        rb.write(tmp_path / name, {"x": [5]}, compression=compression)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_suffix_and_an_option_may_say_the_same_and_a_plain_name_may_be_compressed(tmp_path: Path) -> None:
+    rb.write(tmp_path / "x.tfrecord.gz", {"x": [5]}, compression="GZIP")
+    rb.write(tmp_path / "x.tfrecord", {"x": [5]}, compression="GZIP")
+    assert (tmp_path / "x.tfrecord").read_bytes() == (tmp_path / "x.tfrecord.gz").read_bytes()
+
+
+def test_a_plain_file_called_gz_by_someone_else_is_read_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "x.tfrecord.gz").write_bytes(tfr(EXAMPLE))
     assert next(rb.read(tmp_path / "x.tfrecord.gz"))["x"].tolist() == [5]
+
+
+def test_the_table_of_formats_knows_the_suffixes_that_the_format_says() -> None:
+    for suffix in tfrecord.FORMAT.suffixes:
+        assert format_of_target(f"x{suffix}") is tfrecord.FORMAT
+        assert split_suffix(f"x{suffix}") == ("x", suffix)
 
 
 def test_compression_is_found_by_content_whatever_the_name(tmp_path: Path) -> None:
