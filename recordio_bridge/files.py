@@ -1,6 +1,7 @@
 """Files as bytes: reading that is never short, and writing that is whole or not there.
 
-Output goes to a temporary name beside its target, is synced to disk, and takes its final name last. Sources are read in
+Output goes to a temporary name beside its target, is synced to disk, and takes its final name last. Where that name is
+a link, what it leads to is replaced, and the link stays. Sources are read in
 blocks into fresh buffers and not mapped: a mapped file that another program cuts kills the process (SIGBUS),
 a read gives an error.
 """
@@ -259,7 +260,7 @@ class Output:
 
     def __init__(self, final: str, compression: Compression = "") -> None:
         self.final = final
-        self.temporary = _temporary_name(final)
+        self.temporary = _temporary_name(_place(final))
         self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._compressor = (
             zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
@@ -312,9 +313,14 @@ class Output:
             self.abort()
 
 
-def _temporary_name(final: str) -> str:
-    """A name beside a target that no other run has."""
-    folder, name = os.path.split(final)
+def _place(final: str) -> str:
+    """Where a file of this name goes: a link is followed, as rename would replace the link itself."""
+    return os.path.realpath(final) if os.path.islink(final) else final
+
+
+def _temporary_name(place: str) -> str:
+    """A name beside a file that no other run has."""
+    folder, name = os.path.split(place)
     return os.path.join(folder, f".{name}.{_run_mark}-{secrets.token_hex(4)}.part")
 
 
@@ -344,10 +350,10 @@ def share_run_mark(mark: str) -> None:
     _run_mark = mark
 
 
-def discard_temporaries(folders: Iterable[str], mark: str) -> None:
-    """Remove what the killed processes of a run left behind."""
-    for folder in folders:
-        for file in Path(folder or ".").glob(f".*.{mark}-*.part"):
+def discard_temporaries(finals: Iterable[str], mark: str) -> None:
+    """Remove what the killed processes of a run left behind of these files."""
+    for folder in {os.path.dirname(_place(final)) or "." for final in finals}:
+        for file in Path(folder).glob(f".*.{mark}-*.part"):
             file.unlink(missing_ok=True)
 
 
@@ -356,25 +362,25 @@ def publish(pending: Sequence[Pending], replaced: Sequence[str] = ()) -> None:
 
     Files of these names, and those in replaced, make room first, last one first, and are put back when a step fails.
     """
-    finals = [file.final for file in pending]
+    places = {file.temporary: _place(file.final) for file in pending}
     aside: list[tuple[str, str]] = []
     named: list[str] = []
     try:
-        for final in [*reversed(replaced), *reversed(finals)]:
-            if os.path.lexists(final):
-                hidden = _temporary_name(final)
-                os.rename(final, hidden)
-                aside.append((hidden, final))
-        for file in pending:
-            os.replace(file.temporary, file.final)
-            named.append(file.final)
+        for path in [*reversed(replaced), *reversed(places.values())]:
+            if os.path.lexists(path):
+                hidden = _temporary_name(path)
+                os.rename(path, hidden)
+                aside.append((hidden, path))
+        for temporary, place in places.items():
+            os.replace(temporary, place)
+            named.append(place)
     except BaseException:
         remove(named)
-        for hidden, final in aside:
-            os.rename(hidden, final)
+        for hidden, path in aside:
+            os.rename(hidden, path)
         raise
     remove(hidden for hidden, _ in aside)
-    for folder in sorted({os.path.dirname(final) or "." for final in finals}):
+    for folder in sorted({os.path.dirname(place) or "." for place in places.values()}):
         sync_folder(folder)
 
 
@@ -404,14 +410,18 @@ def sync_folder(folder: str) -> None:
 
 def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
     """FileExistsError when a target is there and may not be replaced; FileNotFoundError without its folder."""
+    real: dict[str, str] = {}
     for path in paths:
-        folder = os.path.dirname(path)
+        folder = os.path.dirname(_place(path))
         if folder and not os.path.isdir(folder):
             raise FileNotFoundError(f"{path}: the folder {folder} does not exist; make it first")
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; give the name of a file")
         if not overwrite and os.path.lexists(path):
             raise FileExistsError(f"{path} exists; pass overwrite=True (--overwrite) to replace it")
+        same = real.setdefault(os.path.realpath(path), path)
+        if same != path:
+            raise FileExistsError(f"{path} and {same} are the same file by a link; remove the link")
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -115,14 +115,69 @@ def test_nothing_is_written_into_a_folder_that_is_not_there(tmp_path):
     assert names(tmp_path) == ["a.idx", "a.rec"]
 
 
-def test_overwriting_through_a_link_replaces_the_link_and_not_what_it_points_to(tmp_path):
-    elsewhere = tmp_path / "elsewhere.rec"
-    elsewhere.write_bytes(b"precious")
-    (tmp_path / "a.rec").symlink_to(elsewhere)
-    rb.write(tmp_path / "a.rec", {"id": [1], "image": [b"x"]}, overwrite=True)
-    assert elsewhere.read_bytes() == b"precious"
-    assert not (tmp_path / "a.rec").is_symlink()
-    assert rb.inspect(tmp_path / "a.rec").num_rows == 1
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """here/b.tfrecord, a link to there/big.tfrecord, which holds something."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "there" / "big.tfrecord").write_bytes(b"of an earlier run")
+    (tmp_path / "here" / "b.tfrecord").symlink_to(Path("..") / "there" / "big.tfrecord")
+    return tmp_path / "here" / "b.tfrecord"
+
+
+def test_overwriting_through_a_link_replaces_what_it_leads_to_and_keeps_the_link(tmp_path, linked, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = image_rec(tmp_path / "a.rec", 3)
+    rb.convert(source, Path("here") / "b.tfrecord", overwrite=True)
+    assert linked.is_symlink()
+    assert not (tmp_path / "there" / "big.tfrecord").is_symlink()
+    assert rb.inspect(tmp_path / "there" / "big.tfrecord").num_rows == 3
+    assert names(tmp_path / "here") == ["b.tfrecord", "b.tfrecord.manifest.json", "b.tfrecord.schema.json"]
+    assert names(tmp_path / "there") == ["big.tfrecord"]
+    report = rb.verify(linked)
+    assert (report.ok, report.num_rows) == (True, 3)
+    rb.write(linked, {"id": [1]}, overwrite=True)
+    assert linked.is_symlink()
+    assert rb.inspect(linked).num_rows == 1
+    assert names(tmp_path / "there") == ["big.tfrecord"]
+
+
+def test_a_link_that_leads_nowhere_is_written_through(tmp_path, linked):
+    (tmp_path / "there" / "big.tfrecord").unlink()
+    rb.write(linked, {"id": [1]}, overwrite=True)
+    assert rb.inspect(tmp_path / "there" / "big.tfrecord").num_rows == 1
+    (tmp_path / "there" / "big.tfrecord").unlink()
+    (tmp_path / "there").rmdir()
+    with pytest.raises(FileNotFoundError, match="there"):
+        rb.write(linked, {"id": [1]}, overwrite=True)
+
+
+def test_what_a_link_leads_to_is_put_back_when_a_later_name_cannot_be_given(tmp_path, linked, monkeypatch):
+    source = image_rec(tmp_path / "a.rec", 3)
+    replace = os.replace
+
+    def refuse(temporary: str, final: str) -> None:
+        if final.endswith(".manifest.json"):
+            raise OSError("no more names")
+        replace(temporary, final)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no more names"):
+        rb.convert(source, linked, overwrite=True)
+    assert linked.is_symlink()
+    assert (tmp_path / "there" / "big.tfrecord").read_bytes() == b"of an earlier run"
+    assert names(tmp_path / "here") == ["b.tfrecord"]
+    assert names(tmp_path / "there") == ["big.tfrecord"]
+
+
+def test_two_shards_that_are_one_file_by_a_link_are_refused(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    first, second = (tmp_path / f"b-0000{n}-of-00002.tfrecord" for n in (0, 1))
+    first.write_bytes(b"of an earlier run")
+    second.symlink_to(first)
+    with pytest.raises(FileExistsError, match="same file by a link"):
+        rb.convert(source, tmp_path / "b.tfrecord", shards=2, overwrite=True)
+    assert first.read_bytes() == b"of an earlier run"
 
 
 def test_a_link_to_a_folder_is_written_through(tmp_path):

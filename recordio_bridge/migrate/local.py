@@ -20,6 +20,7 @@ from typing import IO, Any
 from .. import errors
 from ..errors import BridgeError, MigrationError
 from ..files import discard, discard_temporaries, new_run_mark, share_run_mark
+from ..formats import get_format
 from . import WORKER_VERB
 from .plan import Order
 from .work import OnSummary, Progress, Receipt, run_order
@@ -73,7 +74,9 @@ def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, d
         for process in processes:
             _end(process)
         if len(done) < len(orders):  # a worker that was killed could not clear up
-            discard_temporaries({os.path.dirname(order.target) for order in orders}, mark)
+            discard_temporaries(
+                [file for order in orders for file in get_format(order.target_format).files_of(order.target)], mark
+            )
     if failures:
         raise failures[0]
 
