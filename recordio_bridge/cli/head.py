@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 
 from .. import api
 from ..batch import Row
+from ..formats.base import OnBadRecord
+from ..sources import Source, expand
 from .options import add_json, add_source_options, source_options
 
 HELP = "show the first rows"
@@ -28,14 +31,24 @@ def add_args(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.n < 0:
         raise ValueError(f"-n {args.n}: expected 0 or more")
-    batches = api.read(args.path, max(args.n, 1), on_bad_record=args.on_bad_record, **source_options(args))
-    rows = (row for batch in batches for row in batch.rows())
+    rows = _rows(expand(args.path), source_options(args), args.on_bad_record, args.n)
     for number, row in enumerate(islice(rows, args.n)):
         if args.json:
             print(json.dumps({name: _as_json(value) for name, value in row.items()}))
         else:
             print(f"{number}: " + "  ".join(f"{_name(name)}={_as_text(value)}" for name, value in row.items()))
     return 0
+
+
+def _rows(
+    paths: Sequence[str], options: Mapping[str, object], on_bad_record: OnBadRecord, most: int
+) -> Iterator[dict[str, Row]]:
+    """The rows of these files. Read one by one, and with the schema of the first: what comes behind may be damaged."""
+    for path in paths:
+        source = Source.open([path], options, on_bad_record)
+        schema = source.format.glance(path, source.options[0], most)
+        for batch in source.read(schema, 1, api.log_skipped):
+            yield batch.row(0)
 
 
 def _name(name: str) -> str:

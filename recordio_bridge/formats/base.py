@@ -162,6 +162,9 @@ class Format(Protocol):
         Where it is not None, read calls request.on_summary.
         """
 
+    def glance(self, path: str, options: Any, rows: int) -> Schema:
+        """The schema that fits the first rows, whatever comes behind them; damaged ones are passed over."""
+
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what
         it says about damage counts."""

@@ -197,6 +197,8 @@ class BlockReader:
 
     def _report_failure(self) -> None:
         """Tell of a stream that ended too early, where it did not also cut a record."""
+        if self._failure is not None and self._skip is None:
+            raise self._failure
         if self._failure is not None and self._skip is not None:
             end, path = self._origin + self._filled, self._stream.path
             self._skip(Skipped(path, end, end, str(self._failure).removeprefix(f"{path}: ")))
@@ -233,8 +235,6 @@ class BlockReader:
         self._origin += keep
         self._filled = len(self._block)
         self._at_end, self._at_most, self._failure = piece.is_last, piece.at_most, piece.failure
-        if self._failure is not None and self._skip is None:
-            raise self._failure
         if self._at_end:
             return
         missing = wanted - keep - self._filled
@@ -270,7 +270,7 @@ class BlockReader:
         found = bytes(self._block[position : position + 8])
         offset = self._origin + position
         if self._skip is None:
-            raise fault_error(self._framing, fault, path, record, offset, found)
+            raise self._failure or fault_error(self._framing, fault, path, record, offset, found)
         begin = self._origin + self._at
         self._failure = None
         if fault != _kernels.BAD_DATA_CRC or not self._hop_over(int.from_bytes(found, "little"), starts):
@@ -333,6 +333,16 @@ def scan_file(
         )
         with closing(reader):
             yield from reader
+
+
+def first_records(path: str, framing: Framing, compression: Compression, rows: int) -> Iterator[Records]:
+    """The first rows of a file, and what else is in the same blocks; damage is passed over."""
+    with closing(scan_file(Extent(path), framing, compression, None, lambda skipped: None)) as runs:
+        for records in runs:
+            yield records
+            rows -= len(records)
+            if rows <= 0:
+                return
 
 
 @dataclass(frozen=True, slots=True)

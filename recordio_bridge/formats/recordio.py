@@ -44,6 +44,7 @@ from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
     Records,
+    first_records,
     scan_file,
     split_at_heads,
     take_framed,
@@ -211,6 +212,18 @@ class RecordIO:
         records = next(scan_file(Extent(path), FRAMING, "", None, None), None)
         if records is not None:
             facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
+        return Schema(*schema.values(), *facts.presumed_fields())
+
+    def glance(self, path: str, options: RecordIOOptions, rows: int) -> Schema:
+        schema, is_all = self.certain(path, options)
+        if is_all:
+            return schema
+        records = first_records(path, FRAMING, "", rows)
+        if options.payload == "example":
+            return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
+        facts = Facts(path, options)
+        for run in records:
+            facts.add(run.offsets, run.payloads.lengths, padded_headers(run.payloads))
         return Schema(*schema.values(), *facts.presumed_fields())
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:

@@ -82,9 +82,9 @@ class Facts:
     def presumed_fields(self) -> list[Field]:
         """The same, by the records seen so far, which are the first of the file."""
         fields = [Field("id2", "uint64")] if self._has_id2 else []
-        index = self._index
-        if index is not None and self._keys_differ(index.keys[: self.num_rows]):
-            fields.append(_key_field(index))
+        index, offsets = self._index, np.concatenate(self._offsets)
+        if index is not None and np.array_equal(index.offsets[: len(offsets)], offsets):
+            fields += [_key_field(index)] if self._keys_differ(index.keys[: len(offsets)]) else []
         return fields
 
     def _keys_differ(self, keys: NDArray[np.generic] | Ragged) -> bool:

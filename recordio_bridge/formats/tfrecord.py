@@ -34,7 +34,18 @@ from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, re
 from ..schema import Schema
 from ..sidecar import find_sidecar
 from .base import Extent, Heads, Request, Summary, Writer, Written
-from .framed import Fill, FrameWriter, Framing, Records, most_held, scan_file, split_at_heads, take_framed, walk_file
+from .framed import (
+    Fill,
+    FrameWriter,
+    Framing,
+    Records,
+    first_records,
+    most_held,
+    scan_file,
+    split_at_heads,
+    take_framed,
+    walk_file,
+)
 from .payloads import RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
 
 
@@ -120,6 +131,13 @@ class TFRecord:
 
     def presume(self, path: str, options: TFRecordOptions) -> Schema | None:
         return None
+
+    def glance(self, path: str, options: TFRecordOptions, rows: int) -> Schema:
+        schema, is_all = self.certain(path, options)
+        if is_all:
+            return schema
+        records = first_records(path, FRAMING, _compression(options), rows)
+        return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
 
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
         notes = [f"compressed with {options.compression}"] if options.compression else []

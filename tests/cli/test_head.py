@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import recordio_bridge as rb
@@ -72,6 +74,77 @@ def test_field_names_cannot_play_with_the_terminal(capsys, tmp_path):
         outcome = run(capsys, verb, path)
         assert outcome.code == 0
         assert "\x1b" not in outcome.stdout
+
+
+def flip_in_the_last_record(path: Path) -> None:
+    """A bit of the magic, or of the payload where that has a checksum."""
+    data = bytearray(path.read_bytes())
+    data[data.rindex(bytes.fromhex("0a23d7ce")) if path.suffix == ".rec" else len(data) - 9] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        *((name, flip_in_the_last_record) for name in ("a.rec", "examples.rec", "a.tfrecord")),
+        *((name, cut) for name in ("a.rec", "examples.rec", "a.tfrecord", "a.tfrecord.gz")),
+    ],
+)
+@pytest.mark.parametrize("with_sidecar", [True, False])
+def test_damage_that_comes_later_does_not_stop_the_first_rows(capsys, tmp_path, name, spoil, with_sidecar):
+    path = tmp_path / name
+    rb.write(path, {"id": range(5), "image": [b"x" * 30] * 5}, payload="example" if "ex" in name else "auto")
+    if not with_sidecar:
+        (tmp_path / f"{name}.schema.json").unlink()
+    spoil(path)
+    assert run(capsys, "verify", path).code == 3
+    outcome = run(capsys, "head", path, "-n", 1, "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert [row["id"] for row in outcome.json_lines] in ([0], [[0]])
+
+
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord", "a.tfrecord.gz"])
+def test_the_rows_before_a_damaged_one_are_shown_and_then_the_error(capsys, tmp_path, name):
+    path = tmp_path / name
+    rb.write(path, {"id": range(5), "image": [b"x" * 30] * 5})
+    cut(path)
+    outcome = run(capsys, "head", path, "--json")
+    assert outcome.code == 1
+    assert [row["id"] for row in outcome.json_lines] == list(range(5 if name.endswith(".gz") else 4))
+    assert name in outcome.stderr
+
+
+def test_files_behind_the_first_rows_are_not_looked_at(capsys, tmp_path):
+    image_rec(tmp_path / "a.rec", 3)
+    (tmp_path / "b.rec").write_bytes(b"damaged from the first byte on")
+    assert run(capsys, "head", tmp_path, "-n", 3).code == 0
+    outcome = run(capsys, "head", tmp_path, "-n", 4)
+    assert (outcome.code, len(outcome.stdout.splitlines())) == (1, 3)
+    assert "b.rec" in outcome.stderr
+
+
+def test_an_index_that_does_not_fit_is_no_matter_for_the_first_rows(capsys, tmp_path):
+    path = image_rec(tmp_path / "a.rec", 3)
+    for index in ("x\t0\ny\t4\n", "x\t8\n", "no index"):
+        (tmp_path / "a.idx").write_text(index)
+        outcome = run(capsys, "head", path, "--json")
+        assert (outcome.code, len(outcome.json_lines)) == (0, 3)
+
+
+def test_keys_of_an_index_that_fits_are_shown(capsys, tmp_path):
+    path = write_rec(tmp_path / "a.rec", [image_payload(n, id2=n) for n in range(3)], ["x", "y", "z"])
+    first = run(capsys, "head", path, "-n", 2, "--json").json_lines[0]
+    assert list(first) == list(rb.inspect(path).schema) == ["id", "label", "image", "id2", "key"]
+
+
+def test_a_number_of_rows_beyond_all_memory_is_no_matter(capsys, tmp_path):
+    rb.write(tmp_path / "a.tfrecord.gz", {"id": range(5)})
+    (tmp_path / "a.tfrecord.gz.schema.json").unlink()
+    assert len(run(capsys, "head", tmp_path / "a.tfrecord.gz", "-n", 1 << 50).stdout.splitlines()) == 5
 
 
 def test_rows_come_in_the_order_of_the_files(capsys, tmp_path):
