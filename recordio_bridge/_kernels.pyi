@@ -1,4 +1,4 @@
-"""The native kernels, as Python sees them. C side: _native/kernels.h; twins in plain Python: tests/reference.py.
+"""The native kernels, as Python sees them. C side: _native/kernels.h; twins in plain Python: tests/reference.
 
 All of them release the GIL while they work. Arrays are C-contiguous; `starts`, `lengths`, `heads`, `offsets` are int64.
 A capacity is the length of the array that takes the results. Fault numbers are the constants below.
@@ -31,7 +31,6 @@ REPEATED_VALUE: int
 UNKNOWN_KEY: int
 OUT_OF_RANGE: int
 TOO_LONG: int
-IO_ERROR: int
 OTHER_KIND: int
 
 NO_KIND: int

@@ -4,7 +4,7 @@
  * and never allocates. Offsets are relative to the first byte of the buffer unless a comment says "in the file".
  * A number that comes out of the data is compared with what is left before it is used.
  *
- * tests/reference.py holds the plain-Python twin of each function; it is the specification.
+ * tests/reference holds the plain-Python twin of each function; it is the specification.
  */
 #ifndef RECORDIO_BRIDGE_KERNELS_H
 #define RECORDIO_BRIDGE_KERNELS_H
@@ -28,8 +28,7 @@ enum rb_fault {
     RB_UNKNOWN_KEY = 12,       /* Example: a key outside the given ones */
     RB_OUT_OF_RANGE = 13,      /* an integer does not fit the type asked for */
     RB_TOO_LONG = 14,          /* a record beyond the limit of its format */
-    RB_IO_ERROR = 15,          /* the operating system refused a read */
-    RB_OTHER_KIND = 16,        /* Example: a feature of another kind than in the records before */
+    RB_OTHER_KIND = 15,        /* Example: a feature of another kind than in the records before */
 };
 
 /* The largest RecordIO record, before it is split into parts (dmlc-core recordio.h: size < 2^29). */

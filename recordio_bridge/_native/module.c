@@ -341,7 +341,6 @@ static int add_constants(PyObject *module) {
         {"UNKNOWN_KEY", RB_UNKNOWN_KEY},
         {"OUT_OF_RANGE", RB_OUT_OF_RANGE},
         {"TOO_LONG", RB_TOO_LONG},
-        {"IO_ERROR", RB_IO_ERROR},
         {"OTHER_KIND", RB_OTHER_KIND},
         {"NO_KIND", RB_NO_KIND},
         {"BYTES", RB_BYTES},

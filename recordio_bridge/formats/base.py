@@ -29,9 +29,6 @@ class Skipped:
     stop: int
     reason: str
 
-    def to_json(self) -> dict[str, object]:
-        return {"path": self.path, "start": self.start, "stop": self.stop, "reason": self.reason}
-
 
 @dataclass(frozen=True, slots=True)
 class Extent:

@@ -44,7 +44,7 @@ class TestTwins:
             for node in self.STUB.body
             if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "int"
         ]
-        assert len(names) == 21
+        assert len(names) == 20
         for name in names:
             assert getattr(_kernels, name) == getattr(reference, name), name
 

@@ -17,8 +17,7 @@ REPEATED_VALUE = 11  # Example: one map entry with two values
 UNKNOWN_KEY = 12  # Example: a key outside the given ones
 OUT_OF_RANGE = 13  # an integer does not fit the type asked for
 TOO_LONG = 14  # a record beyond the limit of its format
-IO_ERROR = 15  # the operating system refused a read; Python sees an OSError instead
-OTHER_KIND = 16  # Example: a feature of another kind than in the records before
+OTHER_KIND = 15  # Example: a feature of another kind than in the records before
 
 NO_KIND = 0  # the kinds are the field numbers of the oneof in tf.train.Feature
 BYTES = 1
