@@ -13,25 +13,15 @@ import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.reference.checksum import crc32c, mask_crc
+from tests.formats.frames import image_header, rec, tfr, unrec
 
 GOLDEN = Path(__file__).parent / "golden"
-MAGIC = bytes.fromhex("0a23d7ce")
 BYTES, FLOATS, INTS = 1, 2, 3  # the kinds of a Feature, by their field numbers
 
 
 def frame_rec(payload: bytes) -> bytes:
-    """One record of a .rec: cut wherever the magic stands on a 4-byte boundary of the payload."""
-    cuts = [at for at in range(0, len(payload) & ~3, 4) if payload[at : at + 4] == MAGIC] if MAGIC in payload else []
-    starts = [0, *(at + 4 for at in cuts)]
-    stops = [*cuts, len(payload)]
-    framed = b""
-    for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-        first, last = number == 0, number == len(cuts)
-        flag = 0 if first and last else 1 if first else 3 if last else 2
-        part = payload[start:stop]
-        framed += MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4)
-    return framed
+    """One record of a .rec."""
+    return rec(payload)
 
 
 def image_payload(
@@ -39,8 +29,8 @@ def image_payload(
 ) -> bytes:
     """An image record: the 24-byte header, the label vector where label is one, the image."""
     if isinstance(label, (int, float)):
-        return struct.pack("<IfQQ", 0, label, id, id2) + image
-    return struct.pack("<IfQQ", len(label), 0.0, id, id2) + struct.pack(f"<{len(label)}f", *label) + image
+        return image_header(0, label, id, id2) + image
+    return image_header(len(label), 0.0, id, id2) + struct.pack(f"<{len(label)}f", *label) + image
 
 
 def write_rec(path: Path, payloads: Iterable[bytes], keys: Iterable[object] | None = None) -> Path:
@@ -67,26 +57,12 @@ def image_of(id: int) -> bytes:
 
 def read_rec(path: Path) -> list[bytes]:
     """The payloads of a .rec."""
-    data, payloads, parts, at = path.read_bytes(), [], [], 0
-    while at < len(data):
-        assert data[at : at + 4] == MAGIC
-        (word,) = struct.unpack_from("<I", data, at + 4)
-        flag, length = word >> 29, word & (2**29 - 1)
-        assert at + 8 + length + (-length % 4) <= len(data)
-        parts.append(data[at + 8 : at + 8 + length])
-        if flag in (0, 3):
-            payloads.append(MAGIC.join(parts))
-            parts = []
-        at += 8 + length + (-length % 4)
-    assert not parts
-    return payloads
+    return unrec(path.read_bytes())
 
 
 def frame_tfrecord(payload: bytes) -> bytes:
     """One record of a TFRecord file."""
-    head = struct.pack("<Q", len(payload))
-    crcs = [struct.pack("<I", mask_crc(crc32c(data))) for data in (head, payload)]
-    return head + crcs[0] + payload + crcs[1]
+    return tfr(payload)
 
 
 def write_tfrecord(path: Path, payloads: Iterable[bytes]) -> Path:

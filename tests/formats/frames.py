@@ -1,6 +1,7 @@
 """Both framings and the image header in a few plain lines, for tests that build files by hand and look into them.
 
-Written from the specifications of dmlc-core, mxnet and TensorFlow, and not from our kernels.
+Written from the specifications of dmlc-core, mxnet and TensorFlow, and not from our kernels. samples.py makes whole
+files of them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from tests.reference.checksum import crc32c, mask_crc
 
 MAGIC = bytes.fromhex("0a23d7ce")
 
@@ -22,7 +25,7 @@ def rec(*payloads: bytes) -> bytes:
     out = b""
     for payload in payloads:
         pieces, start = [], 0
-        for at in range(0, len(payload) & ~3, 4):
+        for at in range(0, len(payload) & ~3, 4) if MAGIC in payload else ():
             if payload[at : at + 4] == MAGIC:
                 pieces.append(payload[start:at])
                 start = at + 4
@@ -45,33 +48,17 @@ def image_payload(
 ) -> bytes:
     """The payload of an image record; flag overrides the count of labels that follow the header."""
     flag = len(labels) if flag is None else flag
-    return struct.pack("<IfQQ", flag, label, id, id2) + struct.pack(f"<{len(labels)}f", *labels) + image
+    return image_header(flag, label, id, id2) + struct.pack(f"<{len(labels)}f", *labels) + image
 
 
-def _table() -> list[int]:
-    table = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-        table.append(crc)
-    return table
-
-
-_TABLE = _table()
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C, Castagnoli's polynomial, reflected."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
+def image_header(flag: int, label: float, id: int, id2: int) -> bytes:
+    """MXNet's 24 bytes before an image."""
+    return struct.pack("<IfQQ", flag, label, id, id2)
 
 
 def masked(data: bytes) -> int:
     """The checksum of TFRecord."""
-    crc = crc32c(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return mask_crc(crc32c(data))
 
 
 def tfr(*payloads: bytes) -> bytes:
@@ -101,6 +88,7 @@ def rec_parts(file: bytes) -> Iterator[Part]:
         word = int.from_bytes(file[at + 4 : at + 8], "little")
         flag, length = word >> 29, word & 0x1FFFFFFF
         stop = at + 8 + length + -length % 4
+        assert stop <= len(file)
         yield Part(record, at, at + 8, at + 8 + length, stop)
         record += flag in (0, 3)
         at = stop
