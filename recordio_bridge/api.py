@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
 from .files import atomic, discard, publish, refuse_existing
-from .formats import format_of_target, get_format
-from .formats.base import OnBadRecord, Skipped, Summary, pick_schema
+from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
 from .recordfile import RecordFile, unpack
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shard_names
 from .sidecar import make_sidecar
-from .sources import PathLike, Source, SourceArgument, make_options
+from .sources import PathLike, Source, SourceArgument, make_options, target_format
 
 if TYPE_CHECKING:
     from .migrate.check import Report
@@ -156,35 +155,38 @@ def write(
         SchemaError: a batch does not fit the schema, or the format (LossyError).
     """
     target = os.fspath(path)
-    name = options.pop("format", None)
-    format = get_format(str(name)) if name else format_of_target(target)
-    made = make_options(format, options)
+    format, rest = target_format(target, options)
+    made = make_options(format, rest)
     format.check_target(target, made)
     refuse_existing([*format.files_of(target), manifest_path(target), schema_path(target)], overwrite)
     several: Iterable[Columns] = [batches] if isinstance(batches, (Batch, Mapping)) else batches
     made_batches = _as_batches(several, schema)
     first = next(made_batches, None)
-    if first is None and schema is None:
+    if first is not None:
+        schema = first.schema
+    if schema is None:
         raise SchemaError(f"{target}: no batches, and no schema= that says what they would have held")
-    chosen = first.schema if first is not None else schema
-    assert chosen is not None  # one of the two is there
-    writer = format.create(target, chosen, made)
-    num_rows = 0
-    try:
-        for batch in chain([] if first is None else [first], made_batches):
-            with numbered(range(num_rows, num_rows + len(batch))):
-                writer.write(batch)
-            num_rows += len(batch)
-        written = writer.close()
-    except BaseException:
-        writer.abort()
-        raise
+    written = _write_all(format.create(target, schema, made), chain([] if first is None else [first], made_batches))
     files = [*written.files]
     try:
-        files.append(make_sidecar(target, [target], chosen, written.payload))
+        files.append(make_sidecar(target, [target], schema, written.payload))
         publish(files, [manifest_path(target)])
     except BaseException:
         discard(files)
+        raise
+
+
+def _write_all(writer: Writer, batches: Iterable[Batch]) -> Written:
+    """Write Batches to a file that waits for its name; nothing is left where that fails."""
+    num_rows = 0
+    try:
+        for batch in batches:
+            with numbered(range(num_rows, num_rows + len(batch))):
+                writer.write(batch)
+            num_rows += len(batch)
+        return writer.close()
+    except BaseException:
+        writer.abort()
         raise
 
 
@@ -246,21 +248,27 @@ def convert(
         FormatError, SchemaError, LossyError: as they say; nothing was written.
         VerificationError: what was read back is not what was written; nothing was left.
     """
+    from .migrate.plan import Wishes
+
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers}: expected 1 or more")
+    wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
+    _refuse_output(os.fspath(dst), wishes, overwrite)
+    source = Source.open(src, source_options, on_bad_record)
+    return _convert(source, os.fspath(dst), wishes, 1 if workers is None else workers, progress)
+
+
+def _convert(source: Source, target: str, wishes: Wishes, workers: int, progress: bool | OnProgress) -> Manifest:
+    """Convert in one pass where that is possible, else by a plan."""
     from .migrate.finish import finish
     from .migrate.ledger import fingerprint
     from .migrate.local import run_orders
     from .migrate.onepass import convert_in_one_pass
-    from .migrate.plan import Wishes, make_plan
+    from .migrate.plan import make_plan
 
-    target = os.fspath(dst)
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers}: expected 1 or more")
-    wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
-    _refuse_output(target, wishes, overwrite)
-    source = Source.open(src, source_options, on_bad_record)
     fingerprints = tuple(fingerprint(path) for path in source.paths)
     with ExitStack() as stack:
-        if source.is_compressed and (shuffle or (shards or 1) > 1):
+        if source.is_compressed and (wishes.shuffle or (wishes.shards or 1) > 1):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recordio_bridge-"))
             source = unpack(source, Path(folder))
         done = None if progress else convert_in_one_pass(source, target, wishes)
@@ -268,15 +276,12 @@ def convert(
             return finish(*done, fingerprints)
         plan = make_plan(source, target, wishes)
         report = stack.enter_context(_progress(progress, plan.num_rows))
-        receipts = run_orders(plan.orders, 1 if workers is None else workers, report)
-        return finish(plan, receipts, fingerprints)
+        return finish(plan, run_orders(plan.orders, workers, report), fingerprints)
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
     """FileExistsError where a file of the output is there already; ValueError where name and options do not fit."""
-    options = dict(wishes.target_options or {})
-    name = options.pop("format", None)
-    format = get_format(str(name)) if name else format_of_target(target)
+    format, options = target_format(target, wishes.target_options or {})
     format.check_target(target, make_options(format, options))
     files = [file for shard in shard_names(target, wishes.shards) for file in format.files_of(shard)]
     refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)

@@ -86,6 +86,13 @@ def _shards_of(output: str) -> list[str]:
     return shards
 
 
+def target_format(path: str, options: Mapping[str, object]) -> tuple[Format, dict[str, object]]:
+    """The format of a file to be written, by the option format or by its suffix; and the other options."""
+    rest = dict(options)
+    name = rest.pop("format", None)
+    return get_format(str(name)) if name else format_of_target(path), rest
+
+
 def make_options(format: Format, options: Mapping[str, object]) -> Any:
     """The options dataclass of a format; ValueError for an option that it has not, or a value that it does not know."""
     known = {field.name: field for field in fields(format.options)}

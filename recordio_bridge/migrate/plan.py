@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..example import storable_dtypes
-from ..formats import format_of_target, get_format
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
 from ..select import Selection, as_pairs
 from ..shards import shard_names
-from ..sources import Source, make_options, merge_summaries
+from ..sources import Source, make_options, merge_summaries, target_format
 
 Verify: TypeAlias = Literal["content", "counts", "none"]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -140,8 +139,7 @@ def presume(source: Source, target: str, wishes: Wishes) -> list[Summary] | None
     """
     if wishes.shuffle or (wishes.shards or 1) > 1 or wishes.on_bad_record == "skip":
         return None
-    name = (wishes.target_options or {}).get("format")
-    if source.format is (get_format(str(name)) if name else format_of_target(target)):
+    if source.format is target_format(target, wishes.target_options or {})[0]:
         return None  # records may pass through undecoded
     found = [source.format.presume(path, options) for path, options in zip(source.paths, source.options, strict=True)]
     return [
@@ -155,13 +153,11 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     Raises:
         SchemaError: a selection does not fit the source, or the target cannot hold a field (LossyError).
     """
-    options = dict(wishes.target_options or {})
-    name = options.pop("format", None)
-    target_format = get_format(str(name)) if name else format_of_target(target)
-    made = make_options(target_format, options)
+    format, options = target_format(target, wishes.target_options or {})
+    made = make_options(format, options)
     skipped: list[Skipped] = []
     summaries = source.summaries(skipped.append) if presumed is None else presumed
-    summary = _merged(source, summaries, target_format, options, wishes)
+    summary = _merged(source, summaries, format, options, wishes)
     order = Order(
         source_format=source.format.name,
         extents=_extents(source, source.options),
@@ -169,17 +165,17 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         select=None if wishes.select is None else tuple(as_pairs(wishes.select).items()),
         allow_lossy=tuple(wishes.allow_lossy),
         pack=tuple((wishes.pack or {}).items()),
-        target_format=target_format.name,
+        target_format=format.name,
         target=target,
         target_options=options,
         verify=wishes.verify,
         on_bad_record=wishes.on_bad_record,
         num_rows=sum(each.num_rows for each in summaries),
     )
-    payload = _payload_of(order, source, target_format, made)
+    payload = _payload_of(order, source, format, made)
     order = _reading_less(_keeping_fields(order, payload))
     schema = order.selection().schema
-    order = _undecoded(order, source, target_format, payload)
+    order = _undecoded(order, source, format, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
         order = replace(order, num_rows=len(RowIndex.of(source)))
     orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
