@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import inspect
 import os
 import pickle
@@ -153,6 +154,13 @@ def test_a_missing_dependency_says_which_extra_to_install():
     assert "fsspec" in str(error)
     assert "[remote]" in str(error)
     assert "pip install" in str(error)
+
+
+def test_the_extra_all_brings_every_other_extra():
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE_HOME / "setup.cfg")
+    extras = dict(setup["options.extras_require"])
+    assert extras.pop("all") == f"recordio_bridge[{','.join(extras)}]"
 
 
 def test_inspect_takes_a_path_and_options():
