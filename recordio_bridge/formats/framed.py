@@ -335,9 +335,9 @@ def scan_file(
             yield from reader
 
 
-def first_records(path: str, framing: Framing, compression: Compression, rows: int) -> Iterator[Records]:
-    """The first rows of a file, and what else is in the same blocks; damage is passed over."""
-    with closing(scan_file(Extent(path), framing, compression, None, lambda skipped: None)) as runs:
+def first_records(records_of: Generator[Records, None, None], rows: int) -> Iterator[Records]:
+    """The first rows of what a scan gives, and what else is in the same blocks; the scan is closed."""
+    with closing(records_of) as runs:
         for records in runs:
             yield records
             rows -= len(records)

@@ -218,7 +218,7 @@ class RecordIO:
         schema, is_all = self.certain(path, options)
         if is_all:
             return schema
-        records = first_records(path, FRAMING, "", rows)
+        records = first_records(scan_file(Extent(path), FRAMING, "", None, lambda skipped: None), rows)
         if options.payload == "example":
             return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
         facts = Facts(path, options)

@@ -136,7 +136,7 @@ class TFRecord:
         schema, is_all = self.certain(path, options)
         if is_all:
             return schema
-        records = first_records(path, FRAMING, _compression(options), rows)
+        records = first_records(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), rows)
         return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
 
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:

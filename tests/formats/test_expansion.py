@@ -20,7 +20,7 @@ import recordio_bridge as rb
 from recordio_bridge import FormatError, TruncatedError
 from recordio_bridge.files import Checksum, InflateStream
 from recordio_bridge.formats import framed
-from tests.samples import crc32c, mask_crc
+from tests.reference.checksum import crc32c, mask_crc
 
 MEGABYTE = 1 << 20
 ZEROS = bytes(16 * MEGABYTE)
