@@ -218,7 +218,8 @@ def pick_values(column: Column, pick: Pick) -> Column:
     if len(wrong):
         row = int(wrong[0])
         raise SchemaError(
-            f"row {row} of field {pick.field!r} has {int(counts[row])} values, and {pick.name!r} asks for [{index}]",
+            f"row {row} of field {pick.field!r} has {counts[row]} value{'' if counts[row] == 1 else 's'}, "
+            f"and {pick.name!r} asks for [{index}]",
             field=pick.name,
             row=row,
         )

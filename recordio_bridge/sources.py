@@ -6,6 +6,7 @@ A Source is the files that it stands for, read as one dataset in the order of th
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ from .formats import format_of_source, format_of_target, get_format
 from .formats.base import Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
 from .schema import Field, Schema
 from .shards import parse_shard, shard_names
+
+_log = logging.getLogger(__name__)
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 SourceArgument: TypeAlias = "PathLike | Sequence[PathLike]"
@@ -141,14 +144,16 @@ class Source:
         if not paths:
             raise ValueError("no sources: the list is empty")
         formats = {path: get_format(str(name)) if name else format_of_source(path) for path in paths}
-        if len({format.name for format in formats.values()}) > 1:
-            listed = ", ".join(
-                f"{os.path.basename(path)} is {format.name}" for path, format in list(formats.items())[:4]
-            )
-            raise FormatError(f"the sources are of several formats: {listed}; convert them one format at a time")
+        examples = {format.name: path for path, format in reversed(formats.items())}  # the first file of each
+        if len(examples) > 1:
+            listed = ", ".join(f"{os.path.basename(path)} is {name}" for name, path in sorted(examples.items()))
+            raise FormatError(f"the sources are of several formats: {listed}; give those of one at a time")
         format = formats[paths[0]]
         asked = make_options(format, chosen)
-        return cls(format, tuple(paths), tuple(format.resolve(path, asked) for path in paths), on_bad_record)
+        resolved = tuple(format.resolve(path, asked) for path in paths)
+        for path, each in zip(paths, resolved, strict=True):
+            _log.info("%s is read as %s", path, each)
+        return cls(format, tuple(paths), resolved, on_bad_record)
 
     @property
     def is_compressed(self) -> bool:

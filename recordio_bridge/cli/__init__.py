@@ -58,13 +58,15 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
         return DONE
     except VerificationError as err:
         return _complain(str(err), DIFFERENT)
-    except (BridgeError, OSError) as err:
+    except BridgeError as err:
         return _complain(str(err), USAGE if _is_usage(err) else FAILED)
+    except OSError as err:
+        return _complain(f"{err.filename}: {err.strerror}" if err.filename and err.strerror else str(err), FAILED)
     except ValueError as err:  # a mistake in the arguments
         return _complain(str(err), USAGE)
 
 
-def _is_usage(error: BaseException) -> bool:
+def _is_usage(error: BridgeError) -> bool:
     """Whether it is the arguments that are wrong, and not the data."""
     return isinstance(error, SelectError) or (isinstance(error, UnknownFormatError) and error.path is None)
 
@@ -79,6 +81,11 @@ def _parse(
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         command = commands[args.verb]
+        if not unknown[0].startswith("-"):
+            command.error(
+                f"{unknown[0]!r} is one argument too many; "
+                "several files are given as a folder, or as a pattern in quotes, such as '*.rec'"
+            )
         known = [option for action in command._actions for option in action.option_strings]
         command.error(f"unknown argument {unknown[0]!r}{_meant(unknown[0], known)}")
     return args
@@ -107,7 +114,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str,
         )
         module.add_args(command)
         talk = command.add_mutually_exclusive_group()
-        talk.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+        talk.add_argument("-v", "--verbose", action="store_true", help="say also what each source is read as")
         talk.add_argument(
             "-q",
             "--quiet",
@@ -138,12 +145,14 @@ def _talking(args: argparse.Namespace) -> Iterator[None]:
     """Show what the library logs on standard error, while the command runs: its warnings in any case."""
     logger, handler = logging.getLogger("recordio_bridge"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("recordio-bridge: %(message)s"))
-    handler.setLevel(logging.DEBUG if args.verbose else logging.WARNING)
+    before = logger.level
+    logger.setLevel(logging.INFO if args.verbose else logging.WARNING)
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _complain(message: str, code: int) -> int:

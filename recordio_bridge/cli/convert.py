@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HELP = "convert a file or a set of files to the format that the target's suffix names"
 EXAMPLES = (
     "recordio-bridge convert train.rec train.tfrecord --shards 64 --shuffle --seed 1",
-    "recordio-bridge convert train.rec train.tfrecord --select image/encoded=image image/class/label:int64=label[0]",
+    "recordio-bridge convert train.rec train.tfrecord --select image/encoded=image 'image/class/label:int64=label[0]'",
 )
 
 
@@ -33,7 +33,8 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         "--select",
         action="append",
         metavar="NAME[:DTYPE]=EXPR",
-        help="write this column: a field, field[i] or field[a:b], cast where that is exact",
+        help="write this column: a field, field[i] or field[a:b], cast where that is exact; several may follow "
+        "(default: all fields)",
     )
     parser.add_argument(
         "--workers",
@@ -58,7 +59,11 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         help="set an option of the target's format, such as compression=GZIP",
     )
     parser.add_argument(
-        "--allow-lossy", action="append", default=[], metavar="FIELD", help="allow values of this column to change"
+        "--allow-lossy",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="allow values of this column to change where the target cannot hold them",
     )
     parser.add_argument(
         "--pack",

@@ -23,5 +23,6 @@ def run(args: argparse.Namespace) -> int:
     for row in table:
         print(f"{row['name']:<10} {' '.join(row['suffixes'])}")
         for option, values in row["options"].items():
-            print(f"{'':<10}   {option}: {values}")
+            shown = "TEXT" if values is None else "|".join(value or "''" for value in values)
+            print(f"{'':<10}   {option}={shown}")
     return 0

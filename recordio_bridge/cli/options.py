@@ -10,6 +10,7 @@ from typing import Any
 
 from ..formats import format_names, get_format
 from ..select import split_pairs
+from ..sources import option_choices
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +56,10 @@ def print_notes(notes: Sequence[str], warnings: Sequence[str], quiet: bool) -> N
 
 
 def format_table() -> list[dict[str, Any]]:  # Any: JSON
-    """Every format with its suffixes and options."""
+    """Every format with its suffixes, and its options with the values that they may have: None for any text."""
     table = []
     for name in format_names():
         format = get_format(name)
-        options = {field.name: str(field.type) for field in fields(format.options)}
+        options = {field.name: list(option_choices(format, field.name)) or None for field in fields(format.options)}
         table.append({"name": name, "suffixes": list(format.suffixes), "options": options})
     return table

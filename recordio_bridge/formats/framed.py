@@ -49,7 +49,7 @@ _ERRORS: dict[int, tuple[type[FormatError], str]] = {
     _kernels.BAD_LENGTH_CRC: (ChecksumError, "the checksum of the record's length does not fit"),
     _kernels.BAD_DATA_CRC: (ChecksumError, "the checksum of the record's payload does not fit"),
 }
-_ADVICE = "recover what is whole with on_bad_record='skip' (--on-bad-record skip)"
+_ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
 _NO_HEAD = (_kernels.BAD_MAGIC, _kernels.BAD_LENGTH_CRC)  # at byte 0 they may mean a file of another format
 
 

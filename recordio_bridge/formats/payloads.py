@@ -14,6 +14,9 @@ from .base import Request, Skipped
 from .framed import Records
 
 RAW_SCHEMA = Schema(Field("record", "bytes"))
+NO_RAW = (
+    "leave the payload away, or name a bytes field with --select record=FIELD"  # advice where that schema is needed
+)
 LOOKED_AT = 16  # records whose content decides what "auto" means
 
 

@@ -16,6 +16,7 @@ from ..files import Output, discard
 from ..schema import Schema
 from .base import Written
 from .framed import FrameWriter
+from .payloads import NO_RAW
 from .recordio_header import HEADER
 from .recordio_index import check_keys, index_path, index_text, unique_keys
 
@@ -48,7 +49,7 @@ class RecordIOWriter:
             example.check_encodable(self._schema)
         elif self._payload == "raw":
             if set(fields) != {"record"} or fields["record"].dtype != "bytes" or fields["record"].shape != ():
-                raise SchemaError(f"payload 'raw' is one bytes field, record; this is {self._schema!r}")
+                raise SchemaError(f"payload 'raw' is one bytes field, record, and not {self._schema!r}; {NO_RAW}")
         elif "image" not in fields or fields["image"].dtype != "bytes" or fields["image"].shape != ():
             raise SchemaError("payload 'image' needs a bytes field image, of one encoded image a row", field="image")
         elif not set(fields) <= {"image", "id", "label", "id2"}:

@@ -46,7 +46,7 @@ from .framed import (
     take_framed,
     walk_file,
 )
-from .payloads import RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
+from .payloads import NO_RAW, RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
 
 
 def is_head(head: bytes) -> bool:
@@ -264,7 +264,7 @@ class TFRecordWriter:
         if payload == "example":
             example.check_encodable(schema)
         elif schema != RAW_SCHEMA:
-            raise SchemaError(f"payload 'raw' is one bytes field, record; this is {schema!r}")
+            raise SchemaError(f"payload 'raw' is one bytes field, record, and not {schema!r}; {NO_RAW}")
         self._frames = FrameWriter(Output(path, compression))
 
     def write(self, batch: Batch) -> None:

@@ -207,7 +207,8 @@ def _open_alone(path: str, report: Report) -> Source:
             source = Source.open(path, {"format": format, "payload": "raw"})
         except FormatError:
             raise err from None
-        report.warnings.append(f"{path}: only the frames are checked: {err}")
+        reason = str(err).removeprefix(f"{path}: ")
+        report.warnings.append(f"{path}: only the frames are checked: {reason}")
         report.notes.append(report.warnings[-1])
         return source
 

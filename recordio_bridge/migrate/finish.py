@@ -42,7 +42,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
     notes = list(plan.summary.notes)
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
     if filled < len(receipts) > 1:
-        notes.append(f"there are rows for {filled} of the {len(receipts)} shards only")
+        notes.append(f"shards that hold rows: {filled} of {len(receipts)}")
     return Manifest(
         output=plan.output,
         format=plan.orders[0].target_format,

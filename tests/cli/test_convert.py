@@ -88,7 +88,7 @@ def test_more_shards_than_rows_are_noted(capsys, tmp_path):
     source = image_rec(tmp_path / "a.rec", 3)
     outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", "--shards", 5, "--workers", 1)
     assert outcome.code == 0
-    assert "note: there are rows for 3 of the 5 shards only\n" in outcome.stderr
+    assert "note: shards that hold rows: 3 of 5\n" in outcome.stderr
     for shards in (3, 1):
         outcome = run(capsys, "convert", source, tmp_path / f"{shards}.tfrecord", "--shards", shards, "--workers", 1)
         assert "shards" not in outcome.stderr

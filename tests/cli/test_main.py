@@ -162,6 +162,35 @@ def test_an_unknown_option_or_verb_is_answered_with_the_one_that_was_meant(capsy
     assert f"did you mean {meant}" in outcome.stderr.replace("'", "").lower() or f"{meant}?" in outcome.stderr
 
 
+def test_a_pattern_that_the_shell_has_expanded_is_answered_with_how_to_give_it(capsys):
+    outcome = run(capsys, "convert", "a.rec", "b.rec", "c.tfrecord")
+    assert outcome.code == 2
+    assert "'c.tfrecord' is one argument too many" in outcome.stderr
+    assert "in quotes" in outcome.stderr
+
+
+def test_what_the_system_says_begins_with_the_path_as_our_own_messages_do(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    outcome = run(capsys, "info", source, "--in", f"labels={tmp_path / 'none.lst'}")
+    assert outcome.code == 1
+    assert outcome.stderr == f"recordio-bridge: error: {tmp_path / 'none.lst'}: No such file or directory\n"
+
+
+def test_verbose_says_what_a_source_is_read_as(capsys, tmp_path):
+    source = image_rec(tmp_path / "a.rec", 3)
+    assert "a.rec is read as RecordIOOptions(payload='image'" in run(capsys, "info", source, "-v").stderr
+    assert run(capsys, "info", source).stderr == ""
+
+
+def test_sources_of_several_formats_are_told_with_an_example_of_each(capsys, tmp_path):
+    for name in ("a.rec", "b.rec", "c.rec", "d.rec", "e.rec"):
+        image_rec(tmp_path / name, 1)
+    write_tfrecord(tmp_path / "z.tfrecord", [make_example({"id": [1]})])
+    outcome = run(capsys, "info", tmp_path)
+    assert outcome.code == 1
+    assert "a.rec is recordio, z.tfrecord is tfrecord; " in outcome.stderr
+
+
 @pytest.mark.parametrize(("option", "known"), [("paylod=raw", "payload"), ("payload=zip", "raw")])
 def test_an_unknown_option_of_a_format_is_answered_with_those_there_are(capsys, tmp_path, option, known):
     outcome = run(capsys, "info", image_rec(tmp_path / "a.rec", 3), "--in", option)
