@@ -81,6 +81,8 @@ def read(
     if batch_rows < 1:
         raise ValueError(f"batch_rows={batch_rows}: expected 1 or more")
     source = Source.open(path, options, on_bad_record)
+    for doubt in source.doubts():
+        _log.warning("%s", doubt)
     chosen = source.schema(fields) if schema is None else pick_schema(schema, fields)
     return source.read(chosen, batch_rows, log_skipped)
 
@@ -169,7 +171,7 @@ def write(
     written = _write_all(format.create(target, schema, made), chain([] if first is None else [first], made_batches))
     files = [*written.files]
     try:
-        files.append(make_sidecar(target, [target], schema, written.payload))
+        files.append(make_sidecar(target, [written.files], schema, written.payload))
         publish(files, [manifest_path(target)])
     except BaseException:
         discard(files)

@@ -1,17 +1,29 @@
 """The schema sidecar: what an output's columns are, beside the output.
 
-A sidecar is believed only for the files that it names.
+    {
+     "recordio_bridge": 1,
+     "files": ["a.rec"],                                     what it describes
+     "ends": {"a.rec": {"nbytes": 120, "crc32c": 2874},      which bytes these were, and those of their indexes
+              "a.idx": {"nbytes": 16, "crc32c": 91}},
+     "payload": "image",
+     "schema": [...]
+    }
+
+A sidecar is believed only for the files that it names, and only while they are the bytes that it was written for: their
+size and both ends are looked at (files.Ends), so a copy is believed and a file that took the name later is not. One
+without "ends", written by hand, is believed for the name alone; notes say so.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from .errors import FormatError, SchemaError
-from .files import Pending, pending_file
+from .files import Ends, Pending, ends_of, pending_file
 from .schema import Schema
 from .shards import schema_path, sidecar_candidates
 
@@ -27,13 +39,35 @@ class Sidecar:
     files: tuple[str, ...]
     schema: Schema
     payload: str | None = None
+    ends: Mapping[str, Ends] | None = None
+    """Of the files and their indexes, when they were written; None where the sidecar does not say."""
+
+    def describes(self, path: str) -> bool:
+        """Whether a file, or an index, is the one that it was written for, as far as it says."""
+        if self.ends is None:
+            return True
+        known = self.ends.get(os.path.basename(path))
+        return known is not None and os.path.exists(path) and ends_of(path) == known
+
+    def doubt(self, path: str) -> str | None:
+        """Why it is not believed for a file that it names, or not for more than the name; a sentence for people."""
+        if self.ends is None:
+            return f"{self.path} is believed for the name alone: it does not say which bytes it describes"
+        if self.describes(path):
+            return None
+        return (
+            f"{self.path} is not used: it was written for another file of this name (size or ends differ), so this one "
+            'was replaced, or damaged; remove the sidecar, or its "ends" if it is to be believed all the same'
+        )
 
 
-def make_sidecar(output: str, files: Sequence[str], schema: Schema, payload: str | None) -> Pending:
-    """The sidecar of an output, waiting for its name. files are beside it."""
+def make_sidecar(output: str, written: Sequence[Sequence[Pending]], schema: Schema, payload: str | None) -> Pending:
+    """The sidecar of an output, waiting for its name. written: each file and what belongs to it, the file first."""
+    ends = {os.path.basename(file.final): asdict(ends_of(file.temporary)) for files in written for file in files}
     content = {
         "recordio_bridge": _VERSION,
-        "files": [os.path.basename(file) for file in files],
+        "files": [os.path.basename(files[0].final) for files in written],
+        "ends": ends,
         "payload": payload,
         "schema": schema.to_json(),
     }
@@ -41,23 +75,37 @@ def make_sidecar(output: str, files: Sequence[str], schema: Schema, payload: str
 
 
 def find_sidecar(path: str) -> Sidecar | None:
-    """The sidecar that names this file; None where there is none.
+    """The sidecar that describes this file; None where there is none.
 
     Raises:
         FormatError: a sidecar is there and cannot be read.
     """
+    return next((sidecar for sidecar in sidecars_naming(path) if sidecar.describes(path)), None)
+
+
+def sidecar_doubts(path: str) -> list[str]:
+    """What is to be said of the sidecars that name this file; see Sidecar.doubt."""
+    return [doubt for sidecar in sidecars_naming(path) if (doubt := sidecar.doubt(path)) is not None]
+
+
+def sidecars_naming(path: str) -> Iterator[Sidecar]:
+    """The sidecars that name this file, which may be another one by now."""
     for output in sidecar_candidates(path):
         sidecar = schema_path(output)
         if os.path.exists(sidecar):
             found = read_sidecar(sidecar)
             if os.path.basename(path) in found.files:
-                return found
-    return None
+                yield found
 
 
 def read_sidecar(path: str) -> Sidecar:
     """Read and check one sidecar."""
-    content = read_json(path, _LARGEST)
+    return _parse_sidecar(path, _read_at_most(path, _LARGEST))
+
+
+@lru_cache(maxsize=4)  # a set of 500 shards asks for the same sidecar 1,500 times; by content, so it is never stale
+def _parse_sidecar(path: str, data: bytes) -> Sidecar:
+    content = _parse_json(path, data)
     problem = FormatError(
         f"{path}: not a schema sidecar of recordio_bridge, version {_VERSION}; remove it, or pass schema=", path=path
     )
@@ -69,18 +117,29 @@ def read_sidecar(path: str) -> Sidecar:
     if payload not in (None, "image", "raw", "example"):
         raise problem
     try:
-        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload)
+        ends = {name: Ends(**each) for name, each in content["ends"].items()} if "ends" in content else None
+    except (AttributeError, TypeError):
+        raise problem from None
+    try:
+        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends)
     except SchemaError as err:
         raise FormatError(f"{path}: {err}", path=path) from err
 
 
 def read_json(path: str, most: int) -> object:
     """The content of a JSON file of at most so many bytes; FormatError where it is none."""
+    return _parse_json(path, _read_at_most(path, most))
+
+
+def _read_at_most(path: str, most: int) -> bytes:
     size = os.path.getsize(path)
     if size > most:
         raise FormatError(f"{path}: {size} bytes, expected at most {most}", path=path)
     with open(path, "rb") as file:
-        data = file.read()
+        return file.read()
+
+
+def _parse_json(path: str, data: bytes) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as err:

@@ -178,6 +178,11 @@ class Source:
             return pick_schema(first, fields)
         return pick_schema(self.summary().schema, fields)
 
+    def doubts(self) -> list[str]:
+        """What lies beside the files and does not fit them, or only seems to."""
+        found = (self.format.doubts(path, opts) for path, opts in zip(self.paths, self.options, strict=True))
+        return list(dict.fromkeys(doubt for doubts in found for doubt in doubts))
+
     def summary(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> Summary:
         """What the files hold together."""
         return merge_summaries(self.paths, self.summaries(on_skip))

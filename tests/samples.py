@@ -7,6 +7,7 @@ TensorFlow's record_writer.cc and example.proto.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import struct
@@ -176,3 +177,11 @@ def contents(folder: Path) -> dict[str, str]:
         if path.is_file():
             found[os.fspath(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def believe_by_name(path: Path) -> None:
+    """Make the sidecar of a file one that does not say which bytes it describes, as one written by hand."""
+    sidecar = path.with_name(path.name + ".schema.json")
+    content = json.loads(sidecar.read_text())
+    del content["ends"]
+    sidecar.write_text(json.dumps(content))

@@ -13,9 +13,9 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema
-from recordio_bridge.files import publish
+from recordio_bridge.files import pending_file, publish
 from recordio_bridge.sidecar import find_sidecar, make_sidecar, read_sidecar
-from tests.samples import image_rec, make_example, write_tfrecord
+from tests.samples import believe_by_name, image_payload, image_rec, make_example, write_rec, write_tfrecord
 
 PIXELS = Schema(Field("pixels", "uint8", (2, 2)), Field("small", "int8"))
 
@@ -102,6 +102,100 @@ def test_overwriting_a_file_replaces_its_sidecar(tmp_path):
     assert rb.inspect(path).schema == Schema(Field("x", "int64"))
 
 
+# ---- a file that is not the one described any more ----
+
+
+def test_a_second_id_in_a_file_that_took_the_name_of_another_is_not_dropped(tmp_path, caplog):
+    rb.write(tmp_path / "a.rec", {"id": [1, 2], "label": np.zeros(2, np.float32), "image": [b"x", b"y"]})
+    assert rb.inspect(tmp_path / "a.rec").notes == ()
+    write_rec(tmp_path / "a.rec", [image_payload(1, id2=5), image_payload(2)], [1, 2])
+    summary = rb.inspect(tmp_path / "a.rec")
+    assert list(summary.schema) == ["id", "label", "image", "id2"]
+    assert any("a.rec.schema.json is not used" in note for note in summary.notes)
+    (batch,) = rb.read(tmp_path / "a.rec")
+    assert batch["id2"].tolist() == [5, 0]
+    assert "a.rec.schema.json is not used" in caplog.text
+    manifest = rb.convert(tmp_path / "a.rec", tmp_path / "b.tfrecord")
+    assert any("a.rec.schema.json is not used" in note for note in manifest.notes)
+    report = rb.verify(tmp_path / "a.rec")
+    assert [problem.path for problem in report.problems] == [str(sidecar_of(tmp_path / "a.rec"))]
+
+
+@pytest.mark.parametrize("size", ["the same", "another"])
+def test_fields_of_a_file_that_took_the_name_of_another_are_its_own(tmp_path, size):
+    path = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"small": [1], "big": [2]})])
+    rb.convert(path, tmp_path / "b.tfrecord", select={"small:int8": "small", "big:int16": "big"})
+    features = {"small": [1], "big": [300]} if size == "another" else {"small": [1], "BIG": [2]}
+    write_tfrecord(tmp_path / "b.tfrecord", [make_example(features)])
+    assert rb.inspect(tmp_path / "b.tfrecord").schema == Schema(*(Field(name, "int64") for name in sorted(features)))
+    assert any("is not used" in note for note in rb.inspect(tmp_path / "b.tfrecord").notes)
+
+
+def test_keys_of_an_index_that_was_replaced_are_not_dropped(tmp_path):
+    rb.write(tmp_path / "a.rec", {"record": [b"1234", b"5678"]})
+    assert list(rb.inspect(tmp_path / "a.rec").schema) == ["record"]
+    (tmp_path / "a.idx").write_text("cat\t0\ndog\t12\n")
+    (batch,) = rb.read(tmp_path / "a.rec")
+    assert list(batch["key"]) == [b"cat", b"dog"]
+    rb.write(tmp_path / "a.rec", {"record": [b"1234", b"5678"], "key": [b"x", b"y"]}, overwrite=True)
+    (tmp_path / "a.idx").write_text("7\t0\n9\t12\n")
+    (batch,) = rb.read(tmp_path / "a.rec")
+    assert batch["key"].tolist() == [7, 9]
+    (tmp_path / "a.idx").write_text("0\t0\n1\t12\n")
+    assert list(rb.inspect(tmp_path / "a.rec").schema) == ["record"]
+
+
+def test_integer_keys_that_a_sidecar_promises_are_not_made_up_without_an_index(tmp_path):
+    rb.write(tmp_path / "a.rec", {"record": [b"1234" * 8, b"5678" * 8], "key": [5, 6]})
+    (tmp_path / "a.idx").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.idx"):
+        list(rb.read(tmp_path / "a.rec"))
+    (batch,) = rb.read(tmp_path / "a.rec", fields=["record"])
+    assert len(batch) == 2
+
+
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord"])
+def test_a_copy_with_other_times_keeps_its_sidecar(tmp_path, name):
+    write_pixels(tmp_path / name)
+    (tmp_path / "copy").mkdir()
+    for file in (*tmp_path.glob("a.*"),):
+        os.utime(shutil.copyfile(file, tmp_path / "copy" / file.name), (1, 1))
+    assert rb.inspect(tmp_path / "copy" / name).schema == PIXELS
+    assert rb.inspect(tmp_path / "copy" / name).notes == ()
+    assert rb.verify(tmp_path / "copy").ok
+
+
+def test_every_shard_of_a_set_is_looked_at_by_itself(tmp_path):
+    rb.convert(write_pixels(tmp_path / "a.tfrecord"), tmp_path / "b.tfrecord", shards=2)
+    write_tfrecord(tmp_path / "b-00001-of-00002.tfrecord", [make_example({"x": [1]})])
+    assert rb.inspect(tmp_path / "b-00000-of-00002.tfrecord").schema == PIXELS
+    assert rb.inspect(tmp_path / "b-00001-of-00002.tfrecord").schema == Schema(Field("x", "int64"))
+    with pytest.raises(rb.SchemaError, match="b-00001-of-00002"):
+        rb.inspect(tmp_path / "b.tfrecord")
+
+
+def test_a_sidecar_without_ends_is_believed_for_the_name_and_notes_say_so(tmp_path, caplog):
+    path = write_pixels(tmp_path / "a.tfrecord")
+    believe_by_name(path)
+    summary = rb.inspect(path)
+    assert summary.schema == PIXELS
+    assert any("by the name" in note or "for the name alone" in note for note in summary.notes)
+    list(rb.read(path))
+    assert "for the name alone" in caplog.text
+    report = rb.verify(path)
+    assert report.ok
+    assert any("for the name alone" in note for note in report.notes)
+
+
+def test_a_sidecar_that_describes_other_bytes_than_the_manifest_is_found(tmp_path):
+    rb.convert(image_rec(tmp_path / "a.rec", 2), tmp_path / "b.tfrecord")
+    sidecar = sidecar_of(tmp_path / "b.tfrecord")
+    content = json.loads(sidecar.read_text())
+    content["ends"]["b.tfrecord"]["crc32c"] ^= 1
+    sidecar.write_text(json.dumps(content))
+    assert [problem.path for problem in rb.verify(tmp_path / "b.tfrecord").problems] == [str(sidecar)]
+
+
 GOOD = {"recordio_bridge": 1, "files": ["a.rec"], "payload": "image", "schema": Schema(Field("id", "uint64")).to_json()}
 DAMAGED = {
     "empty": b"",
@@ -116,6 +210,8 @@ DAMAGED = {
     "files of numbers": json.dumps({**GOOD, "files": [1]}).encode(),
     "payload is a number": json.dumps({**GOOD, "payload": 3}).encode(),
     "payload is unknown": json.dumps({**GOOD, "payload": "zip"}).encode(),
+    "ends is a list": json.dumps({**GOOD, "ends": []}).encode(),
+    "ends of another kind": json.dumps({**GOOD, "ends": {"a.rec": {"mtime": 3}}}).encode(),
     "no schema": json.dumps({**GOOD, "schema": None}).encode(),
     "bad field": json.dumps({**GOOD, "schema": [{"name": "id"}]}).encode(),
     "bad dtype": json.dumps({**GOOD, "schema": [{**GOOD["schema"][0], "dtype": "int65"}]}).encode(),
@@ -154,8 +250,11 @@ LATIN = "caf\udce9.rec"  # what Python makes of a name in Latin-1: bytes that ar
 
 
 def test_a_file_name_that_is_no_utf8_goes_through_the_sidecar(tmp_path):
-    publish([make_sidecar(os.fspath(tmp_path / "a.rec"), [LATIN], PIXELS, "example")])
-    assert read_sidecar(os.fspath(tmp_path / "a.rec.schema.json")).files == (LATIN,)
+    pending = replace(pending_file(os.fspath(tmp_path / "b.rec"), b"x"), final=os.fspath(tmp_path / LATIN))
+    publish([make_sidecar(os.fspath(tmp_path / "a.rec"), [[pending]], PIXELS, "example"), pending])
+    sidecar = read_sidecar(os.fspath(tmp_path / "a.rec.schema.json"))
+    assert sidecar.files == (LATIN,)
+    assert sidecar.describes(os.fspath(tmp_path / LATIN))
 
 
 def test_a_file_name_that_is_no_utf8_goes_through_the_manifest(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import recordio_bridge as rb
 from tests.samples import (
     GOLDEN,
+    believe_by_name,
     contents,
     copy_golden,
     frame_tfrecord,
@@ -349,6 +350,7 @@ def test_a_row_that_does_not_fit_the_sidecar_is_reported_with_record_and_offset(
     rb.write(path, {"x": [[1, 2], [3, 4]]})
     frames = [frame_tfrecord(make_example({"x": values})) for values in ([1, 2], [3])]
     path.write_bytes(b"".join(frames))
+    believe_by_name(path)
     (problem,) = rb.verify(path).problems
     assert (problem.path, problem.record, problem.offset) == (str(path), 1, len(frames[0]))
 

@@ -150,6 +150,12 @@ class Format(Protocol):
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
         """Options for each file, and the schema, that read the records as they are, with what identifies them."""
 
+    def doubts(self, path: str, options: Any) -> list[str]:
+        """What speaks against the file by a look at what lies beside it, such as a sidecar of other bytes; sentences.
+
+        They are notes of inspect, too.
+        """
+
     def certain(self, path: str, options: Any) -> tuple[Schema, bool]:
         """The fields that are there for certain, without reading the file, and whether these are all."""
 

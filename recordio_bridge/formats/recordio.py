@@ -39,7 +39,7 @@ from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, SchemaError, TruncatedError
 from ..files import COMPRESSED_SUFFIXES, Output, compression_of, read_head
 from ..schema import Field, Schema
-from ..sidecar import Sidecar, find_sidecar
+from ..sidecar import Sidecar, find_sidecar, sidecar_doubts
 from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
@@ -192,10 +192,14 @@ class RecordIO:
             return raw, index.keys
         return raw, facts.ids if options.payload == "image" and keys_are_unique([facts.ids]) else None
 
+    def doubts(self, path: str, options: RecordIOOptions) -> list[str]:
+        return sidecar_doubts(path)
+
     def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
+        """Of a sidecar, all fields, unless the .idx is not the one that was written with it: it may have other keys."""
         sidecar = _sidecar_for(path, options)
         if sidecar is not None:
-            return sidecar.schema, True
+            return sidecar.schema, options.payload == "example" or sidecar.describes(options.index_path(path))
         fixed = {"image": IMAGE_SCHEMA, "raw": RAW_SCHEMA}.get(options.payload, Schema())
         if options.labels is not None and "label" in fixed:
             labels = replace(fixed["label"], dtype=read_list(options.labels).labels.dtype)
@@ -212,7 +216,7 @@ class RecordIO:
         records = next(scan_file(Extent(path), FRAMING, "", None, None), None)
         if records is not None:
             facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
-        return Schema(*schema.values(), *facts.presumed_fields())
+        return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
 
     def glance(self, path: str, options: RecordIOOptions, rows: int) -> Schema:
         schema, is_all = self.certain(path, options)
@@ -224,7 +228,7 @@ class RecordIO:
         facts = Facts(path, options)
         for run in records:
             facts.add(run.offsets, run.payloads.lengths, padded_headers(run.payloads))
-        return Schema(*schema.values(), *facts.presumed_fields())
+        return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
         facts = Facts(path, options)
@@ -233,22 +237,17 @@ class RecordIO:
         return self._summary(path, options, request, facts)
 
     def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
-        """The fields of the payload, then id2 and key where they say something of their own."""
         schema, is_all = self.certain(path, options)
-        fields = list(schema.values())
         extra = facts.fields()  # also looks at the index, for the notes
-        notes = facts.notes()
+        notes = facts.notes() + self.doubts(path, options)
         if options.payload == "example" and not is_all:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
-                fields = list(survey_examples(runs, path, request).schema().values())
+                schema = survey_examples(runs, path, request).schema()
             notes.append("schema inferred from the records")
-        names = {field.name for field in fields}
-        if options.payload == "example" and "id" in names:
-            names.add("key")  # writing makes the keys of the ids
         if not is_all:
-            fields += [field for field in extra if field.name not in names]
+            schema = _with_extra(schema, extra, options, facts.checked_index() is not None)
         return Summary(
-            self.name, Schema(*fields), facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings())
+            self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings())
         )
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
@@ -336,6 +335,20 @@ def _sidecar_for(path: str, options: RecordIOOptions) -> Sidecar | None:
     return sidecar
 
 
+def _with_extra(schema: Schema, extra: Sequence[Field], options: RecordIOOptions, has_index: bool) -> Schema:
+    """The fields of the payload, then id2 and key where they say something of their own.
+
+    A sidecar may have promised keys of another index: the one that is there decides; without one, reading fails.
+    """
+    fields = dict(schema)
+    if options.payload == "example":
+        names = {*fields, "key"} if "id" in fields else {*fields}  # writing makes the keys of the ids
+        return Schema(*fields.values(), *(field for field in extra if field.name not in names))
+    if has_index:
+        fields.pop("key", None)
+    return Schema(*(fields | {field.name: field for field in extra}).values())
+
+
 def payload_for(schema: Schema) -> Payload:
     """The payload that holds these fields: id2 is in the image header, and key in the .idx."""
     fields = {name: field for name, field in schema.items() if name != "key"}
@@ -416,7 +429,7 @@ class _Columns:
         self._path, self._options, self._request, self._facts = path, options, request, facts
         self._list = read_list(options.labels) if options.labels is not None else None
         self._index = None
-        if "key" in request.schema and os.path.exists(options.index_path(path)):
+        if "key" in request.schema and options.index != "" and options.payload != "example":
             self._index = read_index(options.index_path(path), None)
 
     def batch(self, records: Records) -> Batch:
@@ -448,7 +461,7 @@ class _Columns:
         return Batch({name: as_column(columns[name], name, schema[name]) for name in schema}, schema, num_rows=rows)
 
     def _key(self, records: Records) -> dict[str, Column]:
-        """If asked for: the keys of the index; the ids of image headers where there is none."""
+        """If asked for: the keys of the index; the ids of image headers where it is to be done without one."""
         if "key" not in self._request.schema:
             return {}
         if self._index is not None:

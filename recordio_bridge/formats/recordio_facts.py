@@ -62,6 +62,11 @@ class Facts:
         """The ids of all records."""
         return np.concatenate(self._ids)
 
+    @property
+    def has_index(self) -> bool:
+        """Whether there is an index that may be believed, so far."""
+        return self._index is not None
+
     def checked_index(self) -> RecordIndex | None:
         """The index, if it leads to each record and to nothing else."""
         if self._index is not None:

@@ -32,7 +32,7 @@ from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, read_head
 from ..schema import Schema
-from ..sidecar import find_sidecar
+from ..sidecar import find_sidecar, sidecar_doubts
 from .base import Extent, Heads, Request, Summary, Writer, Written
 from .framed import (
     Fill,
@@ -123,6 +123,9 @@ class TFRecord:
     ) -> tuple[list[TFRecordOptions], Schema]:
         return [replace(each, payload="raw") for each in options], RAW_SCHEMA
 
+    def doubts(self, path: str, options: TFRecordOptions) -> list[str]:
+        return sidecar_doubts(path)
+
     def certain(self, path: str, options: TFRecordOptions) -> tuple[Schema, bool]:
         if options.payload == "raw":
             return RAW_SCHEMA, True
@@ -151,6 +154,7 @@ class TFRecord:
                 survey = survey_examples(runs, path, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
+        notes += self.doubts(path, options)
         return Summary(self.name, schema, num_rows, os.path.getsize(path), tuple(notes))
 
     def split(self, path: str, options: TFRecordOptions, nbytes: int) -> list[Extent]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
@@ -12,7 +12,7 @@ from ..formats import format_of_source, get_format
 from ..formats.base import Extent, Format, Request
 from ..schema import Schema
 from ..shards import manifest_path, parse_shard, schema_path
-from ..sidecar import read_sidecar
+from ..sidecar import read_sidecar, sidecars_naming
 from ..sources import Source, expand, make_options
 from .ledger import Manifest, Shard, find_manifest, read_manifest
 
@@ -73,7 +73,7 @@ def verify_path(path: str) -> Report:
     elif os.path.exists(path) and path != manifest.output:
         only = [shard for shard in manifest.shards if shard.name == os.path.basename(path)]
         _verify_shards(manifest, only, report)
-        _verify_sidecar(manifest, report)
+        _verify_sidecar(manifest, only, report)
     else:
         _verify_set(manifest, report)
     return report
@@ -109,10 +109,10 @@ def _verify_set(manifest: Manifest, report: Report) -> None:
         report.problems.append(
             Problem(path, f"{path}: is not in {manifest_path(manifest.output)}; left over from another run?")
         )
-    _verify_sidecar(manifest, report)
+    _verify_sidecar(manifest, manifest.shards, report)
 
 
-def _verify_sidecar(manifest: Manifest, report: Report) -> None:
+def _verify_sidecar(manifest: Manifest, shards: Sequence[Shard], report: Report) -> None:
     path = schema_path(manifest.output)
     try:
         sidecar = read_sidecar(path)
@@ -120,6 +120,12 @@ def _verify_sidecar(manifest: Manifest, report: Report) -> None:
             raise FormatError(
                 f"{path}: does not say what the manifest says of the fields; damaged, or edited", path=path
             )
+        wrong = {problem.path for problem in report.problems}
+        for file in (os.path.join(os.path.dirname(path), shard.name) for shard in shards):
+            if file not in wrong and not (os.path.basename(file) in sidecar.files and sidecar.describes(file)):
+                raise FormatError(
+                    f"{path}: does not describe {file}, as the manifest does; damaged, or edited", path=path
+                )
     except FileNotFoundError:
         report.problems.append(Problem(path, f"{path}: is missing; without it dtypes and shapes must be guessed"))
     except FormatError as err:
@@ -136,7 +142,7 @@ def _extra(manifest: Manifest) -> list[str]:
     ]
 
 
-def _verify_shards(manifest: Manifest, shards: tuple[Shard, ...] | list[Shard], report: Report) -> None:
+def _verify_shards(manifest: Manifest, shards: Sequence[Shard], report: Report) -> None:
     format = get_format(manifest.format)
     folder = os.path.dirname(manifest.output)
     for shard in shards:
@@ -190,6 +196,12 @@ def _verify_alone(path: str, report: Report) -> None:
             report.num_rows += batch
         for file, options in zip(source.paths, source.options, strict=True):
             source.format.check_companions(file, options)
+        for sidecar in sidecars_naming(path):
+            doubt = sidecar.doubt(path)
+            if not sidecar.describes(path):
+                report.problems.append(Problem(sidecar.path, str(doubt)))
+            elif doubt is not None:
+                report.notes.append(doubt)
         report.notes += [f"{path}: no manifest names it; checked by itself"]
     except UnknownFormatError:
         raise

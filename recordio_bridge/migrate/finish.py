@@ -26,9 +26,8 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
                     f"{source.path}: changed while it was converted; run it again when nothing writes to it"
                 )
         manifest = _manifest(plan, receipts, sources)
-        shards = [receipt.files[0].final for receipt in receipts]
         stale = stale_shards(plan.output, [file.final for file in files])
-        files.append(make_sidecar(plan.output, shards, plan.schema, plan.payload))
+        files.append(make_sidecar(plan.output, [receipt.files for receipt in receipts], plan.schema, plan.payload))
         files.append(manifest.to_file())
         publish(files, stale)
     except BaseException:

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .. import _kernels
 from ..errors import FormatError, SchemaError
-from ..files import Pending, pending_file
+from ..files import Pending, ends_of, pending_file
 from ..formats import format_names, get_format
 from ..formats.base import Skipped
 from ..schema import Schema
@@ -23,7 +22,6 @@ from .work import Receipt
 
 _VERSION = 1
 _LARGEST = 1 << 28  # bytes of a manifest that we read
-_END = 1 << 16  # bytes at either end of a source that its fingerprint covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """What a source was: its size, a CRC-32C of its first and last 64 KiB, and when it was last written to.
+    """What a source was: its size and ends (files.Ends), and when it was last written to.
 
     The time is for this run's comparisons and not in the manifest, as equal input gives equal bytes.
     """
@@ -137,11 +135,9 @@ def shard_of(receipt: Receipt) -> Shard:
 
 def fingerprint(path: str) -> SourceFile:
     """Size and ends of a source, to see later whether it is still the same."""
-    with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        crc = _kernels.crc32c(file.read(_END))
-        file.seek(max(0, status.st_size - _END))
-        return SourceFile(path, status.st_size, _kernels.crc32c(file.read(_END), crc), status.st_mtime_ns)
+    written_ns = os.stat(path).st_mtime_ns  # before the bytes are read, so that a change after that shows
+    ends = ends_of(path)
+    return SourceFile(path, ends.nbytes, ends.crc32c, written_ns)
 
 
 def read_manifest(path: str) -> Manifest:

@@ -15,7 +15,7 @@ from recordio_bridge import Batch, Field, FormatError, Ragged, Schema, SchemaErr
 from tests.formats.contract import plain
 from tests.formats.frames import tfr
 from tests.native.messages import chunk, entry, example, varint
-from tests.samples import frame_tfrecord
+from tests.samples import believe_by_name, frame_tfrecord
 
 
 def ints(*values: int) -> bytes:
@@ -338,6 +338,7 @@ def test_a_set_of_shards_shares_its_sidecar_and_strangers_do_not(tmp_path: Path)
 def test_a_sidecar_that_does_not_fit_the_records_is_an_error(tmp_path: Path) -> None:
     rb.write(tmp_path / "a.tfrecord", {"v": np.zeros(3, np.int8)})
     file_of(tmp_path / "a.tfrecord", {"v": floats(1)})
+    believe_by_name(tmp_path / "a.tfrecord")
     with pytest.raises(SchemaError) as caught:
         list(rb.read(tmp_path / "a.tfrecord"))
     assert caught.value.field == "v"
