@@ -102,15 +102,20 @@ def index(
 ) -> dict[str, int]:
     """Write the index of each file: .idx for a .rec, .tfindex (offset and size, for DALI) for a TFRecord.
 
-    The keys of a .idx are the ids of the records' headers where each is there once, else 0..N-1.
+    The keys of a .idx are those of the one that is replaced, where that fits the file (it then stays as it is); else
+    the ids of the records' headers where each is there once; else 0..N-1.
 
     Args:
         output: another name, for the index of a single file.
-        overwrite: replace an index that is there, and with it keys that only it has.
+        overwrite: replace an index that is there.
         options: of the format, as in inspect.
 
     Returns:
         The path of each index, with the number of rows in it.
+
+    Raises:
+        FileExistsError: an index is there.
+        FormatError: the file is damaged; or an index that is there has keys that would be lost.
     """
     source = _open_for_index(path, options, on_bad_record)
     if output is not None and len(source.paths) > 1:

@@ -15,7 +15,11 @@ EXAMPLES = ("recordio-bridge index train.rec --overwrite", "recordio-bridge inde
 def add_args(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a file, or several, as for info")
     parser.add_argument("-o", "--output", metavar="FILE", help="another name for the index of a single file")
-    parser.add_argument("--overwrite", action="store_true", help="replace an index that is there")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an index that is there; keys that only it has are never lost: one that fits the file stays",
+    )
     add_source_options(parser)
     add_json(parser)
 

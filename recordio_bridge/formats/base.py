@@ -188,7 +188,10 @@ class Format(Protocol):
         """Where the index of a file belongs."""
 
     def write_index(self, path: str, options: Any, request: Request, out: Output) -> int:
-        """Write the index of a file, and return the number of its rows."""
+        """Write the index of a file, and return the number of its rows.
+
+        What only an index that it replaces (out.final) knows is kept, or is a FormatError.
+        """
 
     def files_of(self, path: str) -> list[str]:
         """The files that writing to path makes: itself, and what belongs to it (an index)."""

@@ -65,9 +65,9 @@ from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import (
     check_against_heads,
     index_path,
-    index_text,
     keys_are_unique,
     read_index,
+    renewed_index,
     unique_keys,
 )
 from .recordio_list import read_list
@@ -291,14 +291,17 @@ class RecordIO:
         return index_path(path)
 
     def write_index(self, path: str, options: RecordIOOptions, request: Request, out: Output) -> int:
-        """A line for each record: its id where each id is there once, else its number; a TAB; its offset."""
+        """A line for each record: its id where each id is there once, else its number; a TAB; its offset.
+
+        An index that is replaced and fits the file stays as it is.
+        """
         ids, runs = [], []
         for heads, _, headers in self._steps(Extent(path), request):
             runs.append(heads)
             ids.append(headers["id"].copy())
         offsets = join_heads(runs).offsets
         keys = unique_keys(ids if options.payload == "image" else [], len(offsets))
-        out.write(index_text(keys, offsets))
+        out.write(renewed_index(out.final, os.path.getsize(path), keys, offsets))
         return len(offsets)
 
     def files_of(self, path: str) -> list[str]:

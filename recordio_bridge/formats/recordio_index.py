@@ -151,6 +151,48 @@ def index_text(keys: Column, offsets: NDArray[np.int64]) -> bytes:
     return b"".join([line % pair for pair in zip(texts, offsets.tolist(), strict=True)])
 
 
+def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.int64]) -> bytes:
+    """The content of a new .idx; of the one that is there, where that fits the .rec: its keys may be nowhere else.
+
+    Raises:
+        FormatError: the one that is there does not fit, and has keys that the new one would not have.
+    """
+    fresh = index_text(keys, offsets)
+    try:
+        check_against_heads(path, read_index(path, file_size), offsets)
+    except FileNotFoundError:
+        return fresh
+    except FormatError as err:
+        with open(path, "rb") as file:
+            number, key = _lost_key(file.read(), fresh)
+        if key is None:
+            return fresh
+        raise FormatError(
+            f"{path}: line {number} has the key {key.decode(errors='backslashreplace')!r}, and a new index would not, "
+            "or for another record; it cannot be kept, as this index does not fit the .rec (recordio-bridge verify "
+            "says why). To go on without such keys, rename the index, or write a new one beside it with -o",
+            path=path,
+            record=number,
+        ) from err
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _lost_key(old: bytes, fresh: bytes) -> tuple[int, bytes | None]:
+    """The first line of an index whose key another one has not, or for another record; (0, None) where there is none.
+
+    What has no TAB is no key to anyone.
+    """
+    known = dict(line.split(b"\t") for line in fresh.splitlines())
+    heads = set(known.values())
+    for number, line in enumerate(old.split(b"\n"), 1):
+        key, tab, rest = line.partition(b"\t")
+        offset = rest.partition(b"\t")[0].strip()
+        if tab and (key not in known or (offset in heads and offset != known[key])):
+            return number, key
+    return 0, None
+
+
 def check_keys(keys: Column) -> None:
     """SchemaError for a key that a .idx cannot hold."""
     for row, key in enumerate(keys if isinstance(keys, Ragged) else ()):

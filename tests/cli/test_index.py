@@ -157,3 +157,68 @@ def test_skip_indexes_the_good_records(capsys, tmp_path):
     assert outcome.code == 0
     assert "a.rec" in outcome.stderr
     assert (tmp_path / "a.idx").read_text() == lines[0] + lines[2]
+
+
+# ---- keys that only the index has ----
+
+
+@pytest.mark.parametrize(
+    "text", ["cat.jpg\t0\ndog.jpg\t{0}\n\t{1}\n", "7\t{1}\n8\t0\n9\t{0}\n", "x\t0\r\ny\t{0}\r\nz\t{1}"]
+)
+def test_an_index_that_fits_the_rec_keeps_every_byte(capsys, tmp_path, text):
+    path = image_rec(tmp_path / "a.rec", 3)
+    first, second = (line.split("\t")[1] for line in (tmp_path / "a.idx").read_text().splitlines()[1:])
+    kept = text.format(first, second).encode()
+    (tmp_path / "a.idx").write_bytes(kept)
+    outcome = run(capsys, "index", path, "--overwrite")
+    assert outcome.code == 0
+    assert "3 rows" in outcome.stdout
+    assert (tmp_path / "a.idx").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("cat.jpg\t0\ndog.jpg\t18446744073709551615\n", "cat.jpg"),
+        ("0\t0\n1\t18446744073709551615\ndog.jpg\t18446744073709551615\n", "dog.jpg"),
+        ("0\t0\n1\t{0}\n2\t{1}\n3\t4000\n", "'3'"),
+        ("2\t0\n1\t{0}\n", "'2'"),
+    ],
+    ids=["a text", "a text behind", "a record that is gone", "another record's"],
+)
+def test_an_index_whose_keys_would_be_lost_is_left_and_the_message_says_how_to_go_on(capsys, tmp_path, text, key):
+    path = image_rec(tmp_path / "a.rec", 3)
+    fresh = (tmp_path / "a.idx").read_bytes()
+    first, second = (line.split("\t")[1] for line in (tmp_path / "a.idx").read_text().splitlines()[1:])
+    (tmp_path / "a.idx").write_text(text.format(first, second))
+    before = contents(tmp_path)
+    outcome = run(capsys, "index", path, "--overwrite")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "a.idx" in outcome.stderr
+    assert key in outcome.stderr
+    assert "-o" in outcome.stderr
+    assert contents(tmp_path) == before
+    assert run(capsys, "index", path, "-o", tmp_path / "new.idx").code == 0
+    assert (tmp_path / "new.idx").read_bytes() == fresh
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0\t0\n1\t{0}\n",
+        "2\t{1}\n0\t0\n",
+        "0\t0\n0\t0\n1\t{0}\n2\t{1}\n",
+        "0\t0\n1\t4\n2\t{1}\n",
+        "1\t{0}\n",
+        "0 0\n1 {0}\n",
+        "junk",
+    ],
+)
+def test_an_index_whose_keys_are_those_of_a_new_one_is_rebuilt(capsys, tmp_path, text):
+    path = image_rec(tmp_path / "a.rec", 3)
+    fresh = (tmp_path / "a.idx").read_bytes()
+    first, second = (line.split("\t")[1] for line in (tmp_path / "a.idx").read_text().splitlines()[1:])
+    (tmp_path / "a.idx").write_text(text.format(first, second))
+    assert run(capsys, "index", path, "--overwrite").code == 0
+    assert (tmp_path / "a.idx").read_bytes() == fresh
