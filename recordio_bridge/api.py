@@ -81,8 +81,7 @@ def read(
     if batch_rows < 1:
         raise ValueError(f"batch_rows={batch_rows}: expected 1 or more")
     source = Source.open(path, options, on_bad_record)
-    for doubt in source.doubts():
-        _log.warning("%s", doubt)
+    source.log_doubts()
     chosen = source.schema(fields) if schema is None else pick_schema(schema, fields)
     return source.read(chosen, batch_rows, log_skipped)
 
@@ -273,6 +272,7 @@ def _convert(source: Source, target: str, wishes: Wishes, workers: int, progress
     from .migrate.onepass import convert_in_one_pass
     from .migrate.plan import make_plan
 
+    source.log_doubts(only_alarms=True)  # the others are in the notes of the manifest
     fingerprints = tuple(fingerprint(path) for path in source.paths)
     with ExitStack() as stack:
         if source.is_compressed and (wishes.shuffle or (wishes.shards or 1) > 1):

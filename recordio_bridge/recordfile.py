@@ -70,6 +70,7 @@ class RecordFile:
         self._arguments = (source, fields, dict(options or {}))
         self._spilled: tempfile.TemporaryDirectory[str] | None = None
         opened = Source.open(source, options)
+        opened.log_doubts()
         summary = opened.summary()
         plain = self._unpacked(opened)
         self._index = RowIndex.of(plain)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from .batch import Batch, rebatch
 from .errors import FormatError, SchemaError, UnknownFormatError
 from .formats import format_of_source, format_of_target, get_format
-from .formats.base import Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
+from .formats.base import ALARM, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
 from .schema import Field, Schema
 from .shards import parse_shard, shard_names
 
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 SourceArgument: TypeAlias = "PathLike | Sequence[PathLike]"
+_log = logging.getLogger(__name__)
+
 _GLOB = ("*", "?", "[")
 
 
@@ -178,10 +180,14 @@ class Source:
             return pick_schema(first, fields)
         return pick_schema(self.summary().schema, fields)
 
-    def doubts(self) -> list[str]:
-        """What lies beside the files and does not fit them, or only seems to."""
+    def log_doubts(self, *, only_alarms: bool = False) -> None:
+        """Tell of what lies beside the files and does not fit them, where there are no notes to be read."""
         found = (self.format.doubts(path, opts) for path, opts in zip(self.paths, self.options, strict=True))
-        return list(dict.fromkeys(doubt for doubts in found for doubt in doubts))
+        for doubt in dict.fromkeys(doubt for doubts in found for doubt in doubts):
+            if ALARM in doubt:
+                _log.error("%s", doubt)
+            elif not only_alarms:
+                _log.warning("%s", doubt)
 
     def summary(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> Summary:
         """What the files hold together."""

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from .. import api
+from ..formats.base import ALARM
 from ..select import split_pairs
 from .options import add_json, add_source_options, counted, print_notes, source_options
 
@@ -98,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out of {path}:", file=sys.stderr)
         for skipped in ranges:
             print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
-    print_notes(manifest.notes, manifest.warnings, args.quiet)
+    notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
+    print_notes(notes, manifest.warnings, args.quiet)
     if args.json:
         print(json.dumps({"files": manifest.files, **manifest.to_json()}))
         return 0

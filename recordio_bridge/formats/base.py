@@ -17,6 +17,9 @@ from ..batch import Batch
 from ..files import Output, Pending
 from ..schema import Schema
 
+ALARM = "DATA MAY BE MISSING: "
+"""A note with these words is shown also where no notes are asked for."""
+
 OnBadRecord: TypeAlias = Literal["raise", "skip"]
 
 

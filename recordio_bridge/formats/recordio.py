@@ -66,6 +66,7 @@ from .recordio_index import (
     check_against_heads,
     index_path,
     keys_are_unique,
+    missing_records,
     read_index,
     renewed_index,
     unique_keys,
@@ -193,7 +194,8 @@ class RecordIO:
         return raw, facts.ids if options.payload == "image" and keys_are_unique([facts.ids]) else None
 
     def doubts(self, path: str, options: RecordIOOptions) -> list[str]:
-        return sidecar_doubts(path)
+        alarm = missing_records(options.index_path(path), os.path.getsize(path))
+        return sidecar_doubts(path) + ([] if alarm is None else [alarm])
 
     def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
         """Of a sidecar, all fields, unless the .idx is not the one that was written with it: it may have other keys."""
@@ -239,7 +241,7 @@ class RecordIO:
     def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
         schema, is_all = self.certain(path, options)
         extra = facts.fields()  # also looks at the index, for the notes
-        notes = facts.notes() + self.doubts(path, options)
+        notes = facts.notes() + sidecar_doubts(path)
         if options.payload == "example" and not is_all:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
                 schema = survey_examples(runs, path, request).schema()

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Ragged
-from ..errors import FormatError
+from ..errors import FormatError, TruncatedError
 from ..schema import Field
+from .base import ALARM
 from .recordio_header import HEADER
 from .recordio_index import RecordIndex, check_against_heads, read_index
 
@@ -28,6 +29,7 @@ class Facts:
         self._index_path = options.index_path(path)
         self._is_image = options.payload == "image"
         self._index_problem: str | None = None
+        self._alarm: str | None = None
         self._index = self._read_index(path)
         self._keep = keep or self._index is not None
         self._offsets, self._ids = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
@@ -40,9 +42,11 @@ class Facts:
             return read_index(self._index_path, os.path.getsize(path))
         except FileNotFoundError:
             return None
+        except TruncatedError as err:
+            self._alarm = ALARM + str(err)
         except FormatError as err:
             self._index_problem = str(err)
-            return None
+        return None
 
     def add(self, offsets: NDArray[np.int64], lengths: NDArray[np.int64], headers: NDArray[np.void]) -> None:
         """Look at a run of records: where they begin, the sizes of their payloads, and their image headers."""
@@ -111,8 +115,9 @@ class Facts:
         return notes
 
     def warnings(self) -> list[str]:
-        """Those of the notes that mean a loss: of the keys that only the index has."""
-        return [] if self._index_problem is None else [f"the index is not used: {self._index_problem}"]
+        """Those of the notes that mean a loss: of records, or of the keys that only the index has."""
+        found = [] if self._alarm is None else [f"{self._alarm}. Its keys are not used"]
+        return found + ([] if self._index_problem is None else [f"the index is not used: {self._index_problem}"])
 
 
 def _key_field(index: RecordIndex) -> Field:

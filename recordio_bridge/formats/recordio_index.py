@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Column, Ragged, concat_columns
-from ..errors import FormatError, SchemaError
+from ..errors import FormatError, SchemaError, TruncatedError
+from .base import ALARM
 
 _NO_OFFSET = (1 << 64) - 1
+_NO_FILE = 1 << 62  # no file has so many bytes
 REBUILD = "rebuild it with: recordio-bridge index --overwrite"
 
 
@@ -50,17 +52,26 @@ def read_index(path: str, file_size: int | None) -> RecordIndex:
     """Read a .idx and check what can be seen without the .rec but for its size (None: not compared).
 
     Raises:
-        FormatError: a line is no key and offset; an offset is out of range, unaligned or given twice; naming the line
-            (.record).
+        TruncatedError: offsets are at the end of the .rec, or beyond it; naming the first such line (.record).
+        FormatError: a line is no key and offset; an offset is unaligned or given twice; naming the line.
     """
     with open(path, "rb") as file:
         text = file.read()
-    file_size = 1 << 62 if file_size is None else file_size
-    keys, offsets = _parse_integers(text) or _parse_lines(path, text, file_size)
-    wrong = np.flatnonzero((offsets < 0) | (offsets >= file_size) | (offsets & 3 != 0))
-    if len(wrong):
-        number = int(wrong[0])
-        raise _line_error(path, number, text.split(b"\n")[number], int(offsets[number]), file_size)
+    file_size = _NO_FILE if file_size is None else file_size
+    keys, offsets = _parse_integers(text) or _parse_lines(path, text)
+    unaligned = np.flatnonzero(offsets & 3)
+    if len(unaligned):
+        raise _line_error(path, int(unaligned[0]), f"offset {offsets[unaligned[0]]} is no multiple of 4")
+    beyond = np.flatnonzero(offsets >= file_size)
+    if len(beyond):
+        number = int(beyond[0])
+        raise TruncatedError(
+            f"{path}: names {len(offsets)} records, of which {len(beyond)} would begin at byte {file_size} or beyond, "
+            f"where the .rec has ended (line {number + 1} says {offsets[number]}): the .rec was probably cut. "
+            f"Get it again; if it is whole, {REBUILD}",
+            path=path,
+            record=number,
+        )
     if np.any(offsets[1:] <= offsets[:-1]):
         order = np.argsort(offsets, kind="stable")
         keys, offsets = keys.take(order), offsets[order]
@@ -82,7 +93,7 @@ def _parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] 
     return (keys[:count], offsets[:count]) if parsed == len(text) else None
 
 
-def _parse_lines(path: str, text: bytes, file_size: int) -> tuple[Column, NDArray[np.int64]]:
+def _parse_lines(path: str, text: bytes) -> tuple[Column, NDArray[np.int64]]:
     """Keys of any kind."""
     lines = text.split(b"\n")
     if lines[-1] == b"":
@@ -93,24 +104,18 @@ def _parse_lines(path: str, text: bytes, file_size: int) -> tuple[Column, NDArra
         key, _, rest = line.partition(b"\t")
         digits = rest.partition(b"\t")[0].strip()
         offset = int(digits) if digits.isdigit() and len(digits) <= 20 else -1
-        if not 0 <= offset < file_size:
-            raise _line_error(path, number, line, offset, file_size)
+        if offset == _NO_OFFSET:
+            what = f"offset {offset} is the -1 that old Windows builds of mxnet wrote past 2 GiB"
+            raise _line_error(path, number, what)
+        if not 0 <= offset < _NO_FILE:
+            raise _line_error(path, number, f"found {line[:60]!r}, expected a key, a TAB and an offset")
         keys.append(key)
         offsets[number] = offset
     return _key_column(keys), offsets
 
 
-def _line_error(path: str, number: int, line: bytes, offset: int, file_size: int) -> FormatError:
-    if offset == _NO_OFFSET:
-        what = f"offset {offset} is the -1 that old Windows builds of mxnet wrote past 2 GiB"
-    elif offset < 0:
-        what = f"found {line[:60]!r}, expected a key, a TAB and an offset"
-    elif offset >= file_size:
-        what = f"offset {offset} is outside the .rec, which has {file_size} bytes: was the .rec cut? If it is whole"
-    else:
-        what = f"offset {offset} is no multiple of 4, as every record's is"
-    joint = ", " if what.endswith("whole") else "; "
-    return FormatError(f"{path}: line {number + 1}: {what}{joint}{REBUILD}", path=path, record=number)
+def _line_error(path: str, number: int, what: str) -> FormatError:
+    return FormatError(f"{path}: line {number + 1}: {what}; {REBUILD}", path=path, record=number)
 
 
 def _key_column(keys: list[bytes]) -> Column:
@@ -149,6 +154,17 @@ def index_text(keys: Column, offsets: NDArray[np.int64]) -> bytes:
     texts = [key for key in keys if isinstance(key, bytes)] if isinstance(keys, Ragged) else keys.tolist()
     line = b"%b\t%d\n" if isinstance(keys, Ragged) else b"%d\t%d\n"
     return b"".join([line % pair for pair in zip(texts, offsets.tolist(), strict=True)])
+
+
+def missing_records(path: str, file_size: int) -> str | None:
+    """The alarm where a .idx, sound otherwise, names records beyond the end of its .rec; None where it does not."""
+    try:
+        read_index(path, file_size)
+    except TruncatedError as err:
+        return ALARM + str(err)
+    except (FileNotFoundError, FormatError):
+        return None  # nothing that speaks of missing records
+    return None
 
 
 def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.int64]) -> bytes:
