@@ -17,7 +17,7 @@ from .files import atomic, discard, publish, refuse_existing
 from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
 from .recordfile import RecordFile, unpack
 from .schema import Packing, Schema
-from .shards import manifest_path, schema_path, shard_names
+from .shards import manifest_path, schema_path, shard_names, shards_beside
 from .sidecar import make_sidecar
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
 
@@ -174,9 +174,11 @@ def write(
         raise SchemaError(f"{target}: no batches, and no schema= that says what they would have held")
     written = _write_all(format.create(target, schema, made), chain([] if first is None else [first], made_batches))
     files = [*written.files]
+    finals = {file.final for file in files}
+    void = [file for file in format.files_of(target) if file not in finals]  # such as the index of what was there
     try:
         files.append(make_sidecar(target, [written.files], schema, written.payload))
-        publish(files, [manifest_path(target)])
+        publish(files, [*void, manifest_path(target)])
     except BaseException:
         discard(files)
         raise
@@ -287,11 +289,25 @@ def _convert(source: Source, target: str, wishes: Wishes, workers: int, progress
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
-    """FileExistsError where a file of the output is there already; ValueError where name and options do not fit."""
+    """FileExistsError where a file of the output is there already; ValueError where name and options do not fit.
+
+    A log line where others will be in the way.
+    """
+    from .migrate.ledger import earlier_files
+
     format, options = target_format(target, wishes.target_options or {})
     format.check_target(target, make_options(format, options))
     files = [file for shard in shard_names(target, wishes.shards) for file in format.files_of(shard)]
     refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)
+    left = sorted({shard.path for shard in shards_beside(target)} - {*files, *earlier_files(target)})
+    if left:
+        _log.warning(
+            "%s: %d shards of another set of this name lie here, and no manifest names them, so they stay; remove them "
+            "if they are of an earlier run, or %s will not be clear as the name of a set",
+            left[0],
+            len(left),
+            target,
+        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<suf
 class Shard:
     """A shard's place: the output that it belongs to, its index from 0, and how many there are."""
 
+    path: str
     output: str
     index: int
     count: int
@@ -51,7 +52,15 @@ def parse_shard(path: str) -> Shard | None:
     if match is None:
         return None
     output = os.path.join(folder, match["stem"] + match["suffix"])
-    return Shard(output, int(match["index"]), int(match["count"]))
+    return Shard(path, output, int(match["index"]), int(match["count"]))
+
+
+def shards_beside(output: str) -> list[Shard]:
+    """The shards of an output, of any set, that lie where they belong, in the order of their names."""
+    folder = os.path.dirname(output)
+    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+    found = [parse_shard(os.path.join(folder, name)) for name in names]
+    return [shard for shard in found if shard is not None and shard.output == output]
 
 
 def schema_path(output: str) -> str:

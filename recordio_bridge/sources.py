@@ -17,7 +17,7 @@ from .errors import FormatError, SchemaError, UnknownFormatError
 from .formats import format_of_source, format_of_target, get_format
 from .formats.base import ALARM, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
 from .schema import Field, Schema
-from .shards import parse_shard, shard_names
+from .shards import shard_names, shards_beside
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +74,7 @@ def _is_data(path: str) -> bool:
 
 def _shards_of(output: str) -> list[str]:
     """The shards of an output of which only the base name was given."""
-    folder = os.path.dirname(output) or "."
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    found = [parse_shard(os.path.join(os.path.dirname(output), name)) for name in names]
-    counts = {shard.count for shard in found if shard is not None and shard.output == output}
+    counts = {shard.count for shard in shards_beside(output)}
     if not counts:
         raise FileNotFoundError(f"{output}: no such file, and no shards of that name")
     if len(counts) > 1:

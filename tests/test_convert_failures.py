@@ -469,6 +469,61 @@ def test_overwriting_with_other_shards_leaves_none_of_the_earlier_set(tmp_path, 
     assert (tmp_path / "out" / "b-notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("write", [rb.convert, rb.write])
+def test_overwriting_a_tfrecord_takes_its_old_index_away(tmp_path, write):
+    source = image_rec(tmp_path / "a.rec", 9)
+    rb.convert(source, tmp_path / "b.tfrecord")
+    rb.index(tmp_path / "b.tfrecord")
+    write_new = {rb.convert: source, rb.write: {"x": [1, 2]}}[write]
+    arguments = (write_new, tmp_path / "b.tfrecord") if write is rb.convert else (tmp_path / "b.tfrecord", write_new)
+    write(*arguments, overwrite=True)
+    assert not (tmp_path / "b.tfindex").exists()
+    assert rb.verify(tmp_path / "b.tfrecord").ok
+
+
+def test_the_indexes_of_an_earlier_set_of_tfrecords_go_with_it(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 9)
+    (tmp_path / "out").mkdir()
+    rb.convert(source, tmp_path / "out" / "b.tfrecord", shards=4)
+    rb.index(tmp_path / "out")
+    rb.convert(source, tmp_path / "out" / "b.tfrecord", shards=2, overwrite=True)
+    names = ["b-00000-of-00002.tfrecord", "b-00001-of-00002.tfrecord"]
+    assert sorted(os.listdir(tmp_path / "out")) == [*names, "b.tfrecord.manifest.json", "b.tfrecord.schema.json"]
+
+
+def test_an_index_without_its_tfrecord_is_not_left_beside_another_in_silence(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 9)
+    (tmp_path / "b.tfindex").write_text("0 16\n")
+    with pytest.raises(FileExistsError, match=r"b\.tfindex"):
+        rb.convert(source, tmp_path / "b.tfrecord")
+    rb.convert(source, tmp_path / "b.tfrecord", overwrite=True)
+    assert not (tmp_path / "b.tfindex").exists()
+
+
+def test_a_failure_while_the_files_take_their_names_puts_the_old_index_back(tmp_path, monkeypatch):
+    source = image_rec(tmp_path / "a.rec", 9)
+    rb.convert(source, tmp_path / "b.tfrecord")
+    rb.index(tmp_path / "b.tfrecord")
+    before = contents(tmp_path)
+    monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
+    with pytest.raises(OSError, match="no"):
+        rb.convert(source, tmp_path / "b.tfrecord", overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_shards_of_a_set_that_no_manifest_names_stay_and_are_told_of(tmp_path, caplog):
+    source = image_rec(tmp_path / "a.rec", 9)
+    foreign = tmp_path / "b-00002-of-00004.tfrecord"
+    foreign.write_bytes(b"precious")
+    rb.convert(source, tmp_path / "b.tfrecord", shards=2, overwrite=True)
+    assert foreign.read_bytes() == b"precious"
+    assert "b-00002-of-00004.tfrecord: 1 shards of another set" in caplog.text
+    caplog.clear()
+    rb.convert(source, tmp_path / "c.tfrecord", shards=2)
+    rb.convert(source, tmp_path / "c.tfrecord", shards=3, overwrite=True)
+    assert caplog.text == ""
+
+
 def test_a_conversion_that_fails_leaves_the_earlier_output_even_with_overwrite(tmp_path):
     good = image_rec(tmp_path / "a.rec", 9)
     bad = write_rec(tmp_path / "bad.rec", [image_payload(n, 0.5 if n == 8 else 1.0) for n in range(9)])

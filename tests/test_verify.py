@@ -294,6 +294,46 @@ def test_an_index_whose_keys_were_changed_is_a_problem_where_there_is_a_manifest
     assert any("a.idx" in str(problem) for problem in report.problems)
 
 
+# ---- the index of a TFRecord ----
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda lines: lines[:-1], 4),
+        (lambda lines: [*lines, lines[-1]], 5),
+        (lambda lines: [], 1),
+        (lambda lines: [*lines[:2], lines[3], lines[2]], 3),
+        (lambda lines: [lines[0], lines[1].replace(" ", " 1"), *lines[2:]], 2),
+        (lambda lines: ["garbage"], 1),
+    ],
+    ids=["one missing", "one too many", "empty", "swapped", "another size", "garbage"],
+)
+def test_an_index_that_does_not_fit_its_tfrecord_is_a_problem(tmp_path, change, line, with_manifest):
+    image_rec(tmp_path / "source.rec", 4)
+    rb.convert(tmp_path / "source.rec", tmp_path / "a.tfrecord")
+    if not with_manifest:
+        (tmp_path / "a.tfrecord.manifest.json").unlink()
+    rb.index(tmp_path / "a.tfrecord")
+    assert rb.verify(tmp_path / "a.tfrecord").ok
+    index = tmp_path / "a.tfindex"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join(change(lines)))
+    (problem,) = rb.verify(tmp_path / "a.tfrecord").problems
+    assert f"a.tfindex: line {line}: found" in str(problem)
+    assert "index --overwrite" in str(problem)
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("\n", "\r\n"), lambda text: text[:-1]])
+def test_an_index_of_a_tfrecord_may_end_its_lines_as_it_likes(tmp_path, change):
+    write_tfrecord(tmp_path / "a.tfrecord", [make_example({"x": [n]}) for n in range(3)])
+    rb.index(tmp_path / "a.tfrecord")
+    text = (tmp_path / "a.tfindex").read_text()
+    (tmp_path / "a.tfindex").write_bytes(change(text).encode())
+    assert rb.verify(tmp_path / "a.tfrecord").ok
+
+
 # ---- files without a manifest ----
 
 

@@ -197,7 +197,8 @@ class Format(Protocol):
         """
 
     def files_of(self, path: str) -> list[str]:
-        """The files that writing to path makes: itself, and what belongs to it (an index)."""
+        """A file and what belongs to it (an index), whether or not writing makes that: it is void when the file is
+        replaced."""
 
     def check_companions(self, path: str, options: Any) -> None:
         """Compare the files that belong to a file (an index) with it; FormatError where they do not fit."""

@@ -22,6 +22,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -194,16 +195,28 @@ class TFRecord:
             )
         num_rows = 0
         for heads in self.heads(Extent(path), options, request):
-            lines = zip(heads.offsets.tolist(), heads.sizes.tolist(), strict=True)
-            out.write(b"".join([b"%d %d\n" % line for line in lines]))
+            out.write(_index_text(heads))
             num_rows += len(heads)
         return num_rows
 
     def files_of(self, path: str) -> list[str]:
-        return [path]
+        return [path, self.index_path(path)]
 
     def check_companions(self, path: str, options: TFRecordOptions) -> None:
-        """TFRecord has none."""
+        """Compare the .tfindex, where there is one, with the records; only a plain TFRecord can have one."""
+        index_file = self.index_path(path)
+        if options.compression or not os.path.exists(index_file):
+            return
+        with open(index_file, "rb") as file:
+            found = file.read().replace(b"\r\n", b"\n")
+        at = row = 0
+        for heads in self.heads(Extent(path), options, Request(RAW_SCHEMA)):
+            expected = _index_text(heads)
+            if found[at : at + len(expected)] not in (expected, expected[:-1]):  # the last line may lack its end
+                raise _index_error(index_file, row, found[at:], expected)
+            at, row = at + len(expected), row + len(heads)
+        if found[at:]:
+            raise _index_error(index_file, row, found[at:], b"")
 
     def check_target(self, path: str, options: TFRecordOptions) -> None:
         """A name that says one compression, and an option that says another."""
@@ -222,6 +235,23 @@ class TFRecord:
 
 
 FORMAT = TFRecord()
+
+
+def _index_text(heads: Heads) -> bytes:
+    lines = zip(heads.offsets.tolist(), heads.sizes.tolist(), strict=True)
+    return b"".join([b"%d %d\n" % line for line in lines])
+
+
+def _index_error(path: str, row: int, found: bytes, expected: bytes) -> FormatError:
+    """The error for the first line that differs, from this row on."""
+    pairs = zip_longest(found.splitlines(), expected.splitlines(), fillvalue=b"no line")
+    number, (seen, right) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    return FormatError(
+        f"{path}: line {row + number + 1}: found {seen[:60]!r}, expected {right!r}, the offset and size of the record: "
+        "it is the index of another file; rebuild it with: recordio-bridge index --overwrite",
+        path=path,
+        record=row + number,
+    )
 
 
 def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Records, None, None]:

@@ -11,7 +11,7 @@ from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format
 from ..formats.base import Extent, Format, Request
 from ..schema import Schema
-from ..shards import manifest_path, parse_shard, schema_path
+from ..shards import manifest_path, schema_path, shards_beside
 from ..sidecar import read_sidecar, sidecars_naming
 from ..sources import Source, expand, make_options
 from .ledger import Manifest, Shard, find_manifest, read_manifest
@@ -134,12 +134,8 @@ def _verify_sidecar(manifest: Manifest, shards: Sequence[Shard], report: Report)
 
 def _extra(manifest: Manifest) -> list[str]:
     """Files beside the output that look like its shards and are not in its manifest."""
-    folder, known = os.path.dirname(manifest.output), {shard.name for shard in manifest.shards}
-    names = sorted(os.listdir(folder or "."))
-    found = [(name, parse_shard(os.path.join(folder, name))) for name in names if name not in known]
-    return [
-        os.path.join(folder, name) for name, shard in found if shard is not None and shard.output == manifest.output
-    ]
+    known = set(manifest.paths)
+    return [shard.path for shard in shards_beside(manifest.output) if shard.path not in known]
 
 
 def _verify_shards(manifest: Manifest, shards: Sequence[Shard], report: Report) -> None:

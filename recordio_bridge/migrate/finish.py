@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ..errors import SourceChangedError
 from ..files import discard, publish
+from ..formats import get_format
 from ..sidecar import make_sidecar
-from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_shards
+from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_files
 from .plan import Plan
 from .work import Receipt
 
@@ -26,7 +27,8 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
                     f"{source.path}: changed while it was converted; run it again when nothing writes to it"
                 )
         manifest = _manifest(plan, receipts, sources)
-        stale = stale_shards(plan.output, [file.final for file in files])
+        format = get_format(plan.orders[0].target_format)
+        stale = stale_files(plan.output, format, receipts)
         files.append(make_sidecar(plan.output, [receipt.files for receipt in receipts], plan.schema, plan.payload))
         files.append(manifest.to_file())
         publish(files, stale)

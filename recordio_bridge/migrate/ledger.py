@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import FormatError, SchemaError
 from ..files import Pending, ends_of, pending_file
 from ..formats import format_names, get_format
-from ..formats.base import Skipped
+from ..formats.base import Format, Skipped
 from ..schema import Schema
 from ..shards import manifest_path, schema_path, sidecar_candidates
 from ..sidecar import read_json
@@ -195,8 +195,15 @@ def find_manifest(path: str) -> Manifest | None:
     return None
 
 
-def stale_shards(output: str, kept: Sequence[str]) -> list[str]:
-    """Files of an earlier conversion to the same output, named by its manifest, that are not among those kept."""
+def stale_files(output: str, format: Format, receipts: Sequence[Receipt]) -> list[str]:
+    """What new files of an output make void and do not replace: those of an earlier conversion to it, and indexes."""
+    finals = {file.final for receipt in receipts for file in receipt.files}
+    belonging = [file for receipt in receipts for file in format.files_of(receipt.files[0].final)]
+    return [file for file in dict.fromkeys([*earlier_files(output), *belonging]) if file not in finals]
+
+
+def earlier_files(output: str) -> list[str]:
+    """The files of an earlier conversion to the same output, as its manifest names them, with what belongs to them."""
     candidate = manifest_path(output)
     if not os.path.exists(candidate):
         return []
@@ -205,4 +212,4 @@ def stale_shards(output: str, kept: Sequence[str]) -> list[str]:
     except FormatError:
         return []
     format = get_format(earlier.format)
-    return [file for path in earlier.paths for file in format.files_of(path) if file not in set(kept)]
+    return [file for path in earlier.paths for file in format.files_of(path)]
