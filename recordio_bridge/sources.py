@@ -204,15 +204,17 @@ class Source:
         return rebatch(batches, batch_rows) if cut_again and batch_rows is not None else batches
 
 
-def merge_summaries(paths: Sequence[str], summaries: Sequence[Summary], common: bool = False) -> Summary:
-    """One Summary for several files; common leaves out the fields in which they differ, instead of raising."""
+def merge_summaries(
+    paths: Sequence[str], summaries: Sequence[Summary], common: bool = False, optional: Sequence[str] = ()
+) -> Summary:
+    """One Summary for several files; for common and optional see merge_schemas."""
     first = summaries[0]
     if len(summaries) == 1:
         return first
     notes = (f"{len(paths)} files", *_merge_notes(paths, [summary.notes for summary in summaries]))
     warnings = _merge_notes(paths, [summary.warnings for summary in summaries])
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
-    return Summary(first.format, merge_schemas(paths, summaries, common), rows, nbytes, notes, warnings)
+    return Summary(first.format, merge_schemas(paths, summaries, common, optional), rows, nbytes, notes, warnings)
 
 
 def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -227,8 +229,12 @@ def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tupl
     return tuple(merged)
 
 
-def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary], common: bool = False) -> Schema:
+def merge_schemas(
+    paths: Sequence[str], summaries: Sequence[Summary], common: bool = False, optional: Sequence[str] = ()
+) -> Schema:
     """The schema that fits all files; common leaves out the fields in which they differ, instead of raising.
+
+    Those in optional a file may lack.
 
     Fields that differ only in how many values a row has become (None,), as do inferred ones that a file lacks.
 
@@ -243,6 +249,9 @@ def merge_schemas(paths: Sequence[str], summaries: Sequence[Summary], common: bo
             if mine == theirs:
                 continue
             present = mine or theirs
+            if name in optional and (mine is None or theirs is None) and present is not None:
+                merged[name] = present
+                continue
             if inferred and (mine is None or theirs is None or mine.dtype == theirs.dtype) and present is not None:
                 merged[name] = Field(name, present.dtype, (None,))
                 continue

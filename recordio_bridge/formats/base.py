@@ -54,6 +54,8 @@ class Request:
         schema: the columns to give, a part of what inspect found, or a cast of it that is exact.
         batch_rows: exactly so many rows a Batch but for the last; None leaves it to the reader, by bytes.
         on_bad_record: "raise", or "skip" what is damaged and tell on_skip.
+        holds: of records that are read undecoded, the payload and the fields that each must hold; one that does not
+            is a fault, as it would be decoded.
         on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
@@ -64,6 +66,7 @@ class Request:
     on_skip: Callable[[Skipped], None] = field(default=lambda skipped: None)
     on_bytes: Callable[[memoryview], None] | None = None
     on_summary: Callable[[Summary], None] | None = None
+    holds: tuple[str, Schema] | None = None
 
     @property
     def skip(self) -> Callable[[Skipped], None] | None:

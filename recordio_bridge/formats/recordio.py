@@ -29,7 +29,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -432,6 +432,12 @@ class _Columns:
 
     def __init__(self, path: str, options: RecordIOOptions, request: Request, facts: Facts | None = None) -> None:
         self._path, self._options, self._request, self._facts = path, options, request, facts
+        self._held = None
+        if request.holds is not None:
+            payload, schema = request.holds
+            fields = [name for name in schema if name != "key" or payload == "example"]  # keys are in the index
+            held = replace(request, schema=schema.pick(fields), holds=None)
+            self._held = _Columns(path, replace(options, payload=cast("Payload", payload)), held)
         self._list = read_list(options.labels) if options.labels is not None else None
         self._index = None
         if "key" in request.schema and options.index != "" and options.payload != "example":
@@ -439,8 +445,14 @@ class _Columns:
 
     def batch(self, records: Records) -> Batch:
         """The columns asked for; a record whose values do not fit them raises, or is left out and reported."""
+        return self._batch(records)[1]
+
+    def _batch(self, records: Records) -> tuple[Records, Batch]:
+        """The records that are kept, but for Examples that are skipped, and the columns."""
         if self._options.payload == "example":
-            return decode_examples(self._path, records, self._request)
+            return records, decode_examples(self._path, records, self._request)
+        if self._held is not None:
+            records, _ = self._held._batch(records)
         while True:
             if self._options.payload == "raw":
                 columns = self._raw(records)
@@ -448,7 +460,7 @@ class _Columns:
                 records, headers, flags = self._sound(records)
                 columns = self._image(records, headers, flags)
             try:
-                return self._as_asked(columns, len(records))
+                return records, self._as_asked(columns, len(records))
             except SchemaError as err:
                 if err.row is None:
                     raise

@@ -170,6 +170,8 @@ class TFRecord:
 
     def _batch(self, path: str, records: Records, options: TFRecordOptions, request: Request) -> Batch:
         if options.payload == "raw":
+            if request.holds is not None:
+                decode_examples(path, records, replace(request, schema=request.holds[1]))  # to see that they are sound
             return raw_batch(records.payloads, request.schema)
         return decode_examples(path, records, request)
 

@@ -88,6 +88,8 @@ class Order:
     on_bad_record: OnBadRecord
     num_rows: int
     """How many rows are expected, for progress; damage that is skipped may make them fewer."""
+    holds: tuple[str, Schema] | None = None
+    """Where records pass through undecoded: their payload, and the fields that each must hold."""
     first_row: int = 0
     """The number of its first row among all rows of the source, for messages."""
     shuffle: Shuffle | None = None
@@ -98,7 +100,9 @@ class Order:
         return Selection(select, self.schema, self.allow_lossy, cast("dict[str, Packing]", dict(self.pack)))
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(replace(self, schema=Schema())), "schema": self.schema.to_json()}
+        holds = None if self.holds is None else [self.holds[0], self.holds[1].to_json()]
+        plain = replace(self, schema=Schema(), holds=None)
+        return {**asdict(plain), "schema": self.schema.to_json(), "holds": holds}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Order:  # Any: what a JSON object holds
@@ -108,6 +112,7 @@ class Order:
             "select": None if value["select"] is None else tuple((name, text) for name, text in value["select"]),
             "allow_lossy": tuple(value["allow_lossy"]),
             "pack": tuple((name, packing) for name, packing in value["pack"]),
+            "holds": None if value["holds"] is None else (value["holds"][0], Schema.from_json(value["holds"][1])),
             "shuffle": None if value["shuffle"] is None else Shuffle(**value["shuffle"]),
         }
         return cls(**{**value, **known})
@@ -176,6 +181,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     order = _reading_less(_keeping_fields(order, payload))
     schema = order.selection().schema
     order = _undecoded(order, source, format, payload)
+    schema = _with_keys(schema, order, summaries, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
         order = replace(order, num_rows=len(RowIndex.of(source)))
     orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
@@ -185,9 +191,30 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
 def _merged(
     source: Source, summaries: Sequence[Summary], target: Format, options: Mapping[str, object], wishes: Wishes
 ) -> Summary:
-    """The Summary of all files. Where columns are chosen, or records pass through, only common fields must agree."""
-    passes = source.format.name == target.name and not options
-    return merge_summaries(source.paths, summaries, common=wishes.select is not None or passes)
+    """The Summary of all files. Where columns are chosen, only common fields must agree.
+
+    Where image or raw records pass through, a file may lack second ids, which are 0 then, and keys, which are found
+    out with the records of all files; what all files together have is not to be hidden by the new sidecar.
+    """
+    payloads = {source.format.payload(opts, each.schema) for opts, each in zip(source.options, summaries, strict=True)}
+    changes = wishes.select is not None or wishes.pack or wishes.allow_lossy or options or _has_labels(source)
+    if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in ({"image"}, {"raw"}):
+        bare = [replace(each, schema=each.schema.pick([n for n in each.schema if n != "key"])) for each in summaries]
+        return merge_summaries(source.paths, bare, optional=("id2",))
+    return merge_summaries(source.paths, summaries, common=wishes.select is not None)
+
+
+def _has_labels(source: Source) -> bool:
+    """Whether labels come from elsewhere than the records."""
+    return any(getattr(opts, "labels", None) for opts in source.options)
+
+
+def _with_keys(schema: Schema, passed: Order, summaries: Sequence[Summary], payload: str | None) -> Schema:
+    """The fields of records that pass through, with their keys where these say something in any of several files."""
+    said = any("key" in each.schema for each in summaries)
+    if payload not in ("image", "raw") or "key" in schema or "key" not in passed.schema or not said:
+        return schema
+    return Schema(*schema.values(), passed.schema["key"])
 
 
 def _extents(source: Source, options: Sequence[Any]) -> tuple[tuple[Extent, Mapping[str, object]], ...]:
@@ -227,7 +254,7 @@ def _undecoded(order: Order, source: Source, target: Format, payload: str | None
     same_format = source.format.name == target.name
     if _changes(order) or payload is None or payloads != {payload}:
         return order
-    if any(getattr(opts, "labels", None) for opts in source.options) or ("key" in order.schema and not same_format):
+    if _has_labels(source) or ("key" in order.schema and not same_format):
         return order
     if payload == "example" and order.on_bad_record == "skip":  # an Example that does not parse is only seen by parsing
         return order
@@ -237,6 +264,7 @@ def _undecoded(order: Order, source: Source, target: Format, payload: str | None
         extents=_extents(source, options),
         schema=schema if same_format else schema.pick(["record"]),
         target_options={**order.target_options, "payload": "raw"},
+        holds=None if payload == "raw" else (payload, order.schema),
     )
 
 

@@ -92,7 +92,7 @@ def rows_of(
     """The rows that an order writes, in Batches of whatever size is cheap, with their numbers in the source."""
     format = get_format(order.source_format)
     selection = order.selection()
-    request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary)
+    request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
     for batch, numbers in _read(order, format, request):
         with numbered(numbers):
             selected = selection.apply(batch)
