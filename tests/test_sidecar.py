@@ -148,8 +148,9 @@ def test_keys_of_an_index_that_was_replaced_are_not_dropped(tmp_path):
 def test_integer_keys_that_a_sidecar_promises_are_not_made_up_without_an_index(tmp_path):
     rb.write(tmp_path / "a.rec", {"record": [b"1234" * 8, b"5678" * 8], "key": [5, 6]})
     (tmp_path / "a.idx").unlink()
-    with pytest.raises(FileNotFoundError, match=r"a\.idx"):
+    with pytest.raises(FormatError, match=r"a\.idx: is missing"):
         list(rb.read(tmp_path / "a.rec"))
+    assert not rb.verify(tmp_path / "a.rec").ok
     (batch,) = rb.read(tmp_path / "a.rec", fields=["record"])
     assert len(batch) == 2
 

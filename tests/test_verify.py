@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import recordio_bridge as rb
+from tests.reference.checksum import crc32c
 from tests.samples import (
     GOLDEN,
     believe_by_name,
@@ -204,6 +205,87 @@ def test_a_manifest_whose_numbers_are_wrong_does_not_fit_its_shards(tmp_path, ch
     content["shards"][0].update(change)
     manifest.write_text(json.dumps(content))
     assert not rb.verify(tmp_path / "b.tfrecord").ok
+
+
+# ---- the digest of the rows ----
+
+
+def convert_in_all_ways(folder: Path) -> dict[str, Path]:
+    """Outputs that were written in every way that decides what their content is a digest of."""
+    images = image_rec(folder / "images.rec", 7)
+    keyed = write_rec(folder / "keyed.rec", [image_payload(n) for n in range(3)], ["a", "b", "c"])
+    examples = write_tfrecord(folder / "examples.tfrecord", [make_example({"x": [n], "y": [b"y"]}) for n in range(5)])
+    called = write_tfrecord(folder / "called.tfrecord", [make_example({"record": [b"y" * n]}) for n in range(5)])
+    empty = write_rec(folder / "empty.rec", [])
+    (folder / "out").mkdir()
+    ways: dict[str, tuple[object, str, dict[str, object]]] = {
+        "encoded": (images, "encoded.tfrecord", {}),
+        "selected": (images, "selected.tfrecord", {"select": {"n:int64": "label[0]"}}),
+        "compressed": (images, "compressed.tfrecord.gz", {"shards": 2}),
+        "passed": (images, "passed.rec", {"shards": 2}),
+        "shuffled": (images, "shuffled.rec", {"shuffle": True}),
+        "joined": ([images, keyed], "joined.rec", {}),
+        "keyed": (keyed, "keyed.rec", {}),
+        "keyed and decoded": (keyed, "decoded.rec", {"select": {"image": "image", "key": "key"}}),
+        "passed examples": (examples, "passed.tfrecord", {"shards": 3}),
+        "reframed examples": (examples, "reframed.rec", {}),
+        "a field called record": (called, "called.tfrecord", {}),
+        "raw": (keyed, "raw.rec", {"source_options": {"payload": "raw"}, "target_options": {"payload": "raw"}}),
+        "nothing": (empty, "empty.rec", {}),
+    }
+    for source, name, options in ways.values():
+        if isinstance(source, list):
+            (folder / "keyed.idx").rename(folder / "hidden.idx")
+        rb.convert(source, folder / "out" / name, **options)
+        if isinstance(source, list):
+            (folder / "hidden.idx").rename(folder / "keyed.idx")
+    return {way: folder / "out" / name for way, (_, name, _) in ways.items()}
+
+
+def test_the_digest_of_every_kind_of_output_is_taken_again_and_compared(tmp_path):
+    for way, path in convert_in_all_ways(tmp_path).items():
+        report = rb.verify(path)
+        assert report.ok, (way, report.problems)
+        manifest = path.with_name(path.name + ".manifest.json")
+        whole = manifest.read_text()
+        content = json.loads(whole)
+        assert all(len(shard["content"]) == 64 for shard in content["shards"])
+        content["shards"][-1]["content"] = "0" * 64
+        manifest.write_text(json.dumps(content))
+        (problem,) = rb.verify(path).problems
+        assert "digest of its rows" in str(problem), way
+        manifest.write_text(whole)
+
+
+@pytest.mark.parametrize("level", ["counts", "none"])
+def test_where_the_content_was_not_verified_there_is_no_digest_to_compare(tmp_path, level):
+    rb.convert(image_rec(tmp_path / "a.rec", 2), tmp_path / "b.tfrecord", verify=level)
+    content = json.loads((tmp_path / "b.tfrecord.manifest.json").read_text())
+    assert (content["content_of"], content["shards"][0]["content"]) == (None, None)
+    assert rb.verify(tmp_path / "b.tfrecord").ok
+
+
+def test_rows_changed_together_with_their_checksum_are_found(tmp_path):
+    rb.convert(image_rec(tmp_path / "a.rec", 3), tmp_path / "b.rec")
+    flip(tmp_path / "b.rec", 40)
+    manifest = tmp_path / "b.rec.manifest.json"
+    content = json.loads(manifest.read_text())
+    content["shards"][0]["crc32c"] = crc32c((tmp_path / "b.rec").read_bytes())
+    manifest.write_text(json.dumps(content))
+    assert any("digest of its rows" in str(problem) for problem in rb.verify(tmp_path / "b.rec").problems)
+
+
+@pytest.mark.parametrize(
+    "content_of", [3, [], {"payload": "raw"}, {"payload": "raw", "schema": 3}, {"payload": "zip", "schema": []}]
+)
+def test_a_manifest_that_says_nonsense_of_its_digest_is_found(tmp_path, content_of):
+    rb.convert(image_rec(tmp_path / "a.rec", 2), tmp_path / "b.tfrecord")
+    manifest = tmp_path / "b.tfrecord.manifest.json"
+    content = json.loads(manifest.read_text())
+    content["content_of"] = content_of
+    manifest.write_text(json.dumps(content))
+    (problem,) = rb.verify(tmp_path / "b.tfrecord").problems
+    assert "manifest.json" in str(problem)
 
 
 def test_a_missing_schema_sidecar_is_found(output):

@@ -63,6 +63,7 @@ from .payloads import (
 from .recordio_facts import Facts
 from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import (
+    RecordIndex,
     check_against_heads,
     index_path,
     keys_are_unique,
@@ -441,7 +442,17 @@ class _Columns:
         self._list = read_list(options.labels) if options.labels is not None else None
         self._index = None
         if "key" in request.schema and options.index != "" and options.payload != "example":
-            self._index = read_index(options.index_path(path), None)
+            self._index = self._read_index(options.index_path(path))
+
+    def _read_index(self, index_file: str) -> RecordIndex:
+        try:
+            return read_index(index_file, None)
+        except FileNotFoundError as err:
+            raise FormatError(
+                f"{index_file}: is missing, and with it the keys of {self._path}; get it again, or read without the "
+                "field key (fields=, --select)",
+                path=index_file,
+            ) from err
 
     def batch(self, records: Records) -> Batch:
         """The columns asked for; a record whose values do not fit them raises, or is left out and reported."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from ..batch import digest
 from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
 from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format
@@ -148,21 +151,22 @@ def _verify_shards(manifest: Manifest, shards: Sequence[Shard], report: Report) 
             report.problems.append(Problem(path, f"{path}: is missing; the manifest names it"))
             continue
         try:
+            resolved = _options_of(path, manifest, format, manifest.payload)
             _verify_shard(path, shard, manifest, format, report)
-            options = {} if manifest.payload is None else {"payload": manifest.payload}
-            format.check_companions(path, format.resolve(path, make_options(format, options)))
+            format.check_companions(path, resolved)
         except BridgeError as err:
             report.add(path, err)
 
 
 def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, report: Report) -> None:
     """Structure and checksums first, as they name the record; then size, checksum and content of the whole."""
-    options = {} if manifest.payload is None else {"payload": manifest.payload}
-    resolved = format.resolve(path, make_options(format, options))
-    num_rows = 0
-    crc = Checksum()
-    for batch in format.read(Extent(path), resolved, Request(manifest.schema, None, on_bytes=crc.add)):
+    num_rows, crc, content = 0, Checksum(), hashlib.sha256()
+    unfit = _unfit_companion(path, shard)
+    options, request = _view(path, manifest, format, with_keys=unfit is None)
+    for batch in format.read(Extent(path), options, replace(request, on_bytes=crc.add)):
         num_rows += len(batch)
+        if manifest.content_of is not None and request.schema == manifest.content_of[1]:
+            content.update(digest(batch).tobytes())
     report.num_rows += num_rows
     size = os.path.getsize(path)
     for what, expected, found in (("rows", shard.num_rows, num_rows), ("bytes", shard.nbytes, size)):
@@ -170,16 +174,47 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
             raise FormatError(
                 f"{path}: has {found} {what}, expected {expected}; another file, or changed since", path=path
             )
-    for companion in shard.companions:
-        beside = os.path.join(os.path.dirname(path), companion.name)
-        if not os.path.exists(beside):
-            raise FormatError(f"{beside}: is missing; the manifest names it", path=beside)
-        if crc_of(beside) != companion.crc32c:
-            raise FormatError(f"{beside}: is not what was written; damaged, or another file", path=beside)
+    if unfit is not None:
+        raise unfit
     if crc.value != shard.crc32c:
         raise FormatError(
             f"{path}: CRC-32C is {crc.value:08x}, expected {shard.crc32c:08x}; another file, or damaged", path=path
         )
+
+    if shard.content is not None and manifest.content_of is not None and content.hexdigest() != shard.content:
+        raise FormatError(
+            f"{path}: the digest of its rows is {content.hexdigest()[:16]}..., expected {shard.content[:16]}...; not "
+            "the rows that were converted, or the manifest was edited",
+            path=path,
+        )
+
+
+def _options_of(path: str, manifest: Manifest, format: Format, payload: str | None) -> Any:  # Any: the format's options
+    return format.resolve(path, make_options(format, {} if payload is None else {"payload": payload}))
+
+
+def _view(path: str, manifest: Manifest, format: Format, with_keys: bool) -> tuple[Any, Request]:
+    """The options and the request that read a shard as its content was taken: records that passed through, undecoded.
+
+    Without the keys of an index that is not sound; the content cannot be compared then.
+    """
+    payload, columns = manifest.content_of or (manifest.payload, manifest.schema)
+    passed = payload != manifest.payload and manifest.payload is not None
+    holds = (manifest.payload, manifest.schema) if passed and manifest.payload is not None else None
+    if not with_keys:
+        columns = columns.pick([name for name in columns if name != "key"])
+    return _options_of(path, manifest, format, payload), Request(columns, None, holds=holds)
+
+
+def _unfit_companion(path: str, shard: Shard) -> FormatError | None:
+    """What is wrong with the files that belong to a shard."""
+    for companion in shard.companions:
+        beside = os.path.join(os.path.dirname(path), companion.name)
+        if not os.path.exists(beside):
+            return FormatError(f"{beside}: is missing; the manifest names it", path=beside)
+        if crc_of(beside) != companion.crc32c:
+            return FormatError(f"{beside}: is not what was written; damaged, or another file", path=beside)
+    return None
 
 
 def _verify_alone(path: str, report: Report) -> None:

@@ -39,6 +39,8 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
 
 
 def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
+    order = plan.orders[0]
+    view = ("raw" if order.holds is not None else plan.payload, order.selection().schema)
     skipped = dict.fromkeys([*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)])
     notes = list(plan.summary.notes)
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
@@ -46,11 +48,12 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
         notes.append(f"shards that hold rows: {filled} of {len(receipts)}")
     return Manifest(
         output=plan.output,
-        format=plan.orders[0].target_format,
+        format=order.target_format,
         payload=plan.payload,
         schema=plan.schema,
-        verified=plan.orders[0].verify,
+        verified=order.verify,
         shards=tuple(shard_of(receipt) for receipt in receipts),
+        content_of=view if order.verify == "content" else None,
         sources=tuple(sources),
         skipped=tuple(skipped),
         notes=tuple(notes),

@@ -21,6 +21,7 @@ from ..sidecar import read_json
 from .work import Receipt
 
 _VERSION = 1
+_PAYLOADS = (None, "image", "raw", "example")
 _LARGEST = 1 << 28  # bytes of a manifest that we read
 
 
@@ -66,8 +67,9 @@ class Manifest:
     """What a conversion wrote.
 
     Attributes: output, the path as given; format; payload, of records; num_rows; nbytes; schema; verified, the level;
-    shards; paths, of the shards; files, of all that was written; sources; skipped, the damaged bytes left out; notes;
-    warnings, those of the notes that mean that something may be lost.
+    shards; content_of, the payload and columns over which their content is taken (raw records where they passed
+    through), None where it is not; paths, of the shards; files, of all that was written; sources; skipped, the ranges
+    of damaged bytes that were left out; notes; warnings, those of the notes that mean that something may be lost.
     """
 
     output: str
@@ -76,6 +78,7 @@ class Manifest:
     schema: Schema
     verified: str
     shards: tuple[Shard, ...]
+    content_of: tuple[str | None, Schema] | None
     sources: tuple[SourceFile, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ class Manifest:
             "num_rows": self.num_rows,
             "schema": self.schema.to_json(),
             "shards": [asdict(shard) for shard in self.shards],
+            "content_of": self.content_of and {"payload": self.content_of[0], "schema": self.content_of[1].to_json()},
             "sources": [source.to_json() for source in self.sources],
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "notes": list(self.notes),
@@ -153,10 +157,13 @@ def read_manifest(path: str) -> Manifest:
 
 def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a JSON object holds
     shards = tuple(_shard_from_json(shard) for shard in content["shards"])
-    if content["format"] not in format_names() or content["payload"] not in (None, "image", "raw", "example"):
+    if content["format"] not in format_names() or content["payload"] not in _PAYLOADS:
         raise SchemaError(f"format {content['format']!r} with payload {content['payload']!r} is unknown")
     if content["verified"] not in ("content", "counts", "none"):
         raise SchemaError(f"verified {content['verified']!r} is no level of verification")
+    known = content.get("content_of")
+    if known is not None and known["payload"] not in _PAYLOADS:
+        raise SchemaError(f"content of payload {known['payload']!r} is unknown")
     return Manifest(
         output,
         str(content["format"]),
@@ -164,6 +171,7 @@ def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a
         Schema.from_json(content["schema"]),
         str(content["verified"]),
         shards,
+        None if known is None else (known["payload"], Schema.from_json(known["schema"])),
         tuple(SourceFile(**source) for source in content["sources"]),
         tuple(Skipped(**skipped) for skipped in content["skipped"]),
         tuple(str(note) for note in content["notes"]),
