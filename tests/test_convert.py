@@ -438,6 +438,17 @@ def test_files_of_rec_are_joined_whatever_their_second_ids_and_keys_are(tmp_path
     assert rb.verify(tmp_path / "c.rec").ok
 
 
+def test_a_vector_of_one_label_comes_back_as_the_label_of_the_header_and_a_note_says_so(tmp_path):
+    one = image_payload(3, [7.5])
+    source = write_rec(tmp_path / "a.rec", [image_payload(1, 2.0), image_payload(2, [1.0, 2.0]), one])
+    manifest = rb.convert(source, tmp_path / "b.tfrecord")
+    assert any("1 of 3 records have their one label in a vector (flag 1)" in note for note in manifest.notes)
+    rb.convert(tmp_path / "b.tfrecord", tmp_path / "c.rec")
+    assert read_rec(tmp_path / "c.rec") == [*read_rec(source)[:2], image_payload(3, 7.5)]
+    rb.convert(source, tmp_path / "d.rec")
+    assert read_rec(tmp_path / "d.rec") == read_rec(source)
+
+
 @pytest.mark.parametrize("shards", [None, 1, 3])
 def test_a_source_without_records_gives_empty_files(tmp_path, shards):
     (tmp_path / "a.rec").write_bytes(b"")

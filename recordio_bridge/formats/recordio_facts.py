@@ -35,7 +35,7 @@ class Facts:
         self._offsets, self._ids = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
         self.num_rows = 0
         self._has_id2 = False
-        self._widest = self._without_image = 0
+        self._widest = self._without_image = self._vectors_of_one = 0
 
     def _read_index(self, path: str) -> RecordIndex | None:
         try:
@@ -57,6 +57,7 @@ class Facts:
             self._has_id2 = self._has_id2 or bool(headers["id2"].any())
             self._widest = max(self._widest, int(flags[left >= 0].max(initial=0)))
             self._without_image += int((left == 0).sum())
+            self._vectors_of_one += int(((flags == 1) & (left >= 0)).sum())
         if self._keep:
             self._offsets.append(offsets)
             self._ids.append(headers["id"].copy())
@@ -108,6 +109,11 @@ class Facts:
         notes = self.warnings()
         if self._is_image and self._widest > 1:
             notes.append(f"labels have up to {self._widest} values")
+        if self._vectors_of_one:
+            notes.append(
+                f"{self._vectors_of_one} of {self.num_rows} records have their one label in a vector (flag 1): "
+                "the number is kept everywhere, that form from .rec to .rec alone"
+            )
         if self._without_image:
             notes.append(
                 f"{self._without_image} of {self.num_rows} records hold no image (metadata, as InsightFace's, or empty)"
