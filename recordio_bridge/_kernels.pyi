@@ -3,16 +3,17 @@
 All of them release the GIL while they work. Arrays are C-contiguous; `starts`, `lengths`, `heads`, `offsets` are int64.
 A capacity is the length of the array that takes the results. Fault numbers are the constants below.
 A wrong size or type of an argument raises ValueError or TypeError: that is a mistake in this package, not in a file.
+tests/native/test_arguments.py compares what stands here with the module and with the twins.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Bytes: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 _Int64: TypeAlias = NDArray[np.int64]
+_Base = TypeVar("_Base", bound=_Bytes)
 _Spans: TypeAlias = tuple[_Bytes, _Int64, _Int64]
 """(base, starts, lengths): row i is base[starts[i] : starts[i] + lengths[i]]. Spans outside base are a ValueError."""
 
@@ -38,14 +39,14 @@ BYTES: int
 FLOAT: int
 INT64: int
 
-def crc32c(data: _Bytes, value: int = 0) -> int:
+def crc32c(data: _Bytes, value: int = 0, /) -> int:
     """CRC-32C of data, continuing from value (the CRC of what came before). Uses the processor's instruction."""
 
-def crc32c_table(data: _Bytes, value: int = 0) -> int:
+def crc32c_table(data: _Bytes, value: int = 0, /) -> int:
     """The same by table: what processors without the instruction run. Here so that it is tested everywhere."""
 
 def scan_recordio(
-    block: NDArray[np.uint8], start: int, size: int, final: bool, starts: _Int64, lengths: _Int64
+    block: NDArray[np.uint8], start: int, size: int, final: bool, starts: _Int64, lengths: _Int64, /
 ) -> tuple[int, int, int, int, int]:
     """Find the whole records of block[start:size]; return (count, consumed, wanted, fault, position).
 
@@ -55,13 +56,13 @@ def scan_recordio(
     final says that the file ends at size.
 
     Stops when starts is full (fault OK, wanted = consumed), at the end (fault OK; wanted is the offset up to which
-    bytes are needed to go on with the part in hand, its header first; size when nothing is left), or at a fault.
+    bytes are needed to go on with the part in hand, its header first; size when nothing is left), or at a fault
+    (wanted then means nothing).
     position of a fault is the head of the part where it was found; for UNFINISHED_RECORD at the end of the file it is
-    size. Order of checks at a
-    part head: fewer than 8 bytes left (nothing left in an open record, final: UNFINISHED_RECORD; 1..7 bytes, final:
-    TRUNCATED_HEADER;
-    not final: wanted = head + 8), magic, flag (4..7 BAD_FLAG; 2, 3 where a record begins ORPHAN_PART; 0, 1 in an open
-    record UNFINISHED_RECORD), body with padding (final: TRUNCATED_BODY; else wanted = its end).
+    size. Order of checks at a part head: fewer than 8 bytes left (nothing left in an open record, final:
+    UNFINISHED_RECORD; 1..7 bytes, final: TRUNCATED_HEADER; not final: wanted = head + 8), magic, flag (4..7 BAD_FLAG;
+    2, 3 where a record begins ORPHAN_PART; 0, 1 in an open record UNFINISHED_RECORD), body with padding (final:
+    TRUNCATED_BODY; else wanted = its end).
     """
 
 def walk_recordio(
@@ -72,6 +73,7 @@ def walk_recordio(
     heads: _Int64,
     lengths: _Int64,
     headers: NDArray[np.uint8],
+    /,
 ) -> tuple[int, int, int, int]:
     """Hop from record head to record head without reading the bodies; return (count, next, fault, position).
 
@@ -89,7 +91,7 @@ def walk_recordio(
     scan_recordio with final.
     """
 
-def resync_recordio(block: _Bytes, start: int, size: int, final: bool) -> tuple[int, bool]:
+def resync_recordio(block: _Bytes, start: int, size: int, final: bool, /) -> tuple[int, bool]:
     """Find the next record head at or after start (rounded up to a multiple of 4); return (position, decided).
 
     A head is the magic on a 4-byte boundary of block with flag 0 or 1, a part that fits into size, and after it: the
@@ -99,7 +101,9 @@ def resync_recordio(block: _Bytes, start: int, size: int, final: bool) -> tuple[
     True).
     """
 
-def frame_recordio(pieces: Sequence[_Spans], first: int, out: NDArray[np.uint8], heads: _Int64) -> tuple[int, int, int]:
+def frame_recordio(
+    pieces: list[tuple[_Base, _Int64, _Int64]], first: int, out: NDArray[np.uint8], heads: _Int64, /
+) -> tuple[int, int, int]:
     """Write rows first.. as RecordIO into out; return (rows, written, fault).
 
     The payload of a row is the concatenation of its span in each of the 1 to 8 pieces (all of equal length). Aligned
@@ -109,7 +113,7 @@ def frame_recordio(pieces: Sequence[_Spans], first: int, out: NDArray[np.uint8],
     """
 
 def scan_tfrecord(
-    block: _Bytes, start: int, size: int, final: bool, starts: _Int64, lengths: _Int64
+    block: _Bytes, start: int, size: int, final: bool, starts: _Int64, lengths: _Int64, /
 ) -> tuple[int, int, int, int, int]:
     """Find the whole records of block[start:size], both checksums checked; as scan_recordio, head at starts[i] - 12.
 
@@ -118,7 +122,7 @@ def scan_tfrecord(
     """
 
 def walk_tfrecord(
-    window: _Bytes, origin: int, file_size: int, next: int, heads: _Int64, lengths: _Int64
+    window: _Bytes, origin: int, file_size: int, next: int, heads: _Int64, lengths: _Int64, /
 ) -> tuple[int, int, int, int]:
     """Hop from record to record by their lengths (checksum of the length checked, payload not read).
 
@@ -126,33 +130,33 @@ def walk_tfrecord(
     or more, or up to the end of the file) until next is file_size.
     """
 
-def resync_tfrecord(block: _Bytes, start: int, size: int, final: bool) -> tuple[int, bool]:
+def resync_tfrecord(block: _Bytes, start: int, size: int, final: bool, /) -> tuple[int, bool]:
     """Find the next whole, sound record (both checksums) at or after start; return (position, decided).
 
     As resync_recordio, on any byte. A candidate with a good length checksum that reaches beyond size is not decided
     unless final, then it is rejected.
     """
 
-def frame_tfrecord(piece: _Spans, first: int, out: NDArray[np.uint8], heads: _Int64) -> tuple[int, int, int]:
+def frame_tfrecord(piece: _Spans, first: int, out: NDArray[np.uint8], heads: _Int64, /) -> tuple[int, int, int]:
     """Write rows first.. as TFRecord into out; return (rows, written, fault). fault is always OK."""
 
-def gather_spans(spans: _Spans, out: NDArray[np.uint8]) -> None:
+def gather_spans(spans: _Spans, out: NDArray[np.uint8], /) -> None:
     """Copy the spans one after another into out, whose size is the sum of the lengths (else ValueError)."""
 
-def digest_rows(spans: _Spans, lists: tuple[_Int64, _Int64] | None, crcs: NDArray[np.uint32]) -> None:
+def digest_rows(spans: _Spans, lists: tuple[_Int64, _Int64] | None, crcs: NDArray[np.uint32], /) -> None:
     """Continue crcs[i], a CRC-32C per row, over the row's value: its length as 8 little-endian bytes, then its bytes.
 
     With lists, row i is the values lists[0][i] .. lists[0][i] + lists[1][i]: the number of values as 8 bytes, then
     each value with its length in front.
     """
 
-def read_spans(fd: int, offsets: _Int64, lengths: _Int64, out: NDArray[np.uint8]) -> int:
+def read_spans(fd: int, offsets: _Int64, lengths: _Int64, out: NDArray[np.uint8], /) -> int:
     """Read the spans of an open file one after another into out; return how many rows were read whole.
 
     Fewer than asked for means that the file ended there. Raises OSError for what the operating system refuses.
     """
 
-def parse_index(text: _Bytes, keys: _Int64, offsets: _Int64) -> tuple[int, int]:
+def parse_index(text: _Bytes, keys: _Int64, offsets: _Int64, /) -> tuple[int, int]:
     """Parse lines of a .idx, `key TAB offset`, as long as both are decimal integers; return (lines, parsed).
 
     An integer has 1 to 18 digits, no sign and no leading zero. parsed counts the bytes of the lines taken, with their
@@ -161,12 +165,13 @@ def parse_index(text: _Bytes, keys: _Int64, offsets: _Int64) -> tuple[int, int]:
     """
 
 def encode_examples(
-    columns: Sequence[tuple[bytes, int, int, _Spans, tuple[_Int64, _Int64] | None]],
+    columns: list[tuple[bytes, int, int, tuple[_Base, _Int64, _Int64], tuple[_Int64, _Int64] | None]],
     first: int,
     framed: bool,
     out: NDArray[np.uint8],
     starts: _Int64,
     lengths: _Int64,
+    /,
 ) -> tuple[int, int, int, int]:
     """Encode rows first.. as tf.train.Example into out; return (rows, written, fault, column).
 
@@ -176,7 +181,8 @@ def encode_examples(
     int8..int64, 5..8 uint8..uint64). Lists are packed. A row without values has no such feature; a row without any
     feature is an empty payload. framed adds the TFRecord frame.
     starts, lengths: the payload in out. Stops before the row that does not fit, when starts is full, or at a
-    fault of the next row: OUT_OF_RANGE (uint64 above 2**63 - 1 in that column), TOO_LONG (above 2**31 - 1 bytes).
+    fault of the next row: OUT_OF_RANGE (uint64 above 2**63 - 1 in that column), TOO_LONG (above 2**31 - 1 bytes; column
+    then means nothing, as without a fault).
     """
 
 def find_features(payloads: _Spans, keys: list[bytes], starts: _Int64, lengths: _Int64, /) -> tuple[int, int, int]:
@@ -186,8 +192,7 @@ def find_features(payloads: _Spans, keys: list[bytes], starts: _Int64, lengths: 
     entry of a key wins; several `features` fields are merged; an entry without a key has the key ""; an entry without
     a value is present with length 0 (its start is the end of the entry); unknown fields, also groups (at most 32
     deep), are passed over, as are known numbers with another wire type. rows counts those done; on a fault, position
-    is an offset in base.
-    Faults: BAD_MESSAGE; REPEATED_VALUE.
+    is an offset in base, else it means nothing. Faults: BAD_MESSAGE; REPEATED_VALUE.
     """
 
 def survey_features(
@@ -206,7 +211,7 @@ def survey_features(
     BAD_MESSAGE, BAD_LIST inside of the feature `key`; OTHER_KIND: it has the kind `value`, and another in seen.
     """
 
-def count_values(features: _Spans, kinds: NDArray[np.uint8], counts: _Int64) -> tuple[int, int]:
+def count_values(features: _Spans, kinds: NDArray[np.uint8], counts: _Int64, /) -> tuple[int, int]:
     """Find kind and number of values of each Feature; return (rows, fault). A start of -1 is NO_KIND with 0 values.
 
     Several lists of one kind are merged, a list of another kind replaces those before it (the rule for oneof). Packed
@@ -214,18 +219,19 @@ def count_values(features: _Spans, kinds: NDArray[np.uint8], counts: _Int64) -> 
     floats not a multiple of 4 bytes, packed varints cut in the middle).
     """
 
-def fill_bytes(features: _Spans, starts: _Int64, lengths: _Int64) -> int:
+def fill_bytes(features: _Spans, starts: _Int64, lengths: _Int64, /) -> int:
     """Write the spans of all values of features that count_values found sound and of kind BYTES or NO_KIND.
 
     Returns the number of values. starts must have room for exactly the counted values, else ValueError.
     """
 
-def fill_floats(features: _Spans, out: NDArray[np.float32]) -> int:
+def fill_floats(features: _Spans, out: NDArray[np.float32], /) -> int:
     """Write all float values, one after another; as fill_bytes."""
 
-def fill_ints(features: _Spans, dtype: int, out: NDArray[np.generic]) -> tuple[int, int]:
+def fill_ints(features: _Spans, dtype: int, out: NDArray[np.generic], /) -> tuple[int, int]:
     """Write all int64 values as dtype, one after another; return (rows, value).
 
-    rows below the number of features: the value of row `rows` does not fit dtype (bool takes 0 and 1). As fill_bytes
-    otherwise. A varint above 64 bits keeps its low 64 bits, as protobuf does.
+    rows below the number of features: `value` in row `rows` does not fit dtype (bool takes 0 and 1); else value means
+    nothing. As fill_bytes otherwise; out is an array of that dtype. A varint above 64 bits keeps its low 64 bits, as
+    protobuf does.
     """

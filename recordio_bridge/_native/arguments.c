@@ -1,6 +1,8 @@
 /* See arguments.h. */
 #include "arguments.h"
 
+#include <string.h>
+
 static int take_buffer(struct buffers *taken, PyObject *object, int flags, Py_buffer **view) {
     if (taken->count == taken->room) {
         PyErr_SetString(PyExc_ValueError, "too many buffers");
@@ -28,23 +30,44 @@ PyObject *fail(struct buffers *taken, const char *message) {
     return NULL;
 }
 
-int take_bytes(struct buffers *taken, PyObject *object, int writable, struct bytes *bytes) {
+/* Whether the items of a buffer are one of these letters of the struct module, little-endian. */
+static int is_one_of(const Py_buffer *view, const char *letters) {
+    const char *format = view->format ? view->format : "B";
+    if (*format == '@' || *format == '=' || *format == '<')
+        format++;
+    return format[0] && !format[1] && strchr(letters, format[0]);
+}
+
+int take_items(struct buffers *taken, PyObject *object, int writable, int64_t width, const char *letters,
+               struct bytes *bytes) {
     Py_buffer *view;
-    if (take_buffer(taken, object, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE, &view))
+    if (take_buffer(taken, object, PyBUF_ND | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0), &view))
         return -1;
+    if (view->itemsize != width || !is_one_of(view, letters)) {
+        PyErr_Format(PyExc_ValueError, "items of %d bytes, one of '%s' of the struct module, are expected, not %d of '%s'",
+                     (int)width, letters, (int)view->itemsize, view->format ? view->format : "B");
+        return -1;
+    }
     *bytes = (struct bytes){view->buf, view->len};
     return 0;
 }
 
+int take_bytes(struct buffers *taken, PyObject *object, int writable, struct bytes *bytes) {
+    return take_items(taken, object, writable, 1, "Bbc", bytes);
+}
+
 int take_numbers(struct buffers *taken, PyObject *object, int writable, struct numbers *numbers) {
-    Py_buffer *view;
-    if (take_buffer(taken, object, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE, &view))
+    struct bytes bytes;
+    if (take_items(taken, object, writable, 8, "ql", &bytes))
         return -1;
-    if (view->itemsize != 8) {
-        PyErr_SetString(PyExc_ValueError, "offsets and lengths are arrays of int64");
-        return -1;
-    }
-    *numbers = (struct numbers){view->buf, view->len / 8};
+    *numbers = (struct numbers){(int64_t *)bytes.data, bytes.size / 8};
+    return 0;
+}
+
+int is_tuple(PyObject *object) {
+    if (PyTuple_Check(object))
+        return 1;
+    PyErr_SetString(PyExc_TypeError, "spans, lists and columns are tuples");
     return 0;
 }
 
@@ -52,7 +75,7 @@ int take_spans(struct buffers *taken, PyObject *tuple, int missing, struct table
     PyObject *objects[3];
     struct bytes base;
     struct numbers starts, lengths;
-    if (!PyArg_ParseTuple(tuple, "OOO", &objects[0], &objects[1], &objects[2]) ||
+    if (!is_tuple(tuple) || !PyArg_ParseTuple(tuple, "OOO", &objects[0], &objects[1], &objects[2]) ||
         take_bytes(taken, objects[0], 0, &base) || take_numbers(taken, objects[1], 0, &starts) ||
         take_numbers(taken, objects[2], 0, &lengths))
         return -1;
@@ -75,7 +98,7 @@ int take_lists(struct buffers *taken, PyObject *tuple, int64_t num_values, struc
     *starts = *lengths = (struct numbers){NULL, 0};
     if (Py_IsNone(tuple))
         return 0;
-    if (!PyArg_ParseTuple(tuple, "OO", &objects[0], &objects[1]) || take_numbers(taken, objects[0], 0, starts) ||
+    if (!is_tuple(tuple) || !PyArg_ParseTuple(tuple, "OO", &objects[0], &objects[1]) || take_numbers(taken, objects[0], 0, starts) ||
         take_numbers(taken, objects[1], 0, lengths))
         return -1;
     int sound = starts->count == lengths->count;

@@ -30,7 +30,12 @@ struct table { /* spans, and how many */
 
 /* Each returns 0, or -1 with an exception set; what was taken is released by release() or fail(). */
 int take_bytes(struct buffers *taken, PyObject *object, int writable, struct bytes *bytes);
+/* Take an array whose items are so wide and one of these letters of the struct module: "f", "I", ... */
+int take_items(struct buffers *taken, PyObject *object, int writable, int64_t width, const char *letters,
+               struct bytes *bytes);
 int take_numbers(struct buffers *taken, PyObject *object, int writable, struct numbers *numbers);
+/* Whether an object is a tuple, with a TypeError set where it is not: PyArg_ParseTuple is only for these. */
+int is_tuple(PyObject *object);
 /* Take (base, starts, lengths) and see that each span lies in base; a start of -1 passes when `missing`. */
 int take_spans(struct buffers *taken, PyObject *tuple, int missing, struct table *table);
 /* Take (starts, lengths) of lists of values, None for none; see that each list lies within the values. */

@@ -82,7 +82,7 @@ static PyObject *py_walk_recordio(PyObject *self, PyObject *args) {
         return NULL;
     if (take_bytes(&taken, objects[0], 0, &window) || take_bytes(&taken, objects[1], 1, &state) ||
         take_numbers(&taken, objects[2], 1, &heads) || take_numbers(&taken, objects[3], 1, &lengths) ||
-        take_bytes(&taken, objects[4], 1, &headers))
+        take_items(&taken, objects[4], 1, 1, "B", &headers))
         return fail(&taken, NULL);
     if (state.size != sizeof walk || heads.count != lengths.count || headers.size != 24 * heads.count)
         return fail(&taken, "walk is 56 bytes, lengths as long as heads, headers 24 times that");
@@ -246,7 +246,7 @@ static PyObject *py_digest_rows(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &lists, &object))
         return NULL;
     if (take_spans(&taken, tuple, 0, &table) || take_lists(&taken, lists, table.rows, &starts, &lengths) ||
-        take_bytes(&taken, object, 1, &crcs))
+        take_items(&taken, object, 1, 4, "IL", &crcs))
         return fail(&taken, NULL);
     int64_t rows = starts.items ? starts.count : table.rows;
     if (crcs.size != 4 * rows)

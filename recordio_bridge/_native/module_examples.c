@@ -12,7 +12,7 @@ static int take_column(struct buffers *taken, PyObject *tuple, struct rb_column 
     struct bytes key;
     struct table table;
     struct numbers starts, lengths;
-    if (!PyArg_ParseTuple(tuple, "OiiO!O", &key_object, &column->kind, &column->dtype, &PyTuple_Type, &values,
+    if (!is_tuple(tuple) || !PyArg_ParseTuple(tuple, "OiiO!O", &key_object, &column->kind, &column->dtype, &PyTuple_Type, &values,
                           &lists) ||
         take_bytes(taken, key_object, 0, &key) || take_spans(taken, values, 0, &table) ||
         take_lists(taken, lists, table.rows, &starts, &lengths))
@@ -205,7 +205,7 @@ PyObject *py_count_values(PyObject *self, PyObject *args) {
     BUFFERS(5);
     if (!PyArg_ParseTuple(args, "O!OO", &PyTuple_Type, &tuple, &objects[0], &objects[1]))
         return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, objects[0], 1, &kinds) ||
+    if (take_spans(&taken, tuple, 1, &features) || take_items(&taken, objects[0], 1, 1, "B", &kinds) ||
         take_numbers(&taken, objects[1], 1, &counts))
         return fail(&taken, NULL);
     if (kinds.size != features.rows || counts.count != features.rows)
@@ -249,10 +249,8 @@ PyObject *py_fill_floats(PyObject *self, PyObject *args) {
     BUFFERS(4);
     if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &tuple, &object))
         return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
+    if (take_spans(&taken, tuple, 1, &features) || take_items(&taken, object, 1, 4, "f", &out))
         return fail(&taken, NULL);
-    if (out.size % 4)
-        return fail(&taken, WRONG_COUNT);
     int64_t count;
     Py_BEGIN_ALLOW_THREADS
     count = rb_fill_floats(&features.spans, features.rows, out.size / 4, out.data);
@@ -263,6 +261,11 @@ PyObject *py_fill_floats(PyObject *self, PyObject *args) {
     return PyLong_FromLongLong(count);
 }
 
+static const char *const LETTERS[] = {
+    [RB_BOOL] = "?",  [RB_INT8] = "b",   [RB_INT16] = "h",  [RB_INT32] = "il",  [RB_INT64_T] = "lq",
+    [RB_UINT8] = "B", [RB_UINT16] = "H", [RB_UINT32] = "IL", [RB_UINT64] = "LQ",
+};
+
 PyObject *py_fill_ints(PyObject *self, PyObject *args) {
     PyObject *tuple, *object;
     int dtype;
@@ -271,11 +274,11 @@ PyObject *py_fill_ints(PyObject *self, PyObject *args) {
     BUFFERS(4);
     if (!PyArg_ParseTuple(args, "O!iO", &PyTuple_Type, &tuple, &dtype, &object))
         return NULL;
-    if (take_spans(&taken, tuple, 1, &features) || take_bytes(&taken, object, 1, &out))
-        return fail(&taken, NULL);
     int64_t size = rb_dtype_size(dtype), count, rows, value = 0;
-    if (size < 0 || out.size % size)
-        return fail(&taken, WRONG_COUNT);
+    if (size < 0)
+        return fail(&taken, "there is no such dtype");
+    if (take_spans(&taken, tuple, 1, &features) || take_items(&taken, object, 1, size, LETTERS[dtype], &out))
+        return fail(&taken, NULL);
     Py_BEGIN_ALLOW_THREADS
     count = rb_fill_ints(&features.spans, features.rows, dtype, out.size / size, out.data, &rows, &value);
     Py_END_ALLOW_THREADS

@@ -114,7 +114,7 @@ _LISTS = {BYTES: _open_bytes, FLOAT: _open_floats, INT64: _open_ints}
 def count_values(features: Spans, kinds: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
     """Find kind and number of values of each Feature: (rows, fault)."""
     data, rows = open_spans(features, allow_missing=True)
-    check_array(kinds, 1, writable=True)
+    check_array(kinds, "uint8", writable=True)
     if check_results(counts) != len(rows) or len(kinds) != len(rows):
         raise ValueError(f"expected room for {len(rows)} features, found {len(kinds)} kinds and {len(counts)} counts")
     for row, (start, length) in enumerate(rows):
@@ -157,7 +157,7 @@ def fill_bytes(features: Spans, starts: np.ndarray, lengths: np.ndarray) -> int:
 def fill_floats(features: Spans, out: np.ndarray) -> int:
     """Write all float values, one after another; their number."""
     rows = _values_of(features, FLOAT)
-    check_array(out, 4, writable=True)
+    check_array(out, "float32", writable=True)
     _check_room(rows, len(out))
     values = [value for row in rows for value in row]
     for number, value in enumerate(values):
@@ -171,7 +171,7 @@ def fill_ints(features: Spans, dtype: int, out: np.ndarray) -> tuple[int, int]:
         raise ValueError(f"{dtype} is no dtype")
     name = DTYPES[dtype]
     rows = _values_of(features, INT64)
-    check_array(out, np.dtype(name).itemsize, writable=True)
+    check_array(out, name, writable=True)
     _check_room(rows, len(out))
     low, high = (0, 1) if name == "bool" else (np.iinfo(name).min, np.iinfo(name).max)
     number = 0

@@ -12,7 +12,7 @@ import struct
 
 import numpy as np
 
-from tests.reference.arguments import Spans, check_first, check_results, octets, open_lists, open_spans
+from tests.reference.arguments import Spans, check_first, check_results, check_tuple, octets, open_lists, open_spans
 from tests.reference.faults import BYTES, FLOAT, INT64, OK, OUT_OF_RANGE, TOO_LONG
 from tests.reference.tfrecord import frame_payload
 
@@ -32,6 +32,7 @@ class _OpenColumn:
     """A column with its arguments checked."""
 
     def __init__(self, column: Column) -> None:
+        check_tuple(column)
         key, self.kind, dtype, values, lists = column
         self.key = bytes(octets(key))
         self.data, self.values = open_spans(values)

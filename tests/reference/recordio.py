@@ -170,7 +170,7 @@ def _open_walk(walk: bytearray, origin: int, file_size: int) -> tuple[int, int, 
 def _check_walk(heads: np.ndarray, lengths: np.ndarray, headers: np.ndarray) -> int:
     """The number of records that there is room for."""
     capacity = check_results(heads, lengths)
-    check_array(headers, 1, writable=True)
+    check_array(headers, "uint8", writable=True)
     if len(headers) != _HEADER_BYTES * capacity:
         raise ValueError(f"expected {_HEADER_BYTES * capacity} bytes for headers, found {len(headers)}")
     return capacity

@@ -26,7 +26,7 @@ def gather_spans(spans: Spans, out: np.ndarray) -> None:
 def digest_rows(spans: Spans, lists: tuple[np.ndarray, np.ndarray] | None, crcs: np.ndarray) -> None:
     """Continue crcs[i] over the value of row i: lengths in front, so that moved bytes between values show."""
     data, values = open_spans(spans)
-    check_array(crcs, 4, writable=True)
+    check_array(crcs, "uint32", writable=True)
     rows = [range(row, row + 1) for row in range(len(values))] if lists is None else open_lists(lists, len(values))
     if len(crcs) != len(rows):
         raise ValueError(f"{len(rows)} rows, but {len(crcs)} crcs")
@@ -43,8 +43,8 @@ def digest_rows(spans: Spans, lists: tuple[np.ndarray, np.ndarray] | None, crcs:
 
 def read_spans(fd: int, offsets: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> int:
     """Read the spans of an open file one after another into out; the number of rows read whole."""
-    check_array(offsets, 8)
-    check_array(lengths, 8)
+    check_array(offsets, "int64")
+    check_array(lengths, "int64")
     target = octets(out, writable=True)
     if len(offsets) != len(lengths):
         raise ValueError(f"{len(offsets)} offsets, but {len(lengths)} lengths")

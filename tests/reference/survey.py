@@ -16,7 +16,7 @@ def survey_features(
     """Note kinds and numbers of values of all features of each Example: (rows, fault, key, value)."""
     data, rows = open_spans(payloads)
     index = {octets(key).tobytes(): number for number, key in enumerate(keys)}
-    check_array(seen, 8, writable=True)
+    check_array(seen, "int64", writable=True)
     capacity = check_results(unknown_starts, unknown_lengths)
     if len(index) != len(keys) or len(seen) != 4 * len(keys) or capacity == 0:
         raise ValueError(f"{len(index)} keys of {len(keys)}, {len(seen)} entries seen, room for {capacity} keys")
