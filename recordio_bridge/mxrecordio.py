@@ -37,13 +37,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _kernels
 from .errors import FormatError, MissingDependencyError, TruncatedError
+from .formats.recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Header: TypeAlias = "IRHeader | tuple[int, ArrayLike, int, int]"
 
-_MAGIC = b"\x0a\x23\xd7\xce"
-_PART_HEADER = struct.Struct("<4sI")  # magic, then 3 bits of flag and 29 bits of length
-_LIMIT = 2**29 - 1  # bytes of a record, before it is cut into parts
 _BLOCK = 1 << 19  # bytes read ahead, and buffered for writing
 
 
@@ -294,7 +292,7 @@ class _Reader:
 
     def seek(self, offset: int, sought: tuple[Any, str]) -> None:
         found = self.row < len(self.starts)
-        if offset == self.origin + (self.starts[self.row] - _PART_HEADER.size if found else self.searched):
+        if offset == self.origin + (self.starts[self.row] - PART_HEADER.size if found else self.searched):
             self.sought = None if found else sought
         else:  # the other one comes next anyway: keys in the order of the file are read ahead like records
             self.origin, self.size, self.searched, self.row, self.starts, self.lengths = offset, 0, 0, 0, [], []
@@ -312,11 +310,11 @@ class _Reader:
     def _read_one(self) -> bytes | None:
         """The record jumped to, if it has one part and is whole: about 5 us, where _find takes 9."""
         self.jumped = False
-        file, origin = self.file.fileno(), self.origin + _PART_HEADER.size
-        header = os.pread(file, _PART_HEADER.size, self.origin)
-        magic, length = _PART_HEADER.unpack(header) if len(header) == _PART_HEADER.size else (b"", 0)
+        file, origin = self.file.fileno(), self.origin + PART_HEADER.size
+        header = os.pread(file, PART_HEADER.size, self.origin)
+        magic, length = PART_HEADER.unpack(header) if len(header) == PART_HEADER.size else (b"", 0)
         end = origin + length + -length % 4
-        if magic == _MAGIC and length <= _LIMIT and end <= self.file_size:
+        if magic == MAGIC and length <= LIMIT and end <= self.file_size:
             payload = os.pread(file, length, origin)
             if len(payload) == length:
                 self.origin, self.sought = end, None
@@ -352,18 +350,8 @@ class _Reader:
     def _error(self, fault: int, position: int) -> FormatError:
         """The error for what the kernel found at block[position]."""
         head, at, left = self.origin + self.searched, self.origin + position, self.size - position
-        found = self.block[position : self.size][: _PART_HEADER.size].tobytes()
-        word = int.from_bytes(found[4:], "little")
-        flag, length, what = word >> 29, word & _LIMIT, "a new record" if left else "the end of the file"
-        problem = {
-            _kernels.OK: "found the end of the file",
-            _kernels.TRUNCATED_HEADER: f"found {left} bytes at byte {at}, expected the 8 of a part's header",
-            _kernels.TRUNCATED_BODY: f"found {left - 8} bytes of a part at byte {at}, expected {length} and padding",
-            _kernels.BAD_MAGIC: f"found {found[:4].hex()} at byte {at}, expected the magic {_MAGIC.hex()}",
-            _kernels.BAD_FLAG: f"found a part with flag {flag} at byte {at}, expected 0 to 3",
-            _kernels.ORPHAN_PART: f"found a part with flag {flag}, expected 0 or 1 where a record begins",
-            _kernels.UNFINISHED_RECORD: f"found {what} at byte {at}, expected the next part of this one",
-        }[fault]
+        found = self.block[position : self.size][: PART_HEADER.size].tobytes()
+        problem = describe_fault(fault, found, left, f" at byte {at}")
         kind, advice = FormatError, f"recordio-bridge verify {self.path} lists all damage"
         if not left or fault in (_kernels.TRUNCATED_HEADER, _kernels.TRUNCATED_BODY):
             kind, advice = TruncatedError, "the file is incomplete, get it again"
@@ -387,12 +375,12 @@ class _Writer:
         if not isinstance(payload, bytes):
             payload = memoryview(payload).tobytes()
         size = len(payload)
-        if size > _LIMIT:
-            raise ValueError(f"{self.file.name}: record of {size} bytes, expected {_LIMIT} at most; split it")
-        if size <= 1024 and _MAGIC not in payload:  # 24 bytes: 0.4 us; the kernel: 1.0
-            self.file.write(_PART_HEADER.pack(_MAGIC, size) + payload + bytes(-size % 4))
+        if size > LIMIT:
+            raise ValueError(f"{self.file.name}: record of {size} bytes, expected {LIMIT} at most; split it")
+        if size <= 1024 and MAGIC not in payload:  # 24 bytes: 0.4 us; the kernel: 1.0
+            self.file.write(PART_HEADER.pack(MAGIC, size) + payload + bytes(-size % 4))
             return
-        room = _PART_HEADER.size + 2 * size + 4  # an escaped magic takes 8 bytes, in place of 4
+        room = PART_HEADER.size + 2 * size + 4  # an escaped magic takes 8 bytes, in place of 4
         block = self.block if room <= _BLOCK else np.empty(room, np.uint8)
         self.length[0] = size
         _, written, _ = _kernels.frame_recordio([(payload, self.start, self.length)], 0, block, self.head)

@@ -36,21 +36,10 @@ _HELD = 1 << 29  # bytes that a record or a batch out of a compressed file may a
 _HELD_RATIO = 32  # and how many times the file's own size: such records as expand more are rarely so long
 _LARGE_BATCH = 1 << 26  # bytes from which on a compressed file is not read further ahead than by a batch
 
-_ERRORS: dict[int, tuple[type[FormatError], str]] = {
-    _kernels.TRUNCATED_HEADER: (TruncatedError, "the file ends inside a record's header; it was cut"),
-    _kernels.TRUNCATED_BODY: (
-        TruncatedError,
-        "the file ends before the record does; it was cut, or the length is damaged",
-    ),
-    _kernels.BAD_MAGIC: (FormatError, "expected the magic 0a 23 d7 ce of a record"),
-    _kernels.BAD_FLAG: (FormatError, "the part has a flag of 4 to 7, which no writer produces"),
-    _kernels.ORPHAN_PART: (FormatError, "a middle or last part where a record should begin"),
-    _kernels.UNFINISHED_RECORD: (TruncatedError, "the last part of the record is missing"),
-    _kernels.BAD_LENGTH_CRC: (ChecksumError, "the checksum of the record's length does not fit"),
-    _kernels.BAD_DATA_CRC: (ChecksumError, "the checksum of the record's payload does not fit"),
-}
-_ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
+_TRUNCATED = (_kernels.TRUNCATED_HEADER, _kernels.TRUNCATED_BODY, _kernels.UNFINISHED_RECORD)
+_WRONG_CHECKSUM = (_kernels.BAD_LENGTH_CRC, _kernels.BAD_DATA_CRC)
 _NO_HEAD = (_kernels.BAD_MAGIC, _kernels.BAD_LENGTH_CRC)  # at byte 0 they may mean a file of another format
+_ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +58,8 @@ class Framing:
     """The bytes from a head to the end of what its length covers, by the header (RecordIO: of one part)."""
     step: int
     """Heads stand on multiples of this."""
+    describe_fault: Callable[[int, bytes, int], str]
+    """What a fault means, by the first bytes there and how many there are up to the end."""
     first_record_hint: str
     """What to ask when the file does not begin with a head."""
 
@@ -97,19 +88,23 @@ class Records:
         return Records(self.payloads.take(rows), self.offsets[rows], 0, self.framing, numbers[rows])
 
 
-def fault_error(framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes) -> FormatError:
-    """The error for what a kernel found: where, what was there, what was expected, what to do."""
-    kind, _ = _ERRORS[fault]
+def fault_error(
+    framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes, left: int
+) -> FormatError:
+    """The error for what a kernel found: where, what was there (its first bytes, and how many), what was expected."""
+    kind: type[FormatError] = FormatError
     hint = f"{framing.first_record_hint} If so, " if offset == 0 and fault in _NO_HEAD else ""
-    message = f"{path}: {_fault_text(fault, record, offset, found)}; {hint}{_ADVICE}"
+    if fault in _TRUNCATED:
+        kind, hint = TruncatedError, "the file was cut, or is damaged here; "
+    elif fault in _WRONG_CHECKSUM:
+        kind = ChecksumError
+    message = f"{path}: {_fault_text(framing, fault, record, offset, found, left)}; {hint}{_ADVICE}"
     return kind(message, path=path, record=record, offset=offset)
 
 
-def _fault_text(fault: int, record: int, offset: int, found: bytes) -> str:
-    """Where in the file, what was expected, and what was there."""
-    _, expected = _ERRORS[fault]
-    seen = f" (found {found.hex(' ', -1)})" if fault in (_kernels.BAD_MAGIC, _kernels.BAD_FLAG) else ""
-    return f"record {record} at byte {offset}: {expected}{seen}"
+def _fault_text(framing: Framing, fault: int, record: int, offset: int, found: bytes, left: int) -> str:
+    """Where in the file, what was there, and what was expected."""
+    return f"record {record} at byte {offset}: {framing.describe_fault(fault, found, left)}"
 
 
 class BlockReader:
@@ -268,14 +263,15 @@ class BlockReader:
         """Raise for a fault, or move on to the next sound record and report the bytes between."""
         path, record = self._stream.path, self._record + count
         found = bytes(self._block[position : position + 8])
-        offset = self._origin + position
+        offset, left = self._origin + position, self._filled - position
         if self._skip is None:
-            raise self._failure or fault_error(self._framing, fault, path, record, offset, found)
+            raise self._failure or fault_error(self._framing, fault, path, record, offset, found, left)
         begin = self._origin + self._at
         self._failure = None
         if fault != _kernels.BAD_DATA_CRC or not self._hop_over(int.from_bytes(found, "little"), starts):
             self._resync(starts)
-        self._skip(Skipped(path, begin, self._origin + self._at, _fault_text(fault, record, offset, found)))
+        text = _fault_text(self._framing, fault, record, offset, found, left)
+        self._skip(Skipped(path, begin, self._origin + self._at, text))
 
     def _hop_over(self, length: int, starts: NDArray[np.int64]) -> bool:
         """Pass over a record whose length is sound, if a head or the end is where that says: bytes may be missing."""
@@ -401,7 +397,7 @@ def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
                 count += found
                 if fault:
                     seen = os.pread(fd, 8, position)
-                    raise fault_error(framing, fault, extent.path, record + count, position, seen)
+                    raise fault_error(framing, fault, extent.path, record + count, position, seen, end - position)
                 if not window:
                     break
                 window_size = _GLANCE if (at - origin) // max(found, 1) > _HOP else _WINDOW
@@ -437,7 +433,8 @@ def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
     if fault:
         offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
         number = count if heads.numbers is None else int(heads.numbers[count])
-        raise fault_error(framing, fault, path, number, offset, bytes(block[position : position + 8]))
+        found, left = bytes(block[position : position + 8]), len(block) - position
+        raise fault_error(framing, fault, path, number, offset, found, left)
     if count != len(heads):
         raise FormatError(f"{path}: changed since its records were counted", path=path)
     block.flags.writeable = False

@@ -61,6 +61,7 @@ from .payloads import (
     survey_examples,
 )
 from .recordio_facts import Facts
+from .recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
 from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import (
     RecordIndex,
@@ -73,9 +74,8 @@ from .recordio_index import (
     unique_keys,
 )
 from .recordio_list import read_list
-from .recordio_writer import LIMIT, RecordIOWriter
+from .recordio_writer import RecordIOWriter
 
-MAGIC = b"\x0a\x23\xd7\xce"  # opens every part; never on a 4-byte boundary inside one
 IMAGE_SCHEMA = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
 
 Payload: TypeAlias = Literal["image", "raw", "example"]
@@ -86,9 +86,10 @@ FRAMING = Framing(
     frame_size=lambda head: 8 + ((int.from_bytes(head[4:8], "little") & LIMIT) + 3 & ~3),
     scan=_kernels.scan_recordio,
     resync=_kernels.resync_recordio,
-    header=8,
+    header=PART_HEADER.size,
     trailer=0,
     step=4,
+    describe_fault=describe_fault,
     first_record_hint="is this a RecordIO file?",
 )
 
@@ -249,9 +250,7 @@ class RecordIO:
             notes.append("schema inferred from the records")
         if not is_all:
             schema = _with_extra(schema, extra, options, facts.checked_index() is not None)
-        return Summary(
-            self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings())
-        )
+        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings()))
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)

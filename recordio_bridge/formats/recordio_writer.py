@@ -17,10 +17,10 @@ from ..schema import Schema
 from .base import Written
 from .framed import FrameWriter
 from .payloads import NO_RAW
+from .recordio_frame import LIMIT
 from .recordio_header import HEADER
 from .recordio_index import check_keys, index_path, index_text, unique_keys
 
-LIMIT = (1 << 29) - 1  # bytes of a record before it is cut into parts (dmlc-core: CHECK(size < (1 << 29)))
 if TYPE_CHECKING:
     from .recordio import RecordIOOptions
 

@@ -52,11 +52,22 @@ from .payloads import NO_RAW, RAW_SCHEMA, decode_examples, looks_like_example, r
 
 def is_head(head: bytes) -> bool:
     """Whether 8 bytes are a length and the next 4 its checksum."""
-    if len(head) < 12:
-        return False
-    crc = _kernels.crc32c(head[:8])
-    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    return masked == int.from_bytes(head[8:12], "little")
+    one = np.empty(1, dtype=np.int64)
+    _, _, fault, _ = _kernels.walk_tfrecord(head[:12], 0, 12, 0, one, one.copy())
+    return (
+        len(head) >= 12 and fault == _kernels.TRUNCATED_BODY
+    )  # the head alone is no record, and nothing else is wrong
+
+
+def describe_fault(fault: int, found: bytes, left: int) -> str:
+    """What a kernel found where a record should begin, and what was expected; see recordio_frame."""
+    length = int.from_bytes(found[:8], "little")
+    return {
+        _kernels.TRUNCATED_HEADER: f"found {left} bytes, expected the 12 of a record's head",
+        _kernels.TRUNCATED_BODY: f"found {left - 12} bytes behind the head, expected {length} and 4 of a checksum",
+        _kernels.BAD_LENGTH_CRC: "the checksum of the record's length does not fit",
+        _kernels.BAD_DATA_CRC: "the checksum of the record's payload does not fit",
+    }[fault]
 
 
 FRAMING = Framing(
@@ -67,6 +78,7 @@ FRAMING = Framing(
     header=12,
     trailer=4,
     step=1,
+    describe_fault=describe_fault,
     first_record_hint="is this a TFRecord file, which begins with a length and its checksum?",
 )
 
