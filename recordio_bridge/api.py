@@ -72,7 +72,8 @@ def read(
             for columns that only some files have (id2 and key of a .rec).
         schema: what to decode the records to, instead of the sidecar's or an inferred schema; spares the pass that
             infers it.
-        on_bad_record: "skip" leaves damaged records out and logs their bytes; "raise" stops at the first.
+        on_bad_record: "skip" leaves out each record that cannot be read as a row: one that is damaged, or that the list
+            of labels= or the .idx lacks; and logs its number, its bytes and why. "raise" stops at the first.
         options: of the format, as in inspect.
 
     Raises:
@@ -87,7 +88,7 @@ def read(
 
 
 def log_skipped(skipped: Skipped) -> None:
-    """Tell of damaged bytes that are left out, where there is no better place."""
+    """Tell of what is left out, where there is no better place."""
     _log.warning("%s: left out bytes %d to %d: %s", skipped.path, skipped.start, skipped.stop, skipped.reason)
 
 
@@ -241,7 +242,8 @@ def convert(
         workers: processes that write shards at the same time; None is 1.
         verify: "content" reads everything back from disk and compares it with what was read from the source;
             "counts" reads it back and counts; "none" trusts the disk.
-        on_bad_record: "skip" leaves damaged records out and lists their bytes in the manifest.
+        on_bad_record: "skip" leaves out what cannot be read, as in read, and lists it in the manifest. What a selection
+            or the target cannot take stays an error: then it is not the record that is bad.
         overwrite: replace the files of an earlier output.
         progress: True shows a bar on a terminal; or a function, called with rows just written and rows in all.
         allow_lossy: columns in which values may change, for which a LossyError would be raised.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import _kernels
 from .casts import cast, exact_array
 from .errors import SchemaError
+from .places import Places
 from .schema import DTYPES, Field, Schema, numpy_dtype
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -215,12 +216,18 @@ class Batch:
         columns: dense arrays and Raggeds that fit the schema. Arrays are made read-only.
         schema: None takes what the columns are.
         num_rows: needed only where there is no column.
+        places: where each row was read, for messages; readers know it, and what is made of a Batch does not.
     """
 
-    __slots__ = ("_columns", "_num_rows", "schema")
+    __slots__ = ("_columns", "_num_rows", "places", "schema")
 
     def __init__(
-        self, columns: Mapping[str, Column], schema: Schema | None = None, *, num_rows: int | None = None
+        self,
+        columns: Mapping[str, Column],
+        schema: Schema | None = None,
+        *,
+        num_rows: int | None = None,
+        places: Places | None = None,
     ) -> None:
         self.schema = schema_of(columns) if schema is None else schema
         self._columns = {name: _checked(field, columns) for name, field in self.schema.items()}
@@ -228,6 +235,7 @@ class Batch:
         if len(set(counts.values())) > 1:
             raise SchemaError(f"columns differ in rows: {counts}")
         self._num_rows = next(iter(counts.values()), num_rows or 0)
+        self.places = places
 
     @classmethod
     def of(cls, columns: Mapping[str, object], schema: Schema | None = None) -> Batch:
@@ -283,6 +291,10 @@ class Batch:
     def pick(self, names: list[str] | tuple[str, ...]) -> Batch:
         """These columns, in this order."""
         return Batch(self._columns, self.schema.pick(names), num_rows=self._num_rows)
+
+    def read_at(self, places: Places) -> Batch:
+        """The same Batch, which knows where its rows were read."""
+        return Batch(self._columns, self.schema, num_rows=self._num_rows, places=places)
 
     def row(self, index: int) -> dict[str, Row]:
         """One row: bytes, numpy scalars, arrays and lists of bytes by name."""

@@ -4,7 +4,7 @@
     |- FormatError (ValueError)          the bytes are not what the format says: .path .record .offset
     |  |- TruncatedError                 the file ends too early
     |  |- ChecksumError                  a stored checksum does not fit the bytes
-    |- SchemaError (ValueError)          the columns are not what the schema says: .field .row
+    |- SchemaError (ValueError)          the columns are not what the schema says: .field .row, and where they were read
     |  |- LossyError                     the target cannot hold a value as it is
     |  |- SelectError                    select, pack or allow_lossy do not fit the fields that there are
     |- UnknownFormatError (LookupError)  no format has this name, or no format fits this file: .path
@@ -18,9 +18,12 @@ arguments. A message says where, what was found, what was expected, and what to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+_OWN_NUMBER = re.compile(r"(row|record) \d+(, |: | of | )")  # with which a message about a row of a Batch begins
 
 
 class BridgeError(Exception):
@@ -33,11 +36,18 @@ class _Located(BridgeError):
     Pickles with them, so that an error crosses from a worker process as it was raised.
     """
 
+    path: str | None
+    record: int | None
+    offset: int | None
+
     def __reduce__(self) -> tuple[Any, ...]:  # Any: the type that pickle's protocol has
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[_Located], args: tuple[str, ...], state: dict[str, object]) -> _Located:
+_Error = TypeVar("_Error", bound=_Located)
+
+
+def _restore(kind: type[_Error], args: tuple[str, ...], state: dict[str, object]) -> _Error:
     error = kind(*args)
     error.__dict__.update(state)
     return error
@@ -66,32 +76,76 @@ class ChecksumError(FormatError):
 
 
 class SchemaError(_Located, ValueError):
-    """The columns are not what the schema says, or cannot be stored. Attributes: field, row (None if not one)."""
+    """The columns are not what the schema says, or cannot be stored.
 
-    def __init__(self, message: str, *, field: str | None = None, row: int | None = None) -> None:
+    Attributes: field; row, its number (None if it is not one row); path, record and offset as in FormatError, where the
+    row was read from a file. Then row is its record's number there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        row: int | None = None,
+        path: str | None = None,
+        record: int | None = None,
+        offset: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.field, self.row = field, row
+        self.path, self.record, self.offset = path, record, offset
+
+
+class Place(NamedTuple):
+    """Where a row was read: the file, the number of its record there from 0, and the byte at which that begins."""
+
+    path: str
+    record: int
+    offset: int
+
+
+class _Known(Protocol):
+    """For each row a number, or a Place."""
+
+    def __getitem__(self, row: int, /) -> int | Place: ...
 
 
 @contextmanager
-def numbered(rows: Sequence[int]) -> Iterator[None]:
-    """Give errors from inside the row or record number that people know: rows[n] for n, also in the message."""
+def numbered(rows: _Known) -> Iterator[None]:
+    """Give errors about row n from inside what people know it by, also in the message: rows[n]."""
     try:
         yield
-    except SchemaError as err:
-        if err.row is None or rows[err.row] == err.row:
+    except (SchemaError, FormatError) as err:
+        row = row_of(err)
+        if row is None or err.path is not None or rows[row] == row:
             raise
-        raise type(err)(_renumbered(err, err.row, rows), field=err.field, row=rows[err.row]) from err
-    except FormatError as err:
-        if err.record is None or rows[err.record] == err.record:
-            raise
-        message = _renumbered(err, err.record, rows)
-        raise type(err)(message, path=err.path, record=rows[err.record], offset=err.offset) from err
+        known = rows[row]
+        raise (placed(err, known) if isinstance(known, Place) else _renumbered(err, row, known)) from err
 
 
-def _renumbered(error: BridgeError, number: int, rows: Sequence[int]) -> str:
-    message = str(error).replace(f"row {number}", f"row {rows[number]}", 1)
-    return message.replace(f"record {number}", f"record {rows[number]}", 1)
+def row_of(error: SchemaError | FormatError) -> int | None:
+    """The row of a Batch that an error is about, while it has no place in a file."""
+    return error.row if isinstance(error, SchemaError) else error.record
+
+
+def at_place(place: Place, what: str) -> FormatError:
+    """The error that a record is not what its format says."""
+    return placed(FormatError(what), place)
+
+
+def placed(error: _Error, place: Place) -> _Error:
+    """The same error with the place of its row in the file; the message gets both."""
+    what = _OWN_NUMBER.sub("", str(error), count=1) if _OWN_NUMBER.match(str(error)) else str(error)
+    message = f"{place.path}: record {place.record} at byte {place.offset}: {what}"
+    number = {"row": place.record} if isinstance(error, SchemaError) else {}
+    return _restore(type(error), (message,), {**vars(error), **place._asdict(), **number})
+
+
+def _renumbered(error: _Error, row: int, number: int) -> _Error:
+    message = str(error).replace(f"row {row}", f"row {number}", 1).replace(f"record {row}", f"record {number}", 1)
+    name = "row" if isinstance(error, SchemaError) else "record"
+    return _restore(type(error), (message,), {**vars(error), name: number})
 
 
 class LossyError(SchemaError):

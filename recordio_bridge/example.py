@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from . import _kernels
 from .batch import Batch, Column, Ragged, as_bytes, concat, spans_of
 from .casts import cast
-from .errors import BridgeError, FormatError, LossyError, SchemaError
+from .errors import FormatError, LossyError, SchemaError
 from .schema import INTEGERS, Field, Schema, numpy_dtype
 
 _MOST_FEATURES = 10_000  # of one file: what a hostile file may make us remember
@@ -194,7 +194,7 @@ def decode(payloads: Ragged | Sequence[bytes], schema: Schema) -> Batch:
     return Batch(columns, schema, num_rows=len(spans))
 
 
-def decode_sound(payloads: Ragged, schema: Schema, on_bad: Callable[[int, BridgeError], None]) -> Batch:
+def decode_sound(payloads: Ragged, schema: Schema, on_bad: Callable[[int, FormatError | SchemaError], None]) -> Batch:
     """As decode, but leave out rows that cannot be decoded, after telling on_bad."""
     parts: list[Batch] = []
     todo = [(first, min(first + 1024, len(payloads))) for first in range(0, len(payloads), 1024)][::-1]

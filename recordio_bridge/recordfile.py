@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .batch import Batch, Row, concat
 from .files import open_stream
 from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
+from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
 
@@ -40,20 +41,27 @@ class RowIndex:
         return sum(len(heads) for heads in self.heads)
 
     def take(self, rows: NDArray[np.int64], request: Request) -> Batch:
-        """These rows, numbered through all files, in this order."""
+        """These rows, numbered through all files, in this order; without those that the request skips."""
         ends = np.cumsum([len(heads) for heads in self.heads])
         files = np.searchsorted(ends, rows, side="right")
-        parts, order = [], []
+        parts: list[Batch] = []
+        order: list[NDArray[np.int64]] = []
         for number in np.unique(files):
             mine = np.flatnonzero(files == number)
             first = int(ends[number]) - len(self.heads[number])
             heads = self.heads[number].take(rows[mine] - first)
             path, options = self.source.paths[number], self.source.options[number]
-            parts.append(self.source.format.take(path, heads, options, request))
+            part = self.source.format.take(path, heads, options, request)
+            if len(part) < len(mine) and part.places is not None:
+                mine = mine[np.isin(heads.offsets, part.places.offsets)]
+            parts.append(part)
             order.append(mine)
         if len(parts) == 1:
             return parts[0]
-        return concat(parts).take(np.argsort(np.concatenate(order), kind="stable"))
+        there = np.argsort(np.concatenate(order), kind="stable")
+        batch = concat(parts).take(there)
+        known = [part.places for part in parts if part.places is not None]
+        return batch.read_at(join_places(known).take(there)) if len(known) == len(parts) else batch
 
 
 class RecordFile:

@@ -345,7 +345,7 @@ def many_rows(tmp_path: Path, bad_row: int, bad: bytes) -> Path:
 @pytest.mark.parametrize("bad_row", [0, 150, 199])
 def test_a_lossy_cast_names_the_row_of_the_source_however_it_is_cut(tmp_path, bad_row, shards):
     source = many_rows(tmp_path, bad_row, image_payload(7, 0.5))
-    with pytest.raises(LossyError, match=f"row {bad_row} ") as caught:
+    with pytest.raises(LossyError, match=rf"many\.rec: record {bad_row} at byte \d+: field 'n': 0\.5 ") as caught:
         rb.convert(source, tmp_path / "b.tfrecord", select={"n:int64": "label[0]"}, shards=shards)
     assert (caught.value.field, caught.value.row) == ("n", bad_row)
 

@@ -25,25 +25,29 @@ OnBadRecord: TypeAlias = Literal["raise", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Bytes that were left out of a damaged file: start to stop, and why, with record and byte but without the path."""
+    """A record, or a stretch of damaged bytes, that was left out: bytes start to stop, and why (without the path).
+
+    record is its number in the file. How many records a damaged stretch held cannot be known, so it counts as one.
+    """
 
     path: str
     start: int
     stop: int
     reason: str
+    record: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The bytes start to stop of a file (stop None: to its end), at record heads; rows counted from first_row.
+    """The bytes start to stop of a file (stop None: to its end), at record heads.
 
-    A compressed file is one Extent.
+    first_record is the number in the file of the first of its records. A compressed file is one Extent.
     """
 
     path: str
     start: int = 0
     stop: int | None = None
-    first_row: int = 0
+    first_record: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Request:
     Attributes:
         schema: the columns to give, a part of what inspect found, or a cast of it that is exact.
         batch_rows: exactly so many rows a Batch but for the last; None leaves it to the reader, by bytes.
-        on_bad_record: "raise", or "skip" what is damaged and tell on_skip.
+        on_bad_record: "raise", or "skip" each record that cannot be made a row, and tell on_skip.
         holds: of records that are read undecoded, the payload and the fields that each must hold; one that does not
             is a fault, as it would be decoded.
         on_summary: called after the last row of a whole file with what inspect would have found.
@@ -97,23 +101,27 @@ class Heads:
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     numbers: NDArray[np.int64] | None = None
-    """The number of each record in its file, for messages; None where they follow one another."""
+    """The number of each record in its file, for messages; None where they follow one another from the first on."""
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def take(self, indices: NDArray[np.int64]) -> Heads:
         """The heads of these rows, in this order."""
-        return Heads(self.offsets[indices], self.sizes[indices], indices)
+        numbers = indices if self.numbers is None else self.numbers[indices]
+        return Heads(self.offsets[indices], self.sizes[indices], numbers)
 
 
 def join_heads(runs: Iterable[Heads]) -> Heads:
-    """All heads of several runs."""
+    """All heads of a file, of which these are the runs."""
     parts = list(runs)
     empty = [np.empty(0, dtype=np.int64)]
-    return Heads(
-        np.concatenate([run.offsets for run in parts] or empty), np.concatenate([run.sizes for run in parts] or empty)
-    )
+    offsets = np.concatenate([run.offsets for run in parts] or empty)
+    sizes = np.concatenate([run.sizes for run in parts] or empty)
+    known = [run.numbers for run in parts if run.numbers is not None]
+    if len(known) < len(parts) or not len(offsets) or known[-1][-1] == len(offsets) - 1:
+        return Heads(offsets, sizes)
+    return Heads(offsets, sizes, np.concatenate(known))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Ragged
-from ..errors import ChecksumError, FormatError, TruncatedError
+from ..errors import ChecksumError, FormatError, Place, TruncatedError
 from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
+from ..places import Places
 from ..readahead import ReadAhead
 from .base import Extent, Heads, Skipped
 
@@ -66,45 +67,48 @@ class Framing:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Whole records of a file: their payloads, and the offset in the file where each begins."""
+    """Whole records of a file: their payloads, their numbers in the file, and the offset where each begins."""
 
+    path: str
     payloads: Ragged
+    numbers: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    first_record: int
     framing: Framing
-    numbers: NDArray[np.int64] | None = None
-    """The number of each record in its file, where they do not follow one another."""
 
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def number(self, row: int) -> int:
-        """The number in its file of one of these records."""
-        return self.first_record + row if self.numbers is None else int(self.numbers[row])
+    @property
+    def places(self) -> Places:
+        """What messages say of each record."""
+        return Places((self.path,), self.numbers, self.offsets)
 
     def take(self, rows: NDArray[np.int64]) -> Records:
         """Some of these records."""
-        numbers = self.first_record + np.arange(len(self)) if self.numbers is None else self.numbers
-        return Records(self.payloads.take(rows), self.offsets[rows], 0, self.framing, numbers[rows])
+        return Records(self.path, self.payloads.take(rows), self.numbers[rows], self.offsets[rows], self.framing)
+
+    def skipped(self, row: int, reason: str) -> Skipped:
+        """The report for a record that is left out because of its content, not its frame; the path is said apart."""
+        start = int(self.offsets[row])
+        stop = start + self.framing.header + int(self.payloads.lengths[row]) + self.framing.trailer
+        return Skipped(self.path, start, stop, reason.removeprefix(f"{self.path}: "), int(self.numbers[row]))
 
 
-def fault_error(
-    framing: Framing, fault: int, path: str, record: int, offset: int, found: bytes, left: int
-) -> FormatError:
+def fault_error(framing: Framing, fault: int, place: Place, found: bytes, left: int) -> FormatError:
     """The error for what a kernel found: where, what was there (its first bytes, and how many), what was expected."""
     kind: type[FormatError] = FormatError
-    hint = f"{framing.first_record_hint} If so, " if offset == 0 and fault in _NO_HEAD else ""
+    hint = f"{framing.first_record_hint} If so, " if place.offset == 0 and fault in _NO_HEAD else ""
     if fault in _TRUNCATED:
         kind, hint = TruncatedError, "the file was cut, or is damaged here; "
     elif fault in _WRONG_CHECKSUM:
         kind = ChecksumError
-    message = f"{path}: {_fault_text(framing, fault, record, offset, found, left)}; {hint}{_ADVICE}"
-    return kind(message, path=path, record=record, offset=offset)
+    message = f"{place.path}: {_fault_text(framing, fault, place, found, left)}; {hint}{_ADVICE}"
+    return kind(message, **place._asdict())
 
 
-def _fault_text(framing: Framing, fault: int, record: int, offset: int, found: bytes, left: int) -> str:
+def _fault_text(framing: Framing, fault: int, place: Place, found: bytes, left: int) -> str:
     """Where in the file, what was there, and what was expected."""
-    return f"record {record} at byte {offset}: {framing.describe_fault(fault, found, left)}"
+    return f"record {place.record} at byte {place.offset}: {framing.describe_fault(fault, found, left)}"
 
 
 class BlockReader:
@@ -113,7 +117,7 @@ class BlockReader:
     Args:
         batch_rows: exactly so many records each time but the last; None gives what a block holds.
         origin: the offset of the stream's first byte in the file.
-        skip: called for each range of damaged bytes that is left out; None raises instead.
+        skip: called for each stretch of damaged bytes that is left out, which counts as one record; None raises.
         held: bytes that one batch of a compressed stream may take; None for a plain one, as its size is the limit.
     """
 
@@ -130,6 +134,8 @@ class BlockReader:
     ) -> None:
         self._stream, self._framing, self._skip, self._held = stream, framing, skip, held
         self._batch_rows, self._origin, self._record = batch_rows, origin, first_record
+        self._gaps: list[int] = []
+        """Of the batch in the making: the rows before which something was left out."""
         self._block = np.empty(0, dtype=np.uint8)
         self._at = self._filled = 0
         self._at_end, self._at_most = False, stream.at_most
@@ -181,14 +187,22 @@ class BlockReader:
             nbytes = self._at - int(starts[0])
             most = 1 << 30 if self._held is None else max(_LARGE_BATCH, nbytes)
             self._usual, self._usual_rows = max(BLOCK, min(4 * nbytes, most)), max(SPANS, count)
-        records = Records(
+        return Records(
+            self._stream.path,
             Ragged(self._sealed(), starts[:count], lengths[:count], "bytes"),
+            self._numbers(count),
             starts[:count] - header + self._origin,
-            self._record,
             self._framing,
         )
-        self._record += count
-        return records
+
+    def _numbers(self, count: int) -> NDArray[np.int64]:
+        """The numbers in the file of the records of a batch."""
+        numbers = np.arange(self._record, self._record + count)
+        if self._gaps:
+            numbers += np.searchsorted(self._gaps, np.arange(count), side="right")
+        self._record += count + len(self._gaps)
+        self._gaps = []
+        return numbers
 
     def _report_failure(self) -> None:
         """Tell of a stream that ended too early, where it did not also cut a record."""
@@ -196,7 +210,8 @@ class BlockReader:
             raise self._failure
         if self._failure is not None and self._skip is not None:
             end, path = self._origin + self._filled, self._stream.path
-            self._skip(Skipped(path, end, end, str(self._failure).removeprefix(f"{path}: ")))
+            reason = str(self._failure).removeprefix(f"{path}: ")
+            self._skip(Skipped(path, end, end, reason))  # between records: no number
             self._failure = None
 
     def _sealed(self) -> NDArray[np.uint8]:
@@ -261,17 +276,19 @@ class BlockReader:
 
     def _pass_over(self, fault: int, position: int, count: int, starts: NDArray[np.int64]) -> None:
         """Raise for a fault, or move on to the next sound record and report the bytes between."""
-        path, record = self._stream.path, self._record + count
+        record = self._record + count + len(self._gaps)
         found = bytes(self._block[position : position + 8])
-        offset, left = self._origin + position, self._filled - position
+        place = Place(self._stream.path, record, self._origin + position)
+        left = self._filled - position
         if self._skip is None:
-            raise self._failure or fault_error(self._framing, fault, path, record, offset, found, left)
+            raise self._failure or fault_error(self._framing, fault, place, found, left)
+        self._gaps.append(count)
         begin = self._origin + self._at
         self._failure = None
         if fault != _kernels.BAD_DATA_CRC or not self._hop_over(int.from_bytes(found, "little"), starts):
             self._resync(starts)
-        text = _fault_text(self._framing, fault, record, offset, found, left)
-        self._skip(Skipped(path, begin, self._origin + self._at, text))
+        reason = _fault_text(self._framing, fault, place, found, left)
+        self._skip(Skipped(place.path, begin, self._origin + self._at, reason, record))
 
     def _hop_over(self, length: int, starts: NDArray[np.int64]) -> bool:
         """Pass over a record whose length is sound, if a head or the end is where that says: bytes may be missing."""
@@ -323,7 +340,7 @@ def scan_file(
             framing,
             batch_rows=batch_rows,
             origin=extent.start,
-            first_record=extent.first_row,
+            first_record=extent.first_record,
             skip=skip,
             held=held,
         )
@@ -381,8 +398,8 @@ def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
         fd = file.fileno()
         size = os.fstat(fd).st_size
         end = size if extent.stop is None else min(extent.stop, size)
-        at, record, window_size = extent.start, extent.first_row, _WINDOW
-        while at < end or record == extent.first_row:
+        at, record, window_size = extent.start, extent.first_record, _WINDOW
+        while at < end or record == extent.first_record:
             heads, lengths = np.empty(SPANS, dtype=np.int64), np.empty(SPANS, dtype=np.int64)
             headers = np.empty((SPANS, walk.header_size), dtype=np.uint8)
             count = 0
@@ -397,7 +414,8 @@ def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
                 count += found
                 if fault:
                     seen = os.pread(fd, 8, position)
-                    raise fault_error(framing, fault, extent.path, record + count, position, seen, end - position)
+                    place = Place(extent.path, record + count, position)
+                    raise fault_error(framing, fault, place, seen, end - position)
                 if not window:
                     break
                 window_size = _GLANCE if (at - origin) // max(found, 1) > _HOP else _WINDOW
@@ -411,17 +429,17 @@ def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
 def split_at_heads(path: str, runs: Iterator[Heads], nbytes: int) -> list[Extent]:
     """Extents of about nbytes, each cut at the first record head behind that many."""
     extents: list[Extent] = []
-    start = first_row = rows = 0
+    start = first_record = records = 0
     target = nbytes
     for heads in runs:
         while (cut := int(np.searchsorted(heads.offsets, target))) < len(heads):
             stop = int(heads.offsets[cut])
-            if rows + cut > first_row:
-                extents.append(Extent(path, start, stop, first_row))
-                start, first_row = stop, rows + cut
+            if records + cut > first_record:
+                extents.append(Extent(path, start, stop, first_record))
+                start, first_record = stop, records + cut
             target = stop + max(nbytes, 1)
-        rows += len(heads)
-    return [*extents, Extent(path, start, None, first_row)]
+        records += len(heads)
+    return [*extents, Extent(path, start, None, first_record)]
 
 
 def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
@@ -429,16 +447,17 @@ def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
     with open(path, "rb", buffering=0) as file:
         block = read_spans(path, file.fileno(), heads.offsets, heads.sizes)
     starts, lengths = np.empty(len(heads), dtype=np.int64), np.empty(len(heads), dtype=np.int64)
+    numbers = np.arange(len(heads)) if heads.numbers is None else heads.numbers
     count, _, _, fault, position = framing.scan(block, 0, len(block), True, starts, lengths)
     if fault:
         offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
-        number = count if heads.numbers is None else int(heads.numbers[count])
+        place = Place(path, int(numbers[count]), offset)
         found, left = bytes(block[position : position + 8]), len(block) - position
-        raise fault_error(framing, fault, path, number, offset, found, left)
+        raise fault_error(framing, fault, place, found, left)
     if count != len(heads):
         raise FormatError(f"{path}: changed since its records were counted", path=path)
     block.flags.writeable = False
-    return Records(Ragged(block, starts, lengths, "bytes"), heads.offsets, 0, framing, heads.numbers)
+    return Records(path, Ragged(block, starts, lengths, "bytes"), numbers, heads.offsets, framing)
 
 
 Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]

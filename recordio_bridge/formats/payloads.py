@@ -8,9 +8,9 @@ import numpy as np
 
 from .. import example
 from ..batch import Batch, Ragged
-from ..errors import BridgeError, FormatError, SchemaError
+from ..errors import FormatError, SchemaError, numbered, placed, row_of
 from ..schema import Field, Schema
-from .base import Request, Skipped
+from .base import Request
 from .framed import Records
 
 RAW_SCHEMA = Schema(Field("record", "bytes"))
@@ -20,9 +20,9 @@ NO_RAW = (
 LOOKED_AT = 16  # records whose content decides what "auto" means
 
 
-def raw_batch(payloads: Ragged, schema: Schema) -> Batch:
+def raw_batch(records: Records, schema: Schema) -> Batch:
     """Undecoded records as a Batch."""
-    return Batch({"record": payloads}, schema, num_rows=len(payloads))
+    return Batch({"record": records.payloads}, schema, num_rows=len(records), places=records.places)
 
 
 def looks_like_example(payloads: Ragged) -> bool:
@@ -105,56 +105,35 @@ def _wire_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def placed(error: BridgeError, path: str, records: Records, row: int) -> BridgeError:
-    """The same error with the place of its row in the file; the message gets both."""
-    record, offset = records.number(row), int(records.offsets[row])
-    message = f"{path}: record {record} at byte {offset}: " + str(error).partition(": ")[2]
-    kind = type(error) if isinstance(error, FormatError) else FormatError
-    located = kind(message, path=path, record=record, offset=offset)
-    if not isinstance(error, SchemaError):
-        return located
-    misfit = type(error)(message, field=error.field, row=record)
-    misfit.__cause__ = located  # where in the file, which a SchemaError has no attribute for
-    return misfit
-
-
-def survey_examples(runs: Iterable[Records], path: str, request: Request) -> example.Survey:
+def survey_examples(runs: Iterable[Records], request: Request) -> example.Survey:
     """Look at every record of a file, to infer its schema; where damage is skipped, at those that are Examples."""
     survey = example.Survey()
     for records in runs:
         payloads = records.payloads
+        if request.on_bad_record == "raise":
+            with numbered(records.places):
+                survey.add(payloads)
+            continue
         while len(payloads):
             try:
                 survey.add(payloads)
                 break
             except (FormatError, SchemaError) as err:
-                row = _row(err)
-                if request.on_bad_record == "raise":
-                    raise placed(err, path, records, row + len(records) - len(payloads))  # noqa: B904  # as below
+                row = row_of(err) or 0
                 payloads = payloads[row + 1 :]
     return survey
 
 
-def decode_examples(path: str, records: Records, request: Request) -> Batch:
+def decode_examples(records: Records, request: Request) -> Batch:
     """The fields asked for out of serialized Examples; damaged ones raise, or are left out and reported."""
     if request.on_bad_record == "raise":
-        try:
-            return example.decode(records.payloads, request.schema)
-        except (FormatError, SchemaError) as err:
-            raise placed(err, path, records, _row(err))  # noqa: B904  # it has its own cause
+        with numbered(records.places):
+            return example.decode(records.payloads, request.schema).read_at(records.places)
+    sound = np.ones(len(records), dtype=np.bool_)
 
-    def report(row: int, error: BridgeError) -> None:
-        report_row(path, records, row, str(placed(error, path, records, row)), request)
+    def report(row: int, error: FormatError | SchemaError) -> None:
+        sound[row] = False
+        request.on_skip(records.skipped(row, str(placed(error, records.places[row]))))
 
-    return example.decode_sound(records.payloads, request.schema, report)
-
-
-def _row(error: FormatError | SchemaError) -> int:
-    return (error.record if isinstance(error, FormatError) else error.row) or 0
-
-
-def report_row(path: str, records: Records, row: int, reason: str, request: Request) -> None:
-    """Tell on_skip that a record with a sound frame is left out because of its content; the path is said apart."""
-    start = int(records.offsets[row])
-    stop = start + records.framing.header + int(records.payloads.lengths[row]) + records.framing.trailer
-    request.on_skip(Skipped(path, start, stop, reason.removeprefix(f"{path}: ")))
+    batch = example.decode_sound(records.payloads, request.schema, report)
+    return batch.read_at(records.places if sound.all() else records.take(np.flatnonzero(sound)).places)

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Batch, Column, Ragged, as_column
-from ..errors import FormatError, SchemaError, TruncatedError
+from ..errors import FormatError, Place, SchemaError, TruncatedError, at_place, placed
 from ..files import COMPRESSED_SUFFIXES, Output, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar, sidecar_doubts
@@ -56,14 +56,13 @@ from .payloads import (
     decode_examples,
     looks_like_example,
     looks_like_sagemaker,
-    placed,
-    report_row,
     survey_examples,
 )
 from .recordio_facts import Facts
 from .recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
 from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import (
+    REBUILD,
     RecordIndex,
     check_against_heads,
     index_path,
@@ -159,9 +158,7 @@ class RecordIO:
         if 2 * len(unfit) > len(records):
             row = int(unfit[0])
             damaged = f". The file is damaged, too: {damage[0].reason}" if damage else ""
-            raise not_an_image(
-                path, row, int(records.offsets[row]), int(records.payloads.lengths[row]), and_more=damaged
-            )
+            raise not_an_image(records.places[row], int(records.payloads.lengths[row]), and_more=damaged)
         return replace(options, payload="image")
 
     def payload(self, options: RecordIOOptions, schema: Schema) -> Payload:
@@ -228,7 +225,7 @@ class RecordIO:
             return schema
         records = first_records(scan_file(Extent(path), FRAMING, "", None, lambda skipped: None), rows)
         if options.payload == "example":
-            return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
+            return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
         facts = Facts(path, options)
         for run in records:
             facts.add(run.offsets, run.payloads.lengths, padded_headers(run.payloads))
@@ -246,7 +243,7 @@ class RecordIO:
         notes = facts.notes() + sidecar_doubts(path)
         if options.payload == "example" and not is_all:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
-                schema = survey_examples(runs, path, request).schema()
+                schema = survey_examples(runs, request).schema()
             notes.append("schema inferred from the records")
         if not is_all:
             schema = _with_extra(schema, extra, options, facts.checked_index() is not None)
@@ -272,18 +269,19 @@ class RecordIO:
     ) -> Iterator[tuple[Heads, NDArray[np.int64], NDArray[np.void]]]:
         """Heads, sizes of payloads, and image headers: zero-filled where a record is shorter, as no image may be."""
         if request.on_bad_record == "raise":
-            first = extent.first_row
+            first = extent.first_record
             for run in walk_file(extent, FRAMING, _Walk(extent.start)):
                 short = np.flatnonzero(run.lengths < HEADER.itemsize)
                 if images and len(short):
                     row = int(short[0])
-                    raise not_an_image(extent.path, first + row, int(run.heads.offsets[row]), int(run.lengths[row]))
+                    place = Place(extent.path, first + row, int(run.heads.offsets[row]))
+                    raise not_an_image(place, int(run.lengths[row]))
                 first += len(run.heads)
                 yield run.heads, run.lengths, run.headers.view(HEADER).reshape(-1)
             return
         with closing(scan_file(extent, FRAMING, "", None, request.on_skip)) as runs:
             for records in runs:
-                heads = Heads(records.offsets, _sizes(extent.path, records))
+                heads = Heads(records.offsets, _sizes(extent.path, records), records.numbers)
                 yield heads, records.payloads.lengths, padded_headers(records.payloads)
 
     def take(self, path: str, heads: Heads, options: RecordIOOptions, request: Request) -> Batch:
@@ -454,68 +452,81 @@ class _Columns:
             ) from err
 
     def batch(self, records: Records) -> Batch:
-        """The columns asked for; a record whose values do not fit them raises, or is left out and reported."""
+        """The columns asked for; a record that does not give them raises, or is left out and reported."""
         return self._batch(records)[1]
 
     def _batch(self, records: Records) -> tuple[Records, Batch]:
         """The records that are kept, but for Examples that are skipped, and the columns."""
         if self._options.payload == "example":
-            return records, decode_examples(self._path, records, self._request)
+            return records, decode_examples(records, self._request)
         if self._held is not None:
             records, _ = self._held._batch(records)
         while True:
-            if self._options.payload == "raw":
-                columns = self._raw(records)
-            else:
-                records, headers, flags = self._sound(records)
-                columns = self._image(records, headers, flags)
+            records, columns = self._raw(records) if self._options.payload == "raw" else self._image(records)
             try:
-                return records, self._as_asked(columns, len(records))
+                return records, self._as_asked(columns, records)
             except SchemaError as err:
                 if err.row is None:
                     raise
-                error = placed(err, self._path, records, err.row)
-                if self._request.on_bad_record == "raise":
-                    raise error from err
-                report_row(self._path, records, err.row, str(error), self._request)
+                self._refuse(records, err.row, placed(err, records.places[err.row]), err)
                 records = records.take(np.delete(np.arange(len(records)), err.row))
 
-    def _as_asked(self, columns: dict[str, Column], rows: int) -> Batch:
+    def _as_asked(self, columns: dict[str, Column], records: Records) -> Batch:
         schema = self._request.schema
         for name in schema:
             if name not in columns:
                 raise SchemaError(f"{self._path}: has no field {name!r}; it has {', '.join(columns)}", field=name)
-        return Batch({name: as_column(columns[name], name, schema[name]) for name in schema}, schema, num_rows=rows)
+        asked = {name: as_column(columns[name], name, schema[name]) for name in schema}
+        return Batch(asked, schema, num_rows=len(records), places=records.places)
 
-    def _key(self, records: Records) -> dict[str, Column]:
-        """If asked for: the keys of the index; the ids of image headers where it is to be done without one."""
-        if "key" not in self._request.schema:
-            return {}
-        if self._index is not None:
-            return {"key": self._index.keys_at(records.offsets, self._options.index_path(self._path))}
-        return {"key": np.ascontiguousarray(padded_headers(records.payloads)["id"])}
-
-    def _raw(self, records: Records) -> dict[str, Column]:
+    def _raw(self, records: Records) -> tuple[Records, dict[str, Column]]:
+        """The records that have a key where one is asked for, and their columns."""
+        keyed = self._keyed(records)
+        if keyed is not None and (keyed < 0).any():
+            for row in np.flatnonzero(keyed < 0):
+                self._refuse(records, row, self._no_key(records, row))
+            return self._raw(records.take(np.flatnonzero(keyed >= 0)))
         columns: dict[str, Column] = {"record": records.payloads}
-        return columns | self._key(records)
+        if "key" in self._request.schema:
+            columns["key"] = self._keys(keyed, np.ascontiguousarray(padded_headers(records.payloads)["id"]))
+        return records, columns
 
-    def _image(self, records: Records, headers: NDArray[np.void], flags: NDArray[np.int64]) -> dict[str, Column]:
-        """id, label, image and id2, the last three as spans into the payloads."""
-        base, starts, lengths = records.payloads.spans
+    def _image(self, records: Records) -> tuple[Records, dict[str, Column]]:
+        """The records with a sound header, a label and a key, and their columns; bytes are spans into the payloads."""
+        headers, flags = self._headers(records)
+        if self._facts is not None:
+            self._facts.add(records.offsets, records.payloads.lengths, headers)
         ids = np.ascontiguousarray(headers["id"])
-        if self._list is not None:
-            label = self._list.join(ids, records.number)
-        else:
-            label = Ragged(base, starts + np.where(flags == 0, 4, 24), np.where(flags == 0, 4, 4 * flags), "float32")
+        listed = None if self._list is None else self._list.find(ids)
+        keyed = self._keyed(records)
+        sound = flags >= 0
+        for rows in (listed, keyed):
+            if rows is not None:
+                sound &= rows >= 0
+        if not sound.all():
+            for row in np.flatnonzero(~sound):
+                if flags[row] < 0:
+                    length, flag = int(records.payloads.lengths[row]), int(headers["flag"][row])
+                    error = not_an_image(records.places[row], length, flag)
+                elif self._list is not None and listed is not None and listed[row] < 0:
+                    error = self._list.no_label(int(ids[row]), records.places[row])
+                else:
+                    error = self._no_key(records, row)
+                self._refuse(records, row, error)
+            return self._image(records.take(np.flatnonzero(sound)))
+        base, starts, lengths = records.payloads.spans
         skip = HEADER.itemsize + 4 * flags
-        image = Ragged(base, starts + skip, lengths - skip, "bytes")
         columns: dict[str, Column] = {
             "id": ids,
-            "label": label,
-            "image": image,
+            "label": Ragged(base, starts + np.where(flags == 0, 4, 24), np.where(flags == 0, 4, 4 * flags), "float32"),
+            "image": Ragged(base, starts + skip, lengths - skip, "bytes"),
             "id2": np.ascontiguousarray(headers["id2"]),
         }
-        return columns | self._key(records)
+        if self._list is not None and listed is not None:
+            columns["label"] = self._list.labels.take(listed)
+        if "key" in self._request.schema:
+            columns["key"] = self._keys(keyed, ids)
+        return records, columns
 
     def _headers(self, records: Records) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """The image headers, and how many labels follow each; -1 where a record is too short for what it says."""
@@ -527,35 +538,35 @@ class _Columns:
             flags[flagged] = label_counts(payloads.take(flagged), flags[flagged])
         return headers, flags
 
-    def _sound(self, records: Records) -> tuple[Records, NDArray[np.void], NDArray[np.int64]]:
-        """The records with sound image headers, these headers, and how many labels follow each."""
-        headers, flags = self._headers(records)
-        if self._facts is not None:
-            self._facts.add(records.offsets, records.payloads.lengths, headers)
-        bad = np.flatnonzero(flags < 0)
-        for row in bad:
-            self._refuse(records, int(row), int(headers["flag"][row]))
-        if not len(bad):
-            return records, headers, flags
-        sound = np.flatnonzero(flags >= 0)
-        return records.take(sound), headers[sound], flags[sound]
+    def _keyed(self, records: Records) -> NDArray[np.int64] | None:
+        """Where the index has each record; -1 where it lacks it. None where no key of the index is asked for."""
+        return None if self._index is None else self._index.find(records.offsets)
 
-    def _refuse(self, records: Records, row: int, flag: int) -> None:
-        record, offset = records.number(row), int(records.offsets[row])
-        error = not_an_image(self._path, record, offset, int(records.payloads.lengths[row]), flag)
+    def _keys(self, keyed: NDArray[np.int64] | None, ids: NDArray[np.uint64]) -> Column:
+        """The keys of the index; the ids of image headers where there is none."""
+        if self._index is None or keyed is None:
+            return ids
+        keys = self._index.keys
+        return keys.take(keyed) if isinstance(keys, Ragged) else keys[keyed]
+
+    def _no_key(self, records: Records, row: int) -> FormatError:
+        index = self._options.index_path(self._path)
+        return at_place(records.places[row], f"{index} has no key for it; {REBUILD}")
+
+    def _refuse(
+        self, records: Records, row: int, error: FormatError | SchemaError, cause: Exception | None = None
+    ) -> None:
+        """Raise the error of a record, or leave that out and report it."""
         if self._request.on_bad_record == "raise":
-            raise error
-        report_row(self._path, records, row, str(error), self._request)
+            raise error from cause
+        self._request.on_skip(records.skipped(row, str(error)))
 
 
-def not_an_image(path: str, record: int, offset: int, length: int, flag: int = 0, and_more: str = "") -> FormatError:
+def not_an_image(place: Place, length: int, flag: int = 0, and_more: str = "") -> FormatError:
     """The error for a record of so many bytes that cannot be an image record."""
     if length < HEADER.itemsize:
         what = f"it has {length} bytes, and an image record begins with a header of {HEADER.itemsize}"
     else:
         what = f"flag {flag} announces {4 * flag} bytes of labels, and {length - HEADER.itemsize} follow the header"
-    message = (
-        f"{path}: record {record} at byte {offset}: {what}; is it no image record? "
-        f"Then read it with payload='raw' (--in payload=raw){and_more}"
-    )
-    return FormatError(message, path=path, record=record, offset=offset)
+    advice = f"is it no image record? Then read it with payload='raw' (--in payload=raw){and_more}"
+    return at_place(place, f"{what}; {advice}")

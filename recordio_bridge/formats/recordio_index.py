@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from ..batch import Column, Ragged, concat_columns
 from ..errors import FormatError, SchemaError, TruncatedError
 from .base import ALARM
 
+_Number = TypeVar("_Number", np.int64, np.uint64)
 _NO_OFFSET = (1 << 64) - 1
 _NO_FILE = 1 << 62  # no file has so many bytes
 REBUILD = "rebuild it with: recordio-bridge index --overwrite"
@@ -32,15 +34,17 @@ class RecordIndex:
     keys: Column
     offsets: NDArray[np.int64]
 
-    def keys_at(self, offsets: NDArray[np.int64], path: str) -> Column:
-        """The keys of records that begin at these offsets; FormatError, naming the index, where it lacks one."""
-        rows = np.searchsorted(self.offsets, offsets)
-        there = rows < len(self.offsets)
-        there[there] = self.offsets[rows[there]] == offsets[there]
-        if not there.all():
-            missing = int(offsets[np.flatnonzero(~there)[0]])
-            raise FormatError(f"{path}: has no key for the record at byte {missing} of the .rec; {REBUILD}", path=path)
-        return self.keys.take(rows) if isinstance(self.keys, Ragged) else self.keys[rows]
+    def find(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The line of each record that begins at these offsets; -1 for one that the index lacks."""
+        return find_sorted(self.offsets, offsets)
+
+
+def find_sorted(values: NDArray[_Number], wanted: NDArray[_Number]) -> NDArray[np.int64]:
+    """Where each wanted number stands among sorted ones; -1 where it does not."""
+    if not len(values):
+        return np.full(len(wanted), -1)
+    rows = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return np.where(values[rows] == wanted, rows, -1)
 
 
 def index_path(path: str) -> str:

@@ -8,14 +8,14 @@ Source: mxnet, tools/im2rec.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Ragged
-from ..errors import FormatError
+from ..errors import FormatError, Place, at_place
+from .recordio_index import find_sorted
 
 _EXACT = 1 << 24  # up to here float32 holds every integer
 
@@ -28,23 +28,13 @@ class LabelList:
     ids: NDArray[np.uint64]
     labels: Ragged
 
-    def join(self, ids: NDArray[np.uint64], number: Callable[[int], int]) -> Ragged:
-        """The labels of records with these ids; FormatError for an id that the list lacks (.record).
+    def find(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The row of labels of each id; -1 for one that the list lacks."""
+        return find_sorted(self.ids, ids)
 
-        number gives the record's number of a row, for messages.
-        """
-        rows = np.searchsorted(self.ids, ids)
-        there = rows < len(self.ids)
-        there[there] = self.ids[rows[there]] == ids[there]
-        if not there.all():
-            row = int(np.flatnonzero(~there)[0])
-            raise FormatError(
-                f"{self.path}: has no line for id {int(ids[row])} of record {number(row)}; "
-                "is it the list of this .rec?",
-                path=self.path,
-                record=number(row),
-            )
-        return self.labels.take(rows)
+    def no_label(self, id: int, place: Place) -> FormatError:
+        """The error for a record whose id the list lacks."""
+        return at_place(place, f"{self.path} has no line for its id {id}; is it the list of this .rec?")
 
 
 def read_list(path: str) -> LabelList:

@@ -153,7 +153,7 @@ class TFRecord:
         if is_all:
             return schema
         records = first_records(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), rows)
-        return survey_examples(records, path, Request(schema, on_bad_record="skip")).schema()
+        return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
 
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
         notes = [f"compressed with {options.compression}"] if options.compression else []
@@ -164,7 +164,7 @@ class TFRecord:
             num_rows = sum(len(run) for run in self.heads(extent, options, request))
         else:
             with closing(_scan(extent, options, replace(request, batch_rows=None))) as runs:
-                survey = survey_examples(runs, path, request)
+                survey = survey_examples(runs, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
         notes += self.doubts(path, options)
@@ -178,25 +178,25 @@ class TFRecord:
     def read(self, extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Batch, None, None]:
         with closing(_scan(extent, options, request)) as runs:
             for records in runs:
-                yield self._batch(extent.path, records, options, request)
+                yield self._batch(records, options, request)
 
-    def _batch(self, path: str, records: Records, options: TFRecordOptions, request: Request) -> Batch:
+    def _batch(self, records: Records, options: TFRecordOptions, request: Request) -> Batch:
         if options.payload == "raw":
             if request.holds is not None:
-                decode_examples(path, records, replace(request, schema=request.holds[1]))  # to see that they are sound
-            return raw_batch(records.payloads, request.schema)
-        return decode_examples(path, records, request)
+                decode_examples(records, replace(request, schema=request.holds[1]))  # to see that they are sound
+            return raw_batch(records, request.schema)
+        return decode_examples(records, request)
 
     def heads(self, extent: Extent, options: TFRecordOptions, request: Request) -> Iterator[Heads]:
         if options.compression or request.on_bad_record == "skip":
             with closing(_scan(extent, options, replace(request, batch_rows=None))) as runs:
                 for records in runs:
-                    yield Heads(records.offsets, records.payloads.lengths + 16)
+                    yield Heads(records.offsets, records.payloads.lengths + 16, records.numbers)
         else:
             yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
 
     def take(self, path: str, heads: Heads, options: TFRecordOptions, request: Request) -> Batch:
-        return self._batch(path, take_framed(path, heads, FRAMING), options, request)
+        return self._batch(take_framed(path, heads, FRAMING), options, request)
 
     def index_path(self, path: str) -> str:
         return path.removesuffix(".tfrecord").removesuffix(".tfrecords") + ".tfindex"

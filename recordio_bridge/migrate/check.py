@@ -51,12 +51,8 @@ class Report:
 
     def add(self, path: str, error: BridgeError) -> None:
         """Note an error as a problem of a file."""
-        at_record = error if isinstance(error, FormatError) else error.__cause__
-        record = at_record.record if isinstance(at_record, FormatError) else None
-        offset = at_record.offset if isinstance(at_record, FormatError) else None
-        if isinstance(error, SchemaError):
-            record = error.row
-        self.problems.append(Problem(path, str(error), record, offset))
+        place = (error.record, error.offset) if isinstance(error, (FormatError, SchemaError)) else ()
+        self.problems.append(Problem(path, str(error), *place))
 
 
 def verify_path(path: str) -> Report:

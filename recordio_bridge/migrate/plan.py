@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class Order:
     holds: tuple[str, Schema] | None = None
     """Where records pass through undecoded: their payload, and the fields that each must hold."""
     first_row: int = 0
-    """The number of its first row among all rows of the source, for messages."""
+    """The number of its first row among all rows of the source, for messages where the format knows no more."""
     shuffle: Shuffle | None = None
 
     def selection(self) -> Selection:
@@ -294,17 +294,25 @@ def _cut(
     for (extent, options), rows in zip(order.extents, file_rows, strict=True):
         inside = [(max(a - before, 0), min(b - before, rows)) for a, b in ranges]
         cuts = sorted({row for a, b in inside if a < b for row in (a, b) if 0 < row < rows})
-        offsets = {0: extent.start, rows: extent.stop} | _offsets(source, extent.path, options, cuts)
+        ends = {0: _Cut(extent.start, extent.first_record), rows: _Cut(extent.stop, 0)}
+        found = ends | _cuts(source, extent.path, options, cuts)
         for part, (a, b) in zip(parts, inside, strict=True):
             if a < b:
-                part.append((Extent(extent.path, offsets[a] or 0, offsets[b], a), options))
+                part.append((Extent(extent.path, found[a].offset or 0, found[b].offset, found[a].record), options))
         before += rows
     return [tuple(part) for part in parts]
 
 
-def _offsets(source: Source, path: str, options: Mapping[str, object], rows: Sequence[int]) -> dict[int, int | None]:
-    """Where these rows of a file begin."""
-    found: dict[int, int | None] = {}
+class _Cut(NamedTuple):
+    """Where a row of a file begins, and the number of its record."""
+
+    offset: int | None
+    record: int
+
+
+def _cuts(source: Source, path: str, options: Mapping[str, object], rows: Sequence[int]) -> dict[int, _Cut]:
+    """Where these rows of a file begin. Their records have other numbers than they where records are left out."""
+    found: dict[int, _Cut] = {}
     if not rows:
         return found
     request = source.request(Schema(), None, lambda skipped: None)
@@ -312,6 +320,7 @@ def _offsets(source: Source, path: str, options: Mapping[str, object], rows: Seq
     for heads in source.format.heads(Extent(path), source.format.options(**options), request):
         for row in rows:
             if before <= row < before + len(heads):
-                found[row] = int(heads.offsets[row - before])
+                number = row if heads.numbers is None else int(heads.numbers[row - before])
+                found[row] = _Cut(int(heads.offsets[row - before]), number)
         before += len(heads)
     return found

@@ -18,6 +18,7 @@ from ..files import Checksum, Pending, crc_of, discard
 from ..formats import get_format
 from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
 from ..formats.framed import BLOCK
+from ..places import Places
 from ..recordfile import RowIndex
 from ..schema import Schema
 from ..sources import Source, make_options
@@ -63,8 +64,8 @@ def run_order(order: Order, progress: Progress = lambda rows: None, on_summary: 
     content = hashlib.sha256()
     num_rows = 0
     try:
-        for batch, numbers in rows_of(order, skipped.append, on_summary):
-            with numbered(numbers):
+        for batch, places in rows_of(order, skipped.append, on_summary):
+            with numbered(places):
                 writer.write(batch)
             if order.verify == "content":
                 content.update(digest(batch).tobytes())
@@ -88,15 +89,19 @@ def rows_of(
     order: Order,
     on_skip: Callable[[Skipped], None] = lambda skipped: None,
     on_summary: OnSummary | None = None,
-) -> Iterator[tuple[Batch, Sequence[int]]]:
-    """The rows that an order writes, in Batches of whatever size is cheap, with their numbers in the source."""
+) -> Iterator[tuple[Batch, Sequence[int] | Places]]:
+    """The rows that an order writes, in Batches of whatever size is cheap, with where they were read.
+
+    That is their numbers among all rows of the source, where the format knows no more.
+    """
     format = get_format(order.source_format)
     selection = order.selection()
     request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
     for batch, numbers in _read(order, format, request):
-        with numbered(numbers):
+        places = numbers if batch.places is None else batch.places
+        with numbered(places):
             selected = selection.apply(batch)
-        yield selected, numbers
+        yield selected, places
 
 
 def _read(order: Order, format: Format, request: Request) -> Iterator[tuple[Batch, Sequence[int]]]:

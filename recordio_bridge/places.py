@@ -1,0 +1,44 @@
+"""Where the rows of a Batch were read: what an error says of a row, beside what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A Place for each row: its file, the number of its record there, and the byte at which that begins."""
+
+    paths: tuple[str, ...]
+    numbers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    files: NDArray[np.int64] | None = None
+    """Which of the paths; None where there is one."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, row: int) -> Place:
+        path = self.paths[0 if self.files is None else int(self.files[row])]
+        return Place(path, int(self.numbers[row]), int(self.offsets[row]))
+
+    def take(self, rows: NDArray[np.int64]) -> Places:
+        """Those of these rows, in this order."""
+        files = None if self.files is None else self.files[rows]
+        return Places(self.paths, self.numbers[rows], self.offsets[rows], files)
+
+
+def join_places(parts: Sequence[Places]) -> Places:
+    """The places of rows from one file each, one part after another."""
+    return Places(
+        tuple(part.paths[0] for part in parts),
+        np.concatenate([part.numbers for part in parts]),
+        np.concatenate([part.offsets for part in parts]),
+        np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+    )
