@@ -1,6 +1,7 @@
 """The command line: one module a verb, each with add_args and run.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 verification found a difference, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 usage, 3 verification found a difference, 130 interrupted
+(Ctrl-C), 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import difflib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -21,7 +24,7 @@ from ..errors import BridgeError, SelectError, UnknownFormatError, VerificationE
 from ..migrate import WORKER_VERB
 
 VERBS = ("convert", "info", "head", "index", "verify", "formats")
-DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _PAIRS = ("--select", "--in", "--out", "--pack")  # take NAME=VALUE, one or several
 
 
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    with _talking(args):
+    with _talking(args), _terminable():
         return _run(verbs[args.verb], args)
 
 
@@ -53,6 +56,8 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
         return code
     except KeyboardInterrupt:
         return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except _Terminated:
+        return _complain("terminated; nothing was left half-written", TERMINATED)
     except BrokenPipeError:  # the reader of our output has enough (| head): not an error, and nothing more to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -153,6 +158,28 @@ def _talking(args: argparse.Namespace) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came. As KeyboardInterrupt, it lets everything on its way clear up."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make an exception of SIGTERM, where that would end the process at once."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends two: the second finds us on our way out
+        raise _Terminated
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _complain(message: str, code: int) -> int:

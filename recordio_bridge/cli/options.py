@@ -27,7 +27,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--on-bad-record",
         choices=("raise", "skip"),
         default="raise",
-        help="stop at the first damaged record, or leave damaged ones out and report their bytes (default: raise)",
+        help="stop at the first record that cannot be read, or leave such out and report each (default: raise)",
     )
 
 

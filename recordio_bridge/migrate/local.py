@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from .. import errors
 from ..errors import BridgeError, MigrationError
-from ..files import discard, discard_temporaries, new_run_mark, share_run_mark
+from ..files import Pending, discard, discard_temporaries, new_run_mark, share_run_mark
 from ..formats import get_format
 from . import WORKER_VERB
 from .plan import Order
@@ -151,20 +151,37 @@ def _restored(answer: dict[str, Any]) -> BaseException:  # Any: what a JSON obje
 
 
 def serve(mark: str) -> int:
-    """The worker: orders from standard input, answers to standard output."""
+    """The worker: orders from standard input, answers to standard output.
+
+    Whoever gave the orders kills its workers when it has done with them. When the orders end by themselves, or no
+    one takes the answers, it was killed: nobody will give these files their names, or clear them away.
+    """
     share_run_mark(mark)
-    for line in sys.stdin.buffer:
-        try:
-            answer = run_order(Order.from_json(json.loads(line)), lambda rows: _answer({"rows": rows})).to_json()
-        except BridgeError as err:
-            attributes = {name: value for name, value in vars(err).items() if not name.startswith("_")}
-            answer = {"error": type(err).__name__, "message": str(err), "attributes": attributes}
-        except OSError as err:
-            answer = {"error": "OSError", "args": [err.errno, err.strerror, err.filename]}
-        except Exception as err:  # the border of an order: the caller gets it, whatever it is
-            answer = {"error": "MigrationError", "message": f"{type(err).__name__}: {err}", "attributes": {}}
-        _answer(answer)
+    written: list[Pending] = []
+    try:
+        for line in sys.stdin.buffer:
+            _answer(_obey(line, written))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+    discard(written)
     return 0
+
+
+def _obey(line: bytes, written: list[Pending]) -> dict[str, object]:
+    """Run the order on a line; its receipt, or the error."""
+    try:
+        receipt = run_order(Order.from_json(json.loads(line)), lambda rows: _answer({"rows": rows}))
+    except BrokenPipeError:  # of the answers
+        raise
+    except BridgeError as err:
+        attributes = {name: value for name, value in vars(err).items() if not name.startswith("_")}
+        return {"error": type(err).__name__, "message": str(err), "attributes": attributes}
+    except OSError as err:
+        return {"error": "OSError", "args": [err.errno, err.strerror, err.filename]}
+    except Exception as err:  # the border of an order: the caller gets it, whatever it is
+        return {"error": "MigrationError", "message": f"{type(err).__name__}: {err}", "attributes": {}}
+    written += receipt.files
+    return receipt.to_json()
 
 
 def _answer(content: dict[str, object]) -> None:

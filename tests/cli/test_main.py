@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import api
+from recordio_bridge.cli import main
 from tests.cli.running import run, run_module, start_module
 from tests.samples import image_rec, make_example, write_rec, write_tfrecord
 
@@ -230,20 +234,66 @@ def test_an_interrupt_exits_130_with_a_word_on_standard_error(capsys, tmp_path, 
     assert "Traceback" not in outcome.stderr
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_control_c_ends_a_running_conversion_and_leaves_no_files(tmp_path, workers):
-    block = os.urandom(1 << 20)
-    write_rec(tmp_path / "a.rec", [block] * 48)
-    (tmp_path / "out").mkdir()
+def start_long_conversion(folder: Path, workers: int) -> subprocess.Popen:
+    """A conversion into folder/out that is in the middle of writing."""
+    write_rec(folder / "a.rec", [os.urandom(1 << 20)] * 48)
+    (folder / "out").mkdir()
     arguments = ["--in", "payload=raw", "--shards", 4, "--workers", workers]
-    process = start_module("convert", tmp_path / "a.rec", tmp_path / "out" / "b.tfrecord.gz", *arguments)
-    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
+    process = start_module("convert", folder / "a.rec", folder / "out" / "b.tfrecord.gz", *arguments)
+    while not any(path.stat().st_size for path in (folder / "out").iterdir()):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupt"), (signal.SIGTERM, 143, "terminat")]
+)
+def test_a_signal_to_end_ends_a_running_conversion_and_leaves_no_files(tmp_path, number, code, word, workers):
+    process = start_long_conversion(tmp_path, workers)
+    process.send_signal(number)
     stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (130, "")
+    assert (process.returncode, stdout) == (code, "")
+    assert word in stderr
     assert "Traceback" not in stderr
     assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_second_request_to_end_does_not_disturb_the_clearing_up(tmp_path):
+    process = start_long_conversion(tmp_path, 2)
+    for _ in range(50):  # timeout(1) sends two
+        process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate()
+    assert (process.returncode, "Traceback" in stderr) == (143, False)
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_the_workers_of_a_killed_conversion_end_quietly_and_clear_up(tmp_path):
+    process = start_long_conversion(tmp_path, 2)
+    process.kill()
+    stdout, stderr = process.communicate()  # until the workers, too, have closed standard error
+    assert (process.returncode, stdout, stderr) == (-signal.SIGKILL, "", "")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_main_leaves_the_handling_of_signals_as_it_was(capsys, tmp_path):
+    image_rec(tmp_path / "a.rec", 3)
+    for handler in (signal.SIG_DFL, signal.SIG_IGN, lambda number, frame: None):
+        before = signal.signal(signal.SIGTERM, handler)
+        try:
+            assert run(capsys, "info", tmp_path / "a.rec").code == 0
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def test_main_runs_in_a_thread_too(tmp_path):
+    image_rec(tmp_path / "a.rec", 3)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(main(["info", str(tmp_path / "a.rec")])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
