@@ -125,7 +125,7 @@ def index(
     for file, opts in zip(source.paths, source.options, strict=True):
         target = source.format.index_path(file) if output is None else os.fspath(output)
         refuse_existing([target], overwrite)
-        with atomic(target) as out:
+        with atomic(target, overwrite=overwrite) as out:
             written[target] = source.format.write_index(file, opts, request, out)
     return written
 
@@ -179,7 +179,7 @@ def write(
     void = [file for file in format.files_of(target) if file not in finals]  # such as the index of what was there
     try:
         files.append(make_sidecar(target, [written.files], schema, written.payload))
-        publish(files, [*void, manifest_path(target)])
+        publish(files, [*void, manifest_path(target)], overwrite=overwrite)
     except BaseException:
         discard(files)
         raise
@@ -254,7 +254,7 @@ def convert(
         The manifest, which also lies beside the output: .num_rows .shards .skipped .verified and more.
 
     Raises:
-        FileExistsError: a file of the output is there.
+        FileExistsError: a file of the output is there, or appeared meanwhile; nothing was written.
         FormatError, SchemaError, LossyError: as they say; nothing was written.
         VerificationError: what was read back is not what was written; nothing was left.
     """
@@ -265,10 +265,12 @@ def convert(
     wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
     _refuse_output(os.fspath(dst), wishes, overwrite)
     source = Source.open(src, source_options, on_bad_record)
-    return _convert(source, os.fspath(dst), wishes, 1 if workers is None else workers, progress)
+    return _convert(source, os.fspath(dst), wishes, 1 if workers is None else workers, progress, overwrite)
 
 
-def _convert(source: Source, target: str, wishes: Wishes, workers: int, progress: bool | OnProgress) -> Manifest:
+def _convert(
+    source: Source, target: str, wishes: Wishes, workers: int, progress: bool | OnProgress, overwrite: bool
+) -> Manifest:
     """Convert in one pass where that is possible, else by a plan."""
     from .migrate.finish import finish
     from .migrate.ledger import fingerprint
@@ -284,10 +286,10 @@ def _convert(source: Source, target: str, wishes: Wishes, workers: int, progress
             source = unpack(source, Path(folder))
         done = None if progress else convert_in_one_pass(source, target, wishes)
         if done is not None:
-            return finish(*done, fingerprints)
+            return finish(*done, fingerprints, overwrite=overwrite)
         plan = make_plan(source, target, wishes)
         report = stack.enter_context(_progress(progress, plan.num_rows))
-        return finish(plan, run_orders(plan.orders, workers, report), fingerprints)
+        return finish(plan, run_orders(plan.orders, workers, report), fingerprints, overwrite=overwrite)
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:

@@ -8,12 +8,13 @@ a read gives an error.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, TypeAlias
@@ -33,6 +34,7 @@ _EXPANSION = 1032  # bytes that one byte of deflate can become: 258 for each 2 b
 _PENDING = 1 << 16  # and what zlib may have taken in before and not given out: less than its window of 32 KiB
 _END = 1 << 16  # bytes at either end of a file that tell it from another
 _MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _run_mark = secrets.token_hex(4)
 
 
@@ -345,11 +347,11 @@ def _temporary_name(place: str) -> str:
 
 
 @contextmanager
-def atomic(path: str) -> Iterator[Output]:
+def atomic(path: str, *, overwrite: bool = False) -> Iterator[Output]:
     """A file that appears under its name, whole and synced, when the block ends well; else not at all."""
     with Output(path) as out:
         yield out
-        publish([out.finish()])
+        publish([out.finish()], overwrite=overwrite)
 
 
 def pending_file(path: str, data: bytes) -> Pending:
@@ -377,31 +379,70 @@ def discard_temporaries(finals: Iterable[str], mark: str) -> None:
             file.unlink(missing_ok=True)
 
 
-def publish(pending: Sequence[Pending], replaced: Sequence[str] = ()) -> None:
+def publish(pending: Sequence[Pending], replaced: Sequence[str] = (), *, overwrite: bool = False) -> None:
     """Give complete files their final names, in their order, and sync the folders: all of them, or none.
 
-    Files of these names, and those in replaced, make room first, last one first, and are put back when a step fails.
+    With overwrite, files of these names, and those in replaced, make room first, last one first, and are put back when
+    a step fails. With it or without, a file that has appeared since, as of another run, is not replaced.
+
+    Raises:
+        FileExistsError: a file has one of the names.
     """
-    places = {file.temporary: _place(file.final) for file in pending}
+    placed = [replace(file, final=_place(file.final)) for file in pending]
     aside: list[tuple[str, str]] = []
     named: list[str] = []
+    under_way: Pending | None = None
     try:
-        for path in [*reversed(replaced), *reversed(places.values())]:
-            if os.path.lexists(path):
-                hidden = _temporary_name(path)
-                os.rename(path, hidden)
-                aside.append((hidden, path))
-        for temporary, place in places.items():
-            os.replace(temporary, place)
-            named.append(place)
+        for final in [*reversed(replaced), *(file.final for file in reversed(placed))] if overwrite else []:
+            if os.path.lexists(final):
+                hidden = _temporary_name(final)
+                os.rename(final, hidden)
+                aside.append((hidden, final))
+        for under_way in placed:
+            _give_name(under_way.temporary, under_way.final)
+            named.append(under_way.final)
+        discard(pending)
     except BaseException:
+        if under_way is not None and _has_both_names(under_way):  # an interrupt came before it was noted
+            named.append(under_way.final)
         remove(named)
-        for hidden, path in aside:
-            os.rename(hidden, path)
+        for hidden, final in aside:
+            with suppress(FileExistsError):  # another run was faster: its file is newer
+                _give_name(hidden, final)
+        remove(hidden for hidden, _ in aside)
         raise
     remove(hidden for hidden, _ in aside)
-    for folder in sorted({os.path.dirname(place) or "." for place in places.values()}):
+    for folder in sorted({os.path.dirname(file.final) or "." for file in placed}):
         sync_folder(folder)
+
+
+def _give_name(temporary: str, final: str) -> None:
+    """Give a file a second name, or its new one; FileExistsError where another has that. A rename would replace it."""
+    try:
+        try:
+            os.link(temporary, final)
+        except OSError as err:
+            if err.errno not in _NO_HARD_LINKS:
+                raise
+            os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))  # the name is ours
+            try:
+                os.rename(temporary, final)
+            except BaseException:
+                os.unlink(final)
+                raise
+    except FileExistsError:
+        raise FileExistsError(
+            f"{final} appeared while this ran, from another run? It stays as it is, and nothing was written; take "
+            "another name, or pass overwrite=True (--overwrite) when nothing else writes there"
+        ) from None
+
+
+def _has_both_names(file: Pending) -> bool:
+    """Whether what has the final name is this file, and not another's."""
+    try:
+        return os.path.samefile(file.temporary, file.final)
+    except FileNotFoundError:
+        return False
 
 
 def discard(pending: Iterable[Pending]) -> None:

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.formats.frames import image_header, rec, tfr, unrec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -168,6 +170,23 @@ def copy_golden(folder: Path, *names: str) -> Path:
     for name in names:
         shutil.copyfile(GOLDEN / name, folder / name)
     return folder / names[0]
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, at: int, error: BaseException) -> list[object]:
+    """Make one call of a function of os fail, an interrupt when its work is done; gives the calls."""
+    function, calls = getattr(os, name), []
+
+    def fail_once(*arguments: object, **options: object) -> object:
+        calls.append(arguments)
+        if len(calls) - 1 == at and isinstance(error, Exception):
+            raise error
+        result = function(*arguments, **options)
+        if len(calls) - 1 == at:
+            raise error
+        return result
+
+    monkeypatch.setattr(os, name, fail_once)
+    return calls
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from recordio_bridge import (
 )
 from tests.samples import (
     contents,
+    fail_at,
     frame_rec,
     frame_tfrecord,
     image_payload,
@@ -180,21 +181,16 @@ def test_without_verification_corruption_is_found_only_by_verify(tmp_path, monke
 
 
 @pytest.mark.parametrize("at", range(6))
-def test_an_error_while_the_files_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at):
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["error", "interrupt"])
+def test_a_failure_while_the_files_take_their_names_changes_nothing(tmp_path, monkeypatch, at, overwrite, error):
     source = image_rec(tmp_path / "a.rec", 9)
+    if overwrite:
+        rb.convert(image_rec(tmp_path / "other.rec", 5), tmp_path / "b.rec", shards=2)
     before = contents(tmp_path)
-    replace, calls = os.replace, []
-
-    def fail_once(old: str, new: str) -> None:
-        calls.append(new)
-        if len(calls) == at + 1:
-            raise OSError(5, "Input/output error", new)
-        replace(old, new)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail_once)
-        with pytest.raises(OSError, match="Input/output"):
-            rb.convert(source, tmp_path / "b.rec", shards=2)
+    calls = fail_at(monkeypatch, "link", at, error)
+    with pytest.raises(type(error)):
+        rb.convert(source, tmp_path / "b.rec", shards=2, overwrite=overwrite)
     assert len(calls) > at  # 2 shards, 2 indexes and 2 sidecars take a name
     assert contents(tmp_path) == before
 

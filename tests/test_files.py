@@ -14,7 +14,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import ChecksumError, FormatError, TruncatedError, files
-from tests.samples import frame_rec, frame_tfrecord, image_rec, write_rec, write_tfrecord
+from tests.samples import fail_at, frame_rec, frame_tfrecord, image_rec, write_rec, write_tfrecord
 
 MEGABYTE = 1 << 20
 
@@ -79,7 +79,8 @@ def test_an_exception_leaves_the_earlier_file_as_it_was(tmp_path):
 
 
 def test_two_outputs_of_one_name_do_not_share_a_temporary_file(tmp_path):
-    with files.atomic(str(tmp_path / "a.bin")) as first, files.atomic(str(tmp_path / "a.bin")) as second:
+    target = str(tmp_path / "a.bin")
+    with files.atomic(target, overwrite=True) as first, files.atomic(target) as second:
         first.write(b"first")
         second.write(b"second")
         assert len(names(tmp_path)) == 2
@@ -272,19 +273,11 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_an_error_while_the_files_of_a_rec_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at):
-    replace, calls = os.replace, []
-
-    def fail_once(old: str, new: str) -> None:
-        calls.append(new)
-        if len(calls) == at + 1:
-            raise OSError(5, "Input/output error", new)
-        replace(old, new)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail_once)
-        with pytest.raises(OSError, match="Input/output"):
-            rb.write(tmp_path / "a.rec", {"id": [1], "image": [b"x"]})
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["error", "interrupt"])
+def test_a_failure_while_the_files_of_a_rec_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at, error):
+    calls = fail_at(monkeypatch, "link", at, error)
+    with pytest.raises(type(error)):
+        rb.write(tmp_path / "a.rec", {"id": [1], "image": [b"x"]})
     assert len(calls) > at  # the data, the index and the schema sidecar take a name
     assert names(tmp_path) == []
 

@@ -13,11 +13,14 @@ from .plan import Plan
 from .work import Receipt
 
 
-def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
+def finish(
+    plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile], *, overwrite: bool = False
+) -> Manifest:
     """Publish the files of all receipts together and write the manifest.
 
     Raises:
         SourceChangedError: a source is not what it was when the plan was made; nothing is left.
+        FileExistsError: a file of the output appeared meanwhile; it stays as it is, and nothing else is left.
     """
     files = [file for receipt in receipts for file in receipt.files]
     try:
@@ -31,7 +34,7 @@ def finish(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile
         stale = stale_files(plan.output, format, receipts)
         files.append(make_sidecar(plan.output, [receipt.files for receipt in receipts], plan.schema, plan.payload))
         files.append(manifest.to_file())
-        publish(files, stale)
+        publish(files, stale, overwrite=overwrite)
     except BaseException:
         discard(files)
         raise
