@@ -35,6 +35,11 @@ _PENDING = 1 << 16  # and what zlib may have taken in before and not given out: 
 _END = 1 << 16  # bytes at either end of a file that tell it from another
 _MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_ADVICE = {
+    errno.ENOSPC: "; make room on that disk, or write to another",
+    errno.EDQUOT: "; make room within your quota, or write to another disk",
+    errno.EFBIG: "; that disk, or a limit of this process (ulimit -f), allows no larger file: write more shards",
+}
 _run_mark = secrets.token_hex(4)
 
 
@@ -283,7 +288,10 @@ class Output:
     def __init__(self, final: str, compression: Compression = "") -> None:
         self.final = final
         self.temporary = _temporary_name(_place(final))
-        self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError as err:
+            raise unwritable(err, final) from err
         self._compressor = (
             zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
         )
@@ -296,22 +304,27 @@ class Output:
 
     def _write_all(self, data: memoryview) -> None:
         self.crc32c = _kernels.crc32c(data, self.crc32c)
+        write_all(self._fd, data, self.final, self.nbytes)
         self.nbytes += len(data)
-        while data:
-            data = data[os.write(self._fd, data) :]
 
     def finish(self) -> Pending:
         """Complete the file and sync it to disk."""
         try:
             if self._compressor is not None:
                 self._write_all(memoryview(self._compressor.flush()))
-            os.fsync(self._fd)
+            self._sync()
         except BaseException:
             self.abort()
             raise
         os.close(self._fd)
         self._fd = -1
         return Pending(self.temporary, self.final, self.nbytes, self.crc32c)
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as err:
+            raise unwritable(err, self.final, self.nbytes) from err
 
     def abort(self) -> None:
         """Remove what was written, also when it is finished and waits for its name."""
@@ -333,6 +346,26 @@ class Output:
     ) -> None:
         if error is not None:
             self.abort()
+
+
+def write_all(fd: int, data: memoryview, path: str, written: int) -> None:
+    """Write all of the data; an OSError names the file, of which so many bytes are written already."""
+    left = data
+    try:
+        while left:
+            left = left[os.write(fd, left) :]
+    except OSError as err:
+        raise unwritable(err, path, written + len(data) - len(left), len(left)) from err
+
+
+def unwritable(error: OSError, path: str, written: int = 0, wanted: int | None = None) -> OSError:
+    """The system's error with the file that could not be written, how far it came, and what may help."""
+    if error.errno is None:
+        return error
+    what = error.strerror or os.strerror(error.errno)
+    if wanted is not None:
+        what += f" for {wanted} more bytes after {written}"
+    return OSError(error.errno, what + _ADVICE.get(error.errno, ""), path)
 
 
 def _place(final: str) -> str:

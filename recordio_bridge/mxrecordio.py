@@ -30,14 +30,18 @@ import numbers
 import os
 import struct
 from types import ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _kernels
 from .errors import FormatError, MissingDependencyError, TruncatedError
+from .files import unwritable
 from .formats.recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Header: TypeAlias = "IRHeader | tuple[int, ArrayLike, int, int]"
@@ -140,7 +144,7 @@ class MXIndexedRecordIO(MXRecordIO):
         self.idx, self.keys = self._read_index() if self.flag == "r" else ({}, [])
         super().open()
         if self.writable:
-            self._files = (*self._files, io.BufferedWriter(io.FileIO(self.idx_path, "w")))
+            self._files = (*self._files, io.BufferedWriter(_NamedFile(self.idx_path, "w")))
 
     def seek(self, idx: Any) -> None:
         """Make the record of this key the next to read. After close(), or in a forked process, it opens the files."""
@@ -363,11 +367,21 @@ class _Reader:
         return kind(message, path=self.path, record=self.number, offset=head)
 
 
+class _NamedFile(io.FileIO):
+    """A file whose name stands in the error when the disk is full."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as err:
+            raise unwritable(err, str(self.name), self.tell(), memoryview(data).nbytes) from err
+
+
 class _Writer:
     """Appends records to a file, each in one write: an interrupted program leaves no half of one in the buffer."""
 
     def __init__(self, path: str) -> None:
-        self.file = io.BufferedWriter(io.FileIO(path, "w"), _BLOCK)
+        self.file: io.BufferedWriter[io.FileIO] = io.BufferedWriter(_NamedFile(path, "w"), _BLOCK)
         self.block = np.empty(_BLOCK, np.uint8)
         self.start, self.length, self.head = np.zeros((3, 1), np.int64)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
-from .files import open_stream
+from .files import open_stream, write_all
 from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
 from .places import join_places
 from .schema import Schema
@@ -93,7 +93,11 @@ class RecordFile:
         if not source.is_compressed:
             return source
         self._spilled = tempfile.TemporaryDirectory(prefix="recordio_bridge-")
-        return unpack(source, Path(self._spilled.name))
+        try:
+            return unpack(source, Path(self._spilled.name))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def schema(self) -> Schema:
@@ -161,9 +165,11 @@ def unpack(source: Source, folder: Path) -> Source:
     buffer = bytearray(_COPY)
     for number, (path, opts) in enumerate(zip(source.paths, source.options, strict=True)):
         target = folder / f"{number:05d}-{os.path.basename(path)}"
-        with closing(open_stream(path, opts.compression)) as stream, open(target, "xb") as file:
+        with closing(open_stream(path, opts.compression)) as stream, open(target, "xb", buffering=0) as file:
+            written = 0
             while stream.failure is None and (got := stream.readinto(memoryview(buffer))):
-                file.write(memoryview(buffer)[:got])
+                write_all(file.fileno(), memoryview(buffer)[:got], str(target), written)
+                written += got
             if stream.failure is not None and source.on_bad_record == "raise":
                 raise stream.failure
         paths.append(str(target))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import stat
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,9 +270,71 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", no_space)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left on device for \d+ more bytes after 0; make room") as caught:
             rb.convert(source, tmp_path / "b.tfrecord")
+    assert (caught.value.errno, caught.value.filename) == (28, str(tmp_path / "b.tfrecord"))
     assert names(tmp_path) == before
+
+
+def test_a_disk_that_fails_when_a_file_is_synced_is_an_os_error_that_names_it(tmp_path, monkeypatch):
+    def fail(fd: int) -> None:
+        raise OSError(122, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="quota exceeded; make room") as caught:
+            rb.write(tmp_path / "b.rec", {"id": [1], "image": [b"x"]})
+    assert (caught.value.errno, caught.value.filename) == (122, str(tmp_path / "b.rec"))
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_of_temporary_files_is_named(tmp_path, monkeypatch):
+    rb.write(tmp_path / "a.tfrecord.gz", {"n": [1, 2, 3]})
+
+    def no_space(fd: int, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", no_space)
+        with pytest.raises(OSError, match="No space left") as caught:
+            rb.open(tmp_path / "a.tfrecord.gz")
+    assert caught.value.filename.endswith("-a.tfrecord.gz")
+
+
+WITH_A_LIMIT = """
+import os, resource, sys
+import recordio_bridge as rb
+from recordio_bridge import mxrecordio
+
+source, target, workers = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    if workers == "0":
+        writer = mxrecordio.MXRecordIO(target, "w")
+        for _ in range(8):
+            writer.write(bytes(1 << 20))
+    else:
+        rb.convert(source, target, shards=3, workers=int(workers), source_options={"payload": "raw"})
+except OSError as err:
+    print(err.errno, err.filename, err, flush=True)
+    os._exit(0)  # the writer would complain again when it is closed
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2, 0], ids=["one process", "workers", "mxrecordio"])
+def test_a_file_that_may_not_grow_as_large_is_named_with_what_to_do(tmp_path, workers):
+    source = write_rec(tmp_path / "a.rec", [b"x" * 70_000] * 9)
+    target = tmp_path / "b.rec"
+    command = [sys.executable, "-c", WITH_A_LIMIT, str(source), str(target), str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    number, name, message = done.stdout.split(" ", 2)
+    shards = [str(tmp_path / f"b-0000{n}-of-00003.rec") for n in range(3)]
+    assert int(number) == errno.EFBIG
+    assert name in ([str(target)] if workers == 0 else shards)
+    assert "more bytes after " in message
+    assert "ulimit" in message
+    assert workers == 0 or names(tmp_path) == ["a.rec"]
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
