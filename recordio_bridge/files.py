@@ -516,3 +516,8 @@ def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
         same = real.setdefault(os.path.realpath(path), path)
         if same != path:
             raise FileExistsError(f"{path} and {same} are the same file by a link; remove the link")
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path as an absolute one, as a worker in another folder would need it; links are kept."""
+    return str(Path(os.fspath(path)).absolute())

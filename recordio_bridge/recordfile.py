@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import operator
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
+from .errors import FormatError, SourceChangedError
 from .files import open_stream, write_all
 from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
 from .places import join_places
@@ -24,18 +27,44 @@ from .sources import Source, SourceArgument
 _COPY = 1 << 20
 
 
+class FileState(NamedTuple):
+    """What changes when a file is written to, or another takes its name."""
+
+    nbytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> FileState:
+        status = os.stat(path)
+        return cls(status.st_size, status.st_mtime_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class RowIndex:
-    """Where every row of a Source is, 16 bytes a row. Files are opened at each use: nothing is shared by processes."""
+    """Where every row of a Source is, 16 bytes a row.
+
+    Files are opened at each use, so nothing is shared by processes or threads; and looked at, so that rows of another
+    file are never taken for those that were found.
+    """
 
     source: Source
     heads: tuple[Heads, ...]
+    states: tuple[FileState, ...]
 
     @classmethod
     def of(cls, source: Source, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> RowIndex:
         request = source.request(Schema(), None, on_skip)
-        extents = source.extents()
-        return cls(source, tuple(join_heads(source.format.heads(extent, opts, request)) for extent, opts in extents))
+        states = tuple(map(FileState.of, source.paths))
+        heads = (join_heads(source.format.heads(extent, opts, request)) for extent, opts in source.extents())
+        return cls(source, tuple(heads), states)
+
+    def check(self, number: int, cause: Exception | None = None) -> None:
+        """SourceChangedError where a file is not as it was when its rows were found."""
+        path = self.source.paths[number]
+        if FileState.of(path) != self.states[number]:
+            raise SourceChangedError(
+                f"{path}: changed since its records were found: written to, or replaced; open it, or run this, again"
+            ) from cause
 
     def __len__(self) -> int:
         return sum(len(heads) for heads in self.heads)
@@ -50,8 +79,7 @@ class RowIndex:
             mine = np.flatnonzero(files == number)
             first = int(ends[number]) - len(self.heads[number])
             heads = self.heads[number].take(rows[mine] - first)
-            path, options = self.source.paths[number], self.source.options[number]
-            part = self.source.format.take(path, heads, options, request)
+            part = self._take_from(int(number), heads, request)
             if len(part) < len(mine) and part.places is not None:
                 mine = mine[np.isin(heads.offsets, part.places.offsets)]
             parts.append(part)
@@ -63,38 +91,49 @@ class RowIndex:
         known = [part.places for part in parts if part.places is not None]
         return batch.read_at(join_places(known).take(there)) if len(known) == len(parts) else batch
 
+    def _take_from(self, number: int, heads: Heads, request: Request) -> Batch:
+        path, options = self.source.paths[number], self.source.options[number]
+        try:
+            batch = self.source.format.take(path, heads, options, request)
+        except FormatError as err:
+            self.check(number, err)
+            raise
+        self.check(number)
+        return batch
+
 
 class RecordFile:
     """The rows of a source, by number.
 
     len(f); f[i], one row as a dict; f[a:b], a Batch; f.take(indices), a Batch in that order; f.schema; f.summary.
-    It pickles as its arguments, so each process reads for itself. Use it as a context manager, or close() it, where
-    the source is compressed: then it has been unpacked to a temporary file (see summary.notes).
+    Processes and threads may share it, and it pickles with what it knows of its files: nothing is looked through
+    again. A file that changes, or is replaced, is a SourceChangedError from then on.
+
+    Use it as a context manager, or close() it, where the source is compressed: then it has been unpacked to a temporary
+    file (see summary.notes), and each process that it is pickled to unpacks its own.
     """
 
     def __init__(
         self, source: SourceArgument, fields: Sequence[str] | None = None, options: Mapping[str, object] | None = None
     ) -> None:
-        self._arguments = (source, fields, dict(options or {}))
-        self._spilled: tempfile.TemporaryDirectory[str] | None = None
-        opened = Source.open(source, options)
-        opened.log_doubts()
-        summary = opened.summary()
-        plain = self._unpacked(opened)
-        self._index = RowIndex.of(plain)
-        notes = summary.notes if plain is opened else (*summary.notes, "unpacked to a temporary file for random access")
-        self.summary = replace(
-            summary, schema=pick_schema(summary.schema, fields), num_rows=len(self._index), notes=notes
-        )
-        self._request = Request(self.summary.schema)
+        self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
+        self._source = Source.open(source, options).absolute()
+        self._source.log_doubts()
+        self._states = tuple(map(FileState.of, self._source.paths))
+        self._index = RowIndex.of(self._plain())
+        found = self._source.summary()
+        unpacked = ["unpacked to a temporary file for random access"] if self._source.is_compressed else []
+        schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
+        self.summary = replace(found, schema=schema, num_rows=len(self._index), notes=notes)
 
-    def _unpacked(self, source: Source) -> Source:
-        """The source with its compressed files written out plain to a temporary folder."""
-        if not source.is_compressed:
-            return source
-        self._spilled = tempfile.TemporaryDirectory(prefix="recordio_bridge-")
+    def _plain(self) -> Source:
+        """The source, with its compressed files written out plain to a temporary folder."""
+        if not self._source.is_compressed:
+            return self._source
+        folder = tempfile.mkdtemp(prefix="recordio_bridge-")
+        self._spilled = weakref.finalize(self, _remove_folder, folder, os.getpid())
         try:
-            return unpack(source, Path(self._spilled.name))
+            return unpack(self._source, Path(folder))
         except BaseException:
             self.close()
             raise
@@ -139,12 +178,12 @@ class RecordFile:
             raise IndexError(f"row {int(rows[wrong[0]])} of {len(self)}")
         if not len(rows):
             return Batch.of({name: [] for name in self.schema}, self.schema)
-        return self._index.take(np.where(rows < 0, rows + len(self), rows), self._request)
+        return self._index.take(np.where(rows < 0, rows + len(self), rows), Request(self.schema))
 
     def close(self) -> None:
         """Remove the temporary file of a compressed source; harmless for others."""
         if self._spilled is not None:
-            self._spilled.cleanup()
+            self._spilled()
 
     def __enter__(self) -> RecordFile:
         return self
@@ -152,11 +191,24 @@ class RecordFile:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[RecordFile], tuple[Any, ...]]:  # Any: the protocol of pickle
-        return RecordFile, self._arguments
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_spilled": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        for number in range(len(self._states)):
+            RowIndex(self._source, (), self._states).check(number)
+        if self._source.is_compressed:  # its rows are where they were
+            plain = self._plain()
+            self._index = RowIndex(plain, self._index.heads, tuple(map(FileState.of, plain.paths)))
 
     def __repr__(self) -> str:
         return f"RecordFile({len(self)} rows: {self.schema!r})"
+
+
+def _remove_folder(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # a forked process holds a copy of the object, and ends before its parent does
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def unpack(source: Source, folder: Path) -> Source:

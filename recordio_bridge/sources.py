@@ -9,11 +9,12 @@ import glob
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from .batch import Batch, rebatch
 from .errors import FormatError, SchemaError, UnknownFormatError
+from .files import absolute
 from .formats import format_of_source, format_of_target, get_format
 from .formats.base import ALARM, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
 from .schema import Field, Schema
@@ -153,6 +154,10 @@ class Source:
         for path, each in zip(paths, resolved, strict=True):
             _log.info("%s is read as %s", path, each)
         return cls(format, tuple(paths), resolved, on_bad_record)
+
+    def absolute(self) -> Source:
+        """The same files, whatever the current folder will be."""
+        return replace(self, paths=tuple(map(absolute, self.paths)))
 
     @property
     def is_compressed(self) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import ChecksumError, FormatError, TruncatedError, files
+from recordio_bridge import ChecksumError, FormatError, SourceChangedError, TruncatedError, files
 from tests.samples import fail_at, frame_rec, frame_tfrecord, image_rec, write_rec, write_tfrecord
 
 MEGABYTE = 1 << 20
@@ -394,13 +394,13 @@ def test_a_source_that_shrinks_while_it_is_read_raises_truncated(tmp_path, kind)
     assert caught.value.path == str(path)
 
 
-def test_an_open_record_file_whose_source_shrinks_raises_truncated(tmp_path):
+def test_an_open_record_file_whose_source_shrinks_is_an_error_and_no_dead_process(tmp_path):
     path = write_rec(tmp_path / "a.rec", [b"payload %d" % n for n in range(100)])
     with rb.open(path, payload="raw") as file:
         os.truncate(path, 100)
-        with pytest.raises(FormatError) as caught:
+        with pytest.raises(SourceChangedError, match=r"a\.rec") as caught:
             file.take([99])
-    assert caught.value.path == str(path)
+    assert isinstance(caught.value.__cause__, TruncatedError)
 
 
 def test_batches_read_earlier_stay_as_they_were_when_the_source_shrinks(tmp_path):

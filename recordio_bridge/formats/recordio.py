@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, Place, SchemaError, TruncatedError, at_place, placed
-from ..files import COMPRESSED_SUFFIXES, Output, compression_of, read_head
+from ..files import COMPRESSED_SUFFIXES, Output, absolute, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar, sidecar_doubts
 from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
@@ -126,6 +126,9 @@ class RecordIO:
             raise FormatError(
                 f"{path}: a .rec inside {compression}; a .rec is read in place, so decompress it first", path=path
             )
+        labels = absolute(options.labels) if options.labels else options.labels
+        index = absolute(options.index) if options.index else options.index
+        options = replace(options, labels=labels, index=index)
         options = options if options.payload != "auto" else self._decided(path, options)
         if options.labels is not None and options.payload != "image":
             raise ValueError(
