@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 import recordio_bridge as rb
 from recordio_bridge import Field, Schema
+from recordio_bridge.migrate.plan import Wishes, make_plan
+from recordio_bridge.migrate.shuffled import ShuffledRows
+from recordio_bridge.sources import Source
 from tests.reference import crc32c
-from tests.samples import contents, image_rec, read_examples, read_rec, read_tfrecord
+from tests.samples import contents, frame_rec, image_payload, image_rec, read_examples, read_rec, read_tfrecord
 
 
 def ids_of(paths: list[Path]) -> list[int]:
@@ -156,6 +160,67 @@ def test_the_permutation_of_a_seed_never_changes_between_versions(tmp_path):
     assert shuffled_ids(tmp_path, source, "b.tfrecord", seed=0) == [3, 2, 1, 6, 0, 7, 4, 5]
 
 
+SHUFFLED = (
+    "f9d123b1618eeeff262cdf0bd817eb440e4497987d1bbfeab15f015dd49bf27e"  # as written when each shard looked for itself
+)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_bytes_of_a_seed_never_change_between_versions(tmp_path, workers):
+    sources = [image_rec(tmp_path / "a.rec", 50), image_rec(tmp_path / "b.rec", 30)]
+    manifest = rb.convert(sources, tmp_path / "c.tfrecord", shuffle=True, seed=11, shards=4, workers=workers)
+    written = b"".join(Path(path).read_bytes() for path in manifest.paths)
+    assert hashlib.sha256(written).hexdigest() == SHUFFLED
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_a_shuffle_into_more_shards_than_rows_keeps_every_row(tmp_path, rows, workers):
+    source = image_rec(tmp_path / "a.rec", rows)
+    order = shuffled_ids(tmp_path, source, "b.tfrecord", seed=1, shards=9, workers=workers)
+    assert sorted(order) == list(range(rows))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_shards_of_a_shuffle_share_one_look_through_the_source(tmp_path, monkeypatch, workers):
+    source, looks = image_rec(tmp_path / "a.rec", 40), []
+    of = ShuffledRows.of
+    monkeypatch.setattr(ShuffledRows, "of", lambda order: looks.append(order) or of(order))
+    rb.convert(source, tmp_path / "b.tfrecord", shuffle=True, shards=8, workers=workers)
+    assert len(looks) == 1
+
+
+def test_what_workers_of_a_shuffle_share_comes_back_as_it_was(tmp_path):
+    frames = [frame_rec(image_payload(n)) for n in range(9)]
+    (tmp_path / "a.rec").write_bytes(b"".join([*frames[:3], b"damage!!", *frames[3:]]))
+    paths = [tmp_path / "a.rec", image_rec(tmp_path / "b.rec", 4)]
+    source = Source.open(paths, None, "skip")
+    plan = make_plan(source, str(tmp_path / "c.tfrecord"), Wishes(shards=2, shuffle=True, on_bad_record="skip"))
+    made = ShuffledRows.of(plan.orders[0])
+    with made.save() as file:
+        loaded = ShuffledRows.load(plan.orders[1], file.fileno())
+    assert loaded.serves(plan.orders[0])
+    assert loaded.permutation.tolist() == made.permutation.tolist()
+    assert loaded.index.states == made.index.states
+    for left, right in zip(loaded.index.heads, made.index.heads, strict=True):
+        assert (left.offsets.tolist(), left.sizes.tolist()) == (right.offsets.tolist(), right.sizes.tolist())
+    assert [None if heads.numbers is None else heads.numbers.tolist() for heads in loaded.index.heads] == [
+        [0, 1, 2, 4, 5, 6, 7, 8, 9],
+        None,
+    ]
+
+
+def test_an_order_of_another_seed_or_source_is_not_served(tmp_path):
+    a, b = image_rec(tmp_path / "a.rec", 9), image_rec(tmp_path / "b.rec", 9)
+    wishes = Wishes(shuffle=True, seed=1)
+    first, other_source, other_seed, none = (
+        make_plan(Source.open(path), str(tmp_path / "c.tfrecord"), each).orders[0]
+        for path, each in ((a, wishes), (b, wishes), (a, Wishes(shuffle=True, seed=2)), (a, Wishes()))
+    )
+    made = ShuffledRows.of(first)
+    assert [made.serves(each) for each in (first, other_source, other_seed, none)] == [True, False, False, False]
+
+
 def test_neighbours_are_torn_apart_over_the_whole_file_and_not_within_a_window(tmp_path):
     source = image_rec(tmp_path / "a.rec", 400)
     order = shuffled_ids(tmp_path, source, "b.tfrecord", seed=2, shards=4)
@@ -238,13 +303,13 @@ def test_the_manifest_is_written_last(tmp_path, monkeypatch):
     source = image_rec(tmp_path / "a.rec", 5)
     (tmp_path / "out").mkdir()
     seen = []
-    replace = os.replace
+    link = os.link
 
     def watch(old: str, new: str) -> None:
-        replace(old, new)
+        link(old, new)
         seen.append(os.path.basename(new))
 
-    monkeypatch.setattr(os, "replace", watch)
+    monkeypatch.setattr(os, "link", watch)
     rb.convert(source, tmp_path / "out" / "b.tfrecord", shards=2)
     assert set(seen) == set(os.listdir(tmp_path / "out"))
     assert seen[-1] == "b.tfrecord.manifest.json"

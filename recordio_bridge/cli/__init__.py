@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == [WORKER_VERB]:
         from ..migrate.local import serve
 
-        return serve(arguments[1])
+        return serve(arguments[1], *map(int, arguments[2:]))
     parser, verbs, commands = _parser()
     try:
         args = _parse(parser, commands, _repeated(arguments))

@@ -23,6 +23,7 @@ from ..files import Pending, discard, discard_temporaries, new_run_mark, share_r
 from ..formats import get_format
 from . import WORKER_VERB
 from .plan import Order
+from .shuffled import ShuffledRows
 from .work import OnSummary, Progress, Receipt, run_order
 
 
@@ -35,12 +36,17 @@ def run_orders(
         what an order raised; MigrationError when a worker process dies.
     """
     done: dict[int, Receipt] = {}
+    shuffled = None if orders[0].shuffle is None else ShuffledRows.of(orders[0])
     try:
         if min(workers, len(orders)) == 1:
             for number, order in enumerate(orders):
-                done[number] = run_order(order, progress, on_summary)
-        else:
+                done[number] = run_order(order, progress, on_summary, shuffled)
+        elif shuffled is None:
             _run_in_workers(orders, min(workers, len(orders)), progress, done)
+        else:
+            with shuffled.save() as shared:
+                del shuffled
+                _run_in_workers(orders, min(workers, len(orders)), progress, done, shared.fileno())
     except BaseException:
         for receipt in done.values():
             discard(receipt.files)
@@ -48,7 +54,9 @@ def run_orders(
     return [done[number] for number in range(len(orders))]
 
 
-def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, done: dict[int, Receipt]) -> None:
+def _run_in_workers(
+    orders: Sequence[Order], workers: int, progress: Progress, done: dict[int, Receipt], shared: int | None = None
+) -> None:
     todo: SimpleQueue[int] = SimpleQueue()
     for number in range(len(orders)):
         todo.put(number)
@@ -60,7 +68,7 @@ def _run_in_workers(orders: Sequence[Order], workers: int, progress: Progress, d
             progress(rows)
 
     mark = new_run_mark()
-    processes = [_start(mark) for _ in range(workers)]
+    processes = [_start(mark, shared) for _ in range(workers)]
     threads = [
         threading.Thread(target=_attend, args=(process, orders, todo, done, failures, in_turn), daemon=True)
         for process in processes
@@ -90,12 +98,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _start(mark: str) -> subprocess.Popen[bytes]:
-    """A worker. -P: what lies in the current folder is not imported in place of the library's modules."""
+def _start(mark: str, shared: int | None) -> subprocess.Popen[bytes]:
+    """A worker, which inherits the file with the ShuffledRows.
+
+    -P: what lies in the current folder is not imported in place of the library's modules.
+    """
     package_home = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH", "")]))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "recordio_bridge", WORKER_VERB, mark],
+        [sys.executable, "-P", "-m", "recordio_bridge", WORKER_VERB, mark, *([] if shared is None else [str(shared)])],
+        pass_fds=() if shared is None else (shared,),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": search},
@@ -150,38 +162,49 @@ def _restored(answer: dict[str, Any]) -> BaseException:  # Any: what a JSON obje
     return error
 
 
-def serve(mark: str) -> int:
-    """The worker: orders from standard input, answers to standard output.
+def serve(mark: str, shared: int | None = None) -> int:
+    """The worker: orders from standard input, answers to standard output; shared is a file with ShuffledRows.
 
     Whoever gave the orders kills its workers when it has done with them. When the orders end by themselves, or no
     one takes the answers, it was killed: nobody will give these files their names, or clear them away.
     """
     share_run_mark(mark)
-    written: list[Pending] = []
+    worker = _Worker(shared)
     try:
         for line in sys.stdin.buffer:
-            _answer(_obey(line, written))
+            _answer(worker.obey(line))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
-    discard(written)
+    discard(worker.written)
     return 0
 
 
-def _obey(line: bytes, written: list[Pending]) -> dict[str, object]:
-    """Run the order on a line; its receipt, or the error."""
-    try:
-        receipt = run_order(Order.from_json(json.loads(line)), lambda rows: _answer({"rows": rows}))
-    except BrokenPipeError:  # of the answers
-        raise
-    except BridgeError as err:
-        attributes = {name: value for name, value in vars(err).items() if not name.startswith("_")}
-        return {"error": type(err).__name__, "message": str(err), "attributes": attributes}
-    except OSError as err:
-        return {"error": "OSError", "args": [err.errno, err.strerror, err.filename]}
-    except Exception as err:  # the border of an order: the caller gets it, whatever it is
-        return {"error": "MigrationError", "message": f"{type(err).__name__}: {err}", "attributes": {}}
-    written += receipt.files
-    return receipt.to_json()
+class _Worker:
+    """Runs orders, and keeps what they share."""
+
+    def __init__(self, shared: int | None) -> None:
+        self.written: list[Pending] = []
+        self._shared = shared
+        self._shuffled: ShuffledRows | None = None
+
+    def obey(self, line: bytes) -> dict[str, object]:
+        """Run the order on a line; its receipt, or the error."""
+        try:
+            order = Order.from_json(json.loads(line))
+            if self._shared is not None and self._shuffled is None:
+                self._shuffled = ShuffledRows.load(order, self._shared)
+            receipt = run_order(order, lambda rows: _answer({"rows": rows}), shuffled=self._shuffled)
+        except BrokenPipeError:  # of the answers
+            raise
+        except BridgeError as err:
+            attributes = {name: value for name, value in vars(err).items() if not name.startswith("_")}
+            return {"error": type(err).__name__, "message": str(err), "attributes": attributes}
+        except OSError as err:
+            return {"error": "OSError", "args": [err.errno, err.strerror, err.filename]}
+        except Exception as err:  # the border of an order: the caller gets it, whatever it is
+            return {"error": "MigrationError", "message": f"{type(err).__name__}: {err}", "attributes": {}}
+        self.written += receipt.files
+        return receipt.to_json()
 
 
 def _answer(content: dict[str, object]) -> None:

@@ -59,14 +59,13 @@ class Shuffle:
     first: int
     stop: int
 
-    def rows(self, total: int) -> NDArray[np.int64]:
-        """The numbers of these rows.
+    def permutation(self, total: int) -> NDArray[np.int64]:
+        """The numbers of all rows, in their order.
 
-        The permutation sorts random 64-bit keys: PCG64's stream is promised to stay as it is (NEP 19), which
+        It sorts random 64-bit keys: PCG64's stream is promised to stay as it is (NEP 19), which
         Generator.permutation is not.
         """
-        keys = np.random.PCG64(self.seed).random_raw(total)
-        return np.argsort(keys, kind="stable")[self.first : self.stop]
+        return np.argsort(np.random.PCG64(self.seed).random_raw(total), kind="stable")
 
 
 @dataclass(frozen=True, slots=True)

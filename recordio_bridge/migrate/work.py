@@ -17,12 +17,11 @@ from ..errors import FormatError, SchemaError, VerificationError, numbered
 from ..files import Checksum, Pending, crc_of, discard
 from ..formats import get_format
 from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
-from ..formats.framed import BLOCK
 from ..places import Places
-from ..recordfile import RowIndex
 from ..schema import Schema
-from ..sources import Source, make_options
-from .plan import Order, Shuffle
+from ..sources import make_options
+from .plan import Order
+from .shuffled import ShuffledRows
 
 _ADVICE = "disk or memory is at fault: run it again"
 
@@ -51,8 +50,16 @@ class Receipt:
         return cls(files, value["num_rows"], value["content"], skipped)
 
 
-def run_order(order: Order, progress: Progress = lambda rows: None, on_summary: OnSummary | None = None) -> Receipt:
+def run_order(
+    order: Order,
+    progress: Progress = lambda rows: None,
+    on_summary: OnSummary | None = None,
+    shuffled: ShuffledRows | None = None,
+) -> Receipt:
     """Write and verify the file of an order; nothing has its final name yet.
+
+    Args:
+        shuffled: what a shuffle needs to know, where that is known already; else the order looks for itself.
 
     Raises:
         VerificationError: what was read back differs from what was written, naming the row.
@@ -64,7 +71,7 @@ def run_order(order: Order, progress: Progress = lambda rows: None, on_summary: 
     content = hashlib.sha256()
     num_rows = 0
     try:
-        for batch, places in rows_of(order, skipped.append, on_summary):
+        for batch, places in rows_of(order, skipped.append, on_summary, shuffled):
             with numbered(places):
                 writer.write(batch)
             if order.verify == "content":
@@ -89,6 +96,7 @@ def rows_of(
     order: Order,
     on_skip: Callable[[Skipped], None] = lambda skipped: None,
     on_summary: OnSummary | None = None,
+    shuffled: ShuffledRows | None = None,
 ) -> Iterator[tuple[Batch, Sequence[int] | Places]]:
     """The rows that an order writes, in Batches of whatever size is cheap, with where they were read.
 
@@ -97,16 +105,20 @@ def rows_of(
     format = get_format(order.source_format)
     selection = order.selection()
     request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
-    for batch, numbers in _read(order, format, request):
+    for batch, numbers in _read(order, format, request, shuffled):
         places = numbers if batch.places is None else batch.places
         with numbered(places):
             selected = selection.apply(batch)
         yield selected, places
 
 
-def _read(order: Order, format: Format, request: Request) -> Iterator[tuple[Batch, Sequence[int]]]:
+def _read(
+    order: Order, format: Format, request: Request, shuffled: ShuffledRows | None
+) -> Iterator[tuple[Batch, Sequence[int]]]:
     if order.shuffle is not None:
-        yield from _read_shuffled(order, order.shuffle, format, request)
+        if shuffled is None or not shuffled.serves(order):
+            shuffled = ShuffledRows.of(order)
+        yield from shuffled.batches(order, request)
         return
     first = order.first_row
     for extent, options in order.extents:
@@ -114,21 +126,6 @@ def _read(order: Order, format: Format, request: Request) -> Iterator[tuple[Batc
             for batch in batches:
                 yield batch, range(first, first + len(batch))
                 first += len(batch)
-
-
-def _read_shuffled(
-    order: Order, shuffle: Shuffle, format: Format, request: Request
-) -> Iterator[tuple[Batch, Sequence[int]]]:
-    """Rows in the order of the permutation, by random access, about a block's worth at a time."""
-    paths = tuple(extent.path for extent, _ in order.extents)
-    options = tuple(format.options(**opts) for _, opts in order.extents)
-    index = RowIndex.of(Source(format, paths, options, order.on_bad_record))
-    rows = shuffle.rows(len(index))
-    nbytes = sum(int(heads.sizes.sum()) for heads in index.heads)
-    step = max(1, min(1 << 16, BLOCK * len(index) // max(nbytes, 1)))
-    for first in range(0, len(rows), step):
-        numbers = rows[first : first + step]
-        yield index.take(numbers, request), numbers.tolist()
 
 
 def _verify(order: Order, receipt: Receipt, written: Written, target: Format, schema: Schema) -> None:
