@@ -138,6 +138,31 @@ def test_a_stretch_of_damage_counts_as_one_record(tmp_path):
 
 
 @pytest.mark.parametrize("framed", ["rec", "tfrecord"])
+@pytest.mark.parametrize("bad", range(12))
+def test_a_report_is_the_same_in_however_many_shards(tmp_path, framed, bad):
+    frame = (lambda n: frame_rec(b"x" * n)) if framed == "rec" else (lambda n: frame_tfrecord(b"x" * n))
+    frames = [frame(40) for _ in range(12)]
+    frames[bad] = frames[bad][:20] + frames[bad][24:]  # so that it seems to end inside the next
+    source = tmp_path / f"a.{framed}"
+    source.write_bytes(b"".join(frames))
+    reports = []
+    for options in ({}, {"shards": 1}, {"shards": 5}, {"shards": 11}, {"shards": 3, "shuffle": True}):
+        manifest = rb.convert(
+            source,
+            tmp_path / "b.tfrecord",
+            on_bad_record="skip",
+            overwrite=True,
+            source_options={"payload": "raw"},
+            target_options={"payload": "raw"},
+            **options,
+        )
+        reports.append((manifest.num_rows, manifest.skipped))
+    assert [report for report in reports if report != reports[0]] == []
+    # a .rec has no checksum: there the record takes 4 bytes of the next, which is then the damaged one
+    assert reports[0][1][0].record == (bad if framed == "tfrecord" else min(bad + 1, 11))
+
+
+@pytest.mark.parametrize("framed", ["rec", "tfrecord"])
 @pytest.mark.parametrize("options", [{}, {"shards": 3}, {"shards": 3, "workers": 2}, {"shuffle": True, "shards": 2}])
 def test_a_lossy_value_behind_damage_is_named_with_file_record_and_byte(tmp_path, framed, options):
     source, starts = damaged(tmp_path / f"a.{framed}", 12, {1, 5}, framed)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..errors import SourceChangedError
 from ..files import discard, publish
 from ..formats import get_format
+from ..formats.base import Skipped
 from ..sidecar import make_sidecar
 from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_files
 from .plan import Plan
@@ -44,7 +45,10 @@ def finish(
 def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
     order = plan.orders[0]
     view = ("raw" if order.holds is not None else plan.payload, order.selection().schema)
-    skipped = dict.fromkeys([*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)])
+    # Planning saw the whole file; the reader of a part takes damage at its end for the end of the file.
+    skipped: dict[tuple[str, int, int], Skipped] = {}
+    for each in [*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)]:
+        skipped.setdefault((each.path, each.start, each.stop), each)
     notes = list(plan.summary.notes)
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
     if filled < len(receipts) > 1:
@@ -58,7 +62,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
         shards=tuple(shard_of(receipt) for receipt in receipts),
         content_of=view if order.verify == "content" else None,
         sources=tuple(sources),
-        skipped=tuple(skipped),
+        skipped=tuple(skipped[place] for place in sorted(skipped)),
         notes=tuple(notes),
         warnings=plan.summary.warnings,
     )
