@@ -24,14 +24,26 @@ Row: TypeAlias = "bytes | np.generic | NDArray[np.generic] | list[bytes]"
 Indices: TypeAlias = "NDArray[np.int64] | Sequence[int]"
 
 
-def _int64(values: object) -> NDArray[np.int64]:
-    """A read-only view, or copy where it must be, as contiguous int64."""
-    return _sealed(np.ascontiguousarray(values, dtype=np.int64).view())
-
-
-def _sealed(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+def sealed(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Make an array that nobody else holds read-only; a Ragged then takes it, and parts of it, without a copy."""
     array.flags.writeable = False
     return array
+
+
+def _spans(values: object) -> NDArray[np.int64]:
+    """Starts or lengths as contiguous int64 that nobody can write to.
+
+    A copy, unless their memory is read-only to all: a kernel sees that spans lie in their buffer, and then goes by them
+    without the GIL, so a caller's array that another thread writes to would lead it out of the buffer.
+    """
+    array = np.ascontiguousarray(values, dtype=np.int64)
+    if array is not values and array.base is None and isinstance(values, (np.ndarray, list, tuple)):
+        return sealed(array)  # it was made just now
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    is_fixed = not (array.flags.writeable or owner.flags.writeable) and isinstance(owner.base, (bytes, type(None)))
+    return array if is_fixed else sealed(array.copy())
 
 
 class Ragged(Sequence[Row]):
@@ -39,7 +51,8 @@ class Ragged(Sequence[Row]):
 
     Args:
         values: the bytes that the spans point into (uint8), or, for lists of bytes, a Ragged of all their members.
-        starts, lengths: int64, one entry a row; in bytes, or in members where values is a Ragged.
+        starts, lengths: int64, one entry a row; in bytes, or in members where values is a Ragged. Copied where they
+            could still be written to.
         dtype: "bytes", or the dtype of the numbers that the bytes hold (little-endian, any alignment).
 
     len, [i] and iteration give bytes, ndarrays, or lists of bytes; [a:b] gives a Ragged.
@@ -54,9 +67,9 @@ class Ragged(Sequence[Row]):
             raise SchemaError(f"dtype {dtype!r} is unknown; known are {', '.join(DTYPES)}")
         if isinstance(values, Ragged) and (dtype != "bytes" or isinstance(values.values, Ragged)):
             raise SchemaError("only lists of bytes nest, and only once")
-        self.values: NDArray[np.uint8] | Ragged = values if isinstance(values, Ragged) else _sealed(values.view())
+        self.values: NDArray[np.uint8] | Ragged = values if isinstance(values, Ragged) else sealed(values.view())
         self.dtype = dtype
-        self.starts, self.lengths = _int64(starts), _int64(lengths)
+        self.starts, self.lengths = _spans(starts), _spans(lengths)
         if self.starts.shape != self.lengths.shape or self.starts.ndim != 1:
             raise SchemaError(f"{self.starts.shape} starts for {self.lengths.shape} lengths")
 
@@ -129,7 +142,7 @@ class Ragged(Sequence[Row]):
         row = self.values[start : start + length]
         if self.dtype == "bytes":
             return row.tobytes()
-        return _sealed(np.frombuffer(row.tobytes(), dtype=numpy_dtype(self.dtype)))
+        return sealed(np.frombuffer(row.tobytes(), dtype=numpy_dtype(self.dtype)))
 
     def take(self, indices: Indices) -> Ragged:
         """These rows, in this order, as spans into the same buffer."""
@@ -349,7 +362,7 @@ def _checked(field: Field, columns: Mapping[str, Column]) -> Column:
         fits = not field.is_ragged and column.dtype == field.numpy_dtype and column.shape[1:] == field.shape
     if not fits:
         raise SchemaError(f"field {field.name!r} is {field}; its column is {describe(column)}", field=field.name)
-    return column if isinstance(column, Ragged) or not column.flags.writeable else _sealed(column.view())
+    return column if isinstance(column, Ragged) or not column.flags.writeable else sealed(column.view())
 
 
 def describe(column: Column) -> str:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .batch import Batch, Column, Ragged, as_bytes, concat, spans_of
+from .batch import Batch, Column, Ragged, as_bytes, concat, sealed, spans_of
 from .casts import cast
 from .errors import FormatError, LossyError, SchemaError
 from .schema import INTEGERS, Field, Schema, numpy_dtype
@@ -93,8 +93,7 @@ def encode(batch: Batch) -> Ragged:
         done, filled = done + rows, filled + written
         if done < len(batch):  # the guess was too small
             buffer = np.concatenate([buffer, np.empty(len(buffer), dtype=np.uint8)])
-    buffer.flags.writeable = False
-    return Ragged(buffer, starts, lengths, "bytes")
+    return Ragged(sealed(buffer), sealed(starts), sealed(lengths), "bytes")
 
 
 class Encoder:
@@ -272,7 +271,7 @@ class Features:
         total = int(counts.sum())
         starts, lengths = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.int64)
         _kernels.fill_bytes(self.spans(index), starts, lengths)
-        values = Ragged(self.base, starts, lengths, "bytes")
+        values = Ragged(self.base, sealed(starts), sealed(lengths), "bytes")
         if field.packing == "raw":
             return _unpack_raw(values, field, counts)
         if field.shape == ():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordio_bridge import Ragged, SchemaError
-from recordio_bridge.batch import concat_columns
+from recordio_bridge.batch import concat_columns, sealed
 
 byte_rows = st.lists(st.binary(max_size=9), max_size=20)
 nested_rows = st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=12)
@@ -145,6 +145,57 @@ def test_starts_and_lengths_are_read_only():
     for array in (column.starts, column.lengths):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
+
+
+def spans() -> tuple[np.ndarray, np.ndarray]:
+    return np.array([0, 2]), np.array([2, 3])
+
+
+WAYS_TO_HOLD = {  # what a caller gives, and keeps a writable hold of
+    "the arrays": lambda: (spans(),) * 2,
+    "read-only views": lambda: [(kept := spans()), tuple(read_only(array.view()) for array in kept)],
+    "read-only parts": lambda: [
+        (kept := tuple(np.append(a, 9) for a in spans())),
+        tuple(read_only(a[:2]) for a in kept),
+    ],
+    "a bytearray": lambda: [
+        (kept := tuple(np.frombuffer(bytearray(a.tobytes()), np.int64) for a in spans())),
+        tuple(read_only(np.frombuffer(a.base, np.int64)) for a in kept),
+    ],
+    "every second": lambda: [(kept := tuple(np.repeat(a, 2) for a in spans())), tuple(a[::2] for a in kept)],
+    "unsigned": lambda: [(kept := tuple(a.astype(np.uint64) for a in spans())), kept],
+    "unsigned views": lambda: [(kept := spans()), tuple(a.view(np.uint64) for a in kept)],
+}
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("given", WAYS_TO_HOLD.values(), ids=WAYS_TO_HOLD)
+def test_writing_to_the_arrays_of_spans_afterwards_changes_nothing(given):
+    """A kernel goes by spans that were seen to be in the buffer, while other threads run."""
+    kept, (starts, lengths) = given()
+    column = Ragged(np.frombuffer(b"abcde", np.uint8), starts, lengths, "bytes")
+    for array in kept:
+        array[:] = 1 << 40
+    assert listed(column) == [b"ab", b"cde"]
+    assert not column.starts.flags.writeable
+    assert not column.lengths.flags.writeable
+
+
+def test_spans_that_nobody_can_write_to_are_not_copied():
+    for starts, lengths in (
+        map(sealed, spans()),
+        (np.frombuffer(array.tobytes(), np.int64) for array in spans()),
+    ):
+        column = Ragged(np.frombuffer(b"abcde", np.uint8), starts, lengths, "bytes")
+        assert np.shares_memory(column.starts, starts)
+        assert np.shares_memory(column.lengths, lengths)
+        part = column[1:]
+        assert np.shares_memory(part.starts, starts)
+        assert np.shares_memory(part.lengths, lengths)
 
 
 def test_making_a_ragged_leaves_the_callers_arrays_writable():

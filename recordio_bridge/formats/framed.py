@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels
-from ..batch import Ragged
+from ..batch import Ragged, sealed
 from ..errors import ChecksumError, FormatError, Place, TruncatedError
 from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
 from ..places import Places
@@ -187,11 +187,12 @@ class BlockReader:
             nbytes = self._at - int(starts[0])
             most = 1 << 30 if self._held is None else max(_LARGE_BATCH, nbytes)
             self._usual, self._usual_rows = max(BLOCK, min(4 * nbytes, most)), max(SPANS, count)
+        offsets = starts[:count] - header + self._origin
         return Records(
             self._stream.path,
-            Ragged(self._sealed(), starts[:count], lengths[:count], "bytes"),
+            Ragged(self._sealed(), sealed(starts)[:count], sealed(lengths)[:count], "bytes"),
             self._numbers(count),
-            starts[:count] - header + self._origin,
+            offsets,
             self._framing,
         )
 
@@ -215,9 +216,7 @@ class BlockReader:
             self._failure = None
 
     def _sealed(self) -> NDArray[np.uint8]:
-        view = self._block.view()
-        view.flags.writeable = False
-        return view
+        return sealed(self._block.view())
 
     def _cannot_come(self, wanted: int) -> bool:
         """Whether a length goes beyond all that is to come. Where that is not much, it is read, and the end tells."""
@@ -456,8 +455,8 @@ def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
         raise fault_error(framing, fault, place, found, left)
     if count != len(heads):
         raise FormatError(f"{path}: changed since its records were counted", path=path)
-    block.flags.writeable = False
-    return Records(path, Ragged(block, starts, lengths, "bytes"), numbers, heads.offsets, framing)
+    payloads = Ragged(sealed(block), sealed(starts), sealed(lengths), "bytes")
+    return Records(path, payloads, numbers, heads.offsets, framing)
 
 
 Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]
