@@ -39,6 +39,7 @@ from . import _kernels
 from .errors import FormatError, MissingDependencyError, TruncatedError
 from .files import unwritable
 from .formats.recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
+from .formats.recordio_index import describe_line, index_lines, parse_integers
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -181,23 +182,25 @@ class MXIndexedRecordIO(MXRecordIO):
         self.keys.append(key)
 
     def _read_index(self) -> tuple[dict[Any, int], list[Any]]:
+        with open(self.idx_path, "rb") as file:
+            text = file.read()
+        plain = parse_integers(text) if self.key_type is int else None
+        if plain is not None and not (plain[1] & 3).any():
+            keys = plain[0].tolist()
+            return dict(zip(keys, plain[1].tolist(), strict=True)), keys
         idx, keys = {}, []
-        with open(self.idx_path, encoding="utf-8", errors="surrogateescape") as lines:
-            for number, line in enumerate(lines, 1):
-                text, _, rest = line.rstrip("\n").partition("\t")
-                try:
-                    key, offset = self.key_type(text), int(rest.partition("\t")[0])
-                    if offset % 4 or not 0 <= offset < 2**62:
-                        raise ValueError(f"no record can be at {offset}")
-                except ValueError as err:
-                    expected = "expected key, tab and offset (a multiple of 4)"
-                    if rest.startswith("18446744073709551615"):
-                        expected += "; this offset is a failed ftell, as old mxnet on Windows wrote it beyond 2 GiB"
-                    found = f"line {number}: found {line[:80]!r}, {expected}"
-                    message = f"{self.idx_path}: {found}; rebuild it: recordio-bridge index {self.uri}"
-                    raise FormatError(message, path=self.idx_path) from err
-                idx[key] = offset
-                keys.append(key)
+        for number, (found, offset) in enumerate(index_lines(text)):
+            try:
+                if found is None or offset < 0:
+                    raise ValueError("no key, or no offset at which a record can be")
+                key = self.key_type(found.decode(errors="surrogateescape"))
+            except ValueError as err:
+                message = (
+                    f"{self.idx_path}: {describe_line(text, number)}; rebuild it: recordio-bridge index {self.uri}"
+                )
+                raise FormatError(message, path=self.idx_path) from err
+            idx[key] = offset
+            keys.append(key)
         return idx, keys
 
 

@@ -9,8 +9,10 @@ Source: mxnet, python/mxnet/recordio.py; dmlc-core, src/io/indexed_recordio_spli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +24,7 @@ from ..errors import FormatError, SchemaError, TruncatedError
 from .base import ALARM
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
-_NO_OFFSET = (1 << 64) - 1
+_NO_OFFSET = b"18446744073709551615"  # the -1 of a failed ftell
 _NO_FILE = 1 << 62  # no file has so many bytes
 REBUILD = "rebuild it with: recordio-bridge index --overwrite"
 
@@ -62,10 +64,10 @@ def read_index(path: str, file_size: int | None) -> RecordIndex:
     with open(path, "rb") as file:
         text = file.read()
     file_size = _NO_FILE if file_size is None else file_size
-    keys, offsets = _parse_integers(text) or _parse_lines(path, text)
+    keys, offsets = parse_integers(text) or _parse_lines(path, text)
     unaligned = np.flatnonzero(offsets & 3)
     if len(unaligned):
-        raise _line_error(path, int(unaligned[0]), f"offset {offsets[unaligned[0]]} is no multiple of 4")
+        raise _line_error(path, text, int(unaligned[0]))
     beyond = np.flatnonzero(offsets >= file_size)
     if len(beyond):
         number = int(beyond[0])
@@ -89,7 +91,7 @@ def read_index(path: str, file_size: int | None) -> RecordIndex:
     return RecordIndex(keys, offsets)
 
 
-def _parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Keys and offsets where the whole text is plain integers, as nearly always; None for anything else."""
     lines = text.count(b"\n") + 1
     keys, offsets = np.empty(lines, dtype=np.int64), np.empty(lines, dtype=np.int64)
@@ -97,29 +99,41 @@ def _parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] 
     return (keys[:count], offsets[:count]) if parsed == len(text) else None
 
 
-def _parse_lines(path: str, text: bytes) -> tuple[Column, NDArray[np.int64]]:
-    """Keys of any kind."""
-    lines = text.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    keys: list[bytes] = []
-    offsets = np.empty(len(lines), dtype=np.int64)
-    for number, line in enumerate(lines):  # one by one: this is the rare text that has no columns yet
-        key, _, rest = line.partition(b"\t")
+def index_lines(text: bytes) -> Iterator[tuple[bytes | None, int]]:
+    """The key of each line, None where it has no TAB; and its offset, -1 where it has none at which a record can be.
+
+    One by one: for the rare text that parse_integers does not take.
+    """
+    for line in io.BytesIO(text):
+        key, tab, rest = line.partition(b"\t")
         digits = rest.partition(b"\t")[0].strip()
         offset = int(digits) if digits.isdigit() and len(digits) <= 20 else -1
-        if offset == _NO_OFFSET:
-            what = f"offset {offset} is the -1 that old Windows builds of mxnet wrote past 2 GiB"
-            raise _line_error(path, number, what)
-        if not 0 <= offset < _NO_FILE:
-            raise _line_error(path, number, f"found {line[:60]!r}, expected a key, a TAB and an offset")
+        yield key if tab else None, offset if 0 <= offset < _NO_FILE and not offset & 3 else -1
+
+
+def describe_line(text: bytes, number: int) -> str:
+    """What a line without a key, or without an offset, is, and what was expected. Lines count from 0 here."""
+    line = next(islice(io.BytesIO(text), number, None))
+    problem = f"line {number + 1}: found {line[:80].decode(errors='surrogateescape')!r}, expected key, tab and offset"
+    if line.partition(b"\t")[2].startswith(_NO_OFFSET):
+        return f"{problem}; this offset is a failed ftell, as old mxnet on Windows wrote it beyond 2 GiB"
+    return f"{problem} (a multiple of 4)"
+
+
+def _line_error(path: str, text: bytes, number: int) -> FormatError:
+    return FormatError(f"{path}: {describe_line(text, number)}; {REBUILD}", path=path, record=number)
+
+
+def _parse_lines(path: str, text: bytes) -> tuple[Column, NDArray[np.int64]]:
+    """Keys of any kind."""
+    keys: list[bytes] = []
+    offsets: list[int] = []
+    for number, (key, offset) in enumerate(index_lines(text)):
+        if key is None or offset < 0:
+            raise _line_error(path, text, number)
         keys.append(key)
-        offsets[number] = offset
-    return _key_column(keys), offsets
-
-
-def _line_error(path: str, number: int, what: str) -> FormatError:
-    return FormatError(f"{path}: line {number + 1}: {what}; {REBUILD}", path=path, record=number)
+        offsets.append(offset)
+    return _key_column(keys), np.array(offsets, dtype=np.int64)
 
 
 def _key_column(keys: list[bytes]) -> Column:
@@ -203,12 +217,10 @@ def _lost_key(old: bytes, fresh: bytes) -> tuple[int, bytes | None]:
 
     What has no TAB is no key to anyone.
     """
-    known = dict(line.split(b"\t") for line in fresh.splitlines())
+    known = dict(index_lines(fresh))
     heads = set(known.values())
-    for number, line in enumerate(old.split(b"\n"), 1):
-        key, tab, rest = line.partition(b"\t")
-        offset = rest.partition(b"\t")[0].strip()
-        if tab and (key not in known or (offset in heads and offset != known[key])):
+    for number, (key, offset) in enumerate(index_lines(old), 1):
+        if key is not None and (key not in known or (offset in heads and offset != known[key])):
             return number, key
     return 0, None
 
