@@ -23,7 +23,7 @@ from ..files import Pending, discard, discard_temporaries, new_run_mark, share_r
 from ..formats import get_format
 from . import WORKER_VERB
 from .plan import Order
-from .shuffled import ShuffledRows
+from .shuffled import ShuffledRows, share_rows
 from .work import OnSummary, Progress, Receipt, run_order
 
 
@@ -36,7 +36,7 @@ def run_orders(
         what an order raised; MigrationError when a worker process dies.
     """
     done: dict[int, Receipt] = {}
-    shuffled = None if orders[0].shuffle is None else ShuffledRows.of(orders[0])
+    shuffled = ShuffledRows.of(orders[0]) if share_rows(orders) else None
     try:
         if min(workers, len(orders)) == 1:
             for number, order in enumerate(orders):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -27,7 +27,7 @@ from .plan import Order
 
 @dataclass(frozen=True, slots=True)
 class ShuffledRows:
-    """The rows of a source and their permutation. order is one of those that share them."""
+    """The rows of a source and their permutation. order is one of those that they serve."""
 
     order: Order
     index: RowIndex
@@ -42,13 +42,7 @@ class ShuffledRows:
 
     def serves(self, order: Order) -> bool:
         """Whether an order has the same source and the same permutation."""
-        mine, theirs = self.order.shuffle, order.shuffle
-        return (
-            mine is not None
-            and theirs is not None
-            and mine.seed == theirs.seed
-            and _source(self.order) == _source(order)
-        )
+        return share_rows([self.order, order])
 
     def batches(self, order: Order, request: Request) -> Iterator[tuple[Batch, list[int]]]:
         """The rows of an order with their numbers, by random access, about a block's worth at a time."""
@@ -102,6 +96,12 @@ class ShuffledRows:
             for rows, has_numbers in shapes
         )
         return cls(order, RowIndex(source, heads, states), permutation)
+
+
+def share_rows(orders: Sequence[Order]) -> bool:
+    """Whether these orders are parts of one permutation of one source."""
+    seeds = {None if order.shuffle is None else order.shuffle.seed for order in orders}
+    return len(seeds) == 1 and None not in seeds and all(_source(order) == _source(orders[0]) for order in orders)
 
 
 def _source(order: Order) -> Source:
