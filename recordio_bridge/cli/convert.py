@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, cast
 from .. import api
 from ..formats.base import ALARM
 from ..select import split_pairs
+from ..shards import manifest_path
 from .options import add_json, add_source_options, counted, print_notes, source_options
 
 if TYPE_CHECKING:
     from ..schema import Packing
 
+_SHOWN = 20  # records that were left out, for people
 HELP = "convert a file or a set of files to the format that the target's suffix names"
 EXAMPLES = (
     "recordio-bridge convert train.rec train.tfrecord --shards 64 --shuffle --seed 1",
@@ -95,10 +97,13 @@ def run(args: argparse.Namespace) -> int:
         source_options=source_options(args),
         target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
     )
-    for path, ranges in groupby(manifest.skipped, lambda skipped: skipped.path):
+    for path, ranges in groupby(manifest.skipped[:_SHOWN], lambda skipped: skipped.path):
         print(f"left out of {path}:", file=sys.stderr)
         for skipped in ranges:
             print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
+    if len(manifest.skipped) > _SHOWN:
+        more = len(manifest.skipped) - _SHOWN
+        print(f"  and {more:,} more; {manifest_path(args.dst)} lists all", file=sys.stderr)
     notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
     print_notes(notes, manifest.warnings, args.quiet)
     if args.json:

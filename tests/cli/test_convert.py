@@ -166,6 +166,17 @@ def test_an_existing_output_exits_1_and_says_how_to_replace_it(capsys, tmp_path)
     assert ids_of([tmp_path / "b.tfrecord"]) == [0, 1, 2]
 
 
+def test_of_many_records_that_are_left_out_the_first_are_shown(capsys, tmp_path):
+    source = write_rec(tmp_path / "a.rec", [image_payload(n) for n in range(50)])
+    (tmp_path / "a.lst").write_text("7\t1\tx\n")
+    arguments = ["--in", f"labels={tmp_path / 'a.lst'}", "--on-bad-record", "skip"]
+    outcome = run(capsys, "convert", source, tmp_path / "b.tfrecord", *arguments)
+    assert outcome.code == 0
+    *shown, more = outcome.stderr.splitlines()
+    assert [f": record {n} at byte " in line for n, line in enumerate(shown[:7])] == [True] * 7
+    assert (len(shown), more) == (20, f"left out: 29 more; {tmp_path / 'b.tfrecord'}.manifest.json lists all")
+
+
 def test_a_loss_exits_1_and_says_how_to_allow_it(capsys, tmp_path):
     source = write_rec(tmp_path / "a.rec", [image_payload(0, 1.0), image_payload(1, 3.5)])
     arguments = ["convert", source, tmp_path / "b.tfrecord", "--select", "n:int64=label[0]"]
