@@ -55,9 +55,10 @@ class Sidecar:
             return f"{self.path} is believed for the name alone: it does not say which bytes it describes"
         if self.describes(path):
             return None
+        but = ", but for that records are raw where they are nothing better known" if self.payload == "raw" else ""
         return (
-            f"{self.path} is not used: it was written for another file of this name (size or ends differ), so this one "
-            'was replaced, or damaged; remove the sidecar, or its "ends" if it is to be believed all the same'
+            f"{self.path} is not used{but}: it was written for another file of this name (size or ends differ), so "
+            'this one was replaced, or damaged; remove the sidecar, or its "ends" if it is to be believed all the same'
         )
 
 
@@ -86,6 +87,11 @@ def find_sidecar(path: str) -> Sidecar | None:
 def sidecar_doubts(path: str) -> list[str]:
     """What is to be said of the sidecars that name this file; see Sidecar.doubt."""
     return [doubt for sidecar in sidecars_naming(path) if (doubt := sidecar.doubt(path)) is not None]
+
+
+def is_called_raw(path: str) -> bool:
+    """Whether a sidecar says so of a file of this name: of another one, too, as raw records cannot be read wrongly."""
+    return any(sidecar.payload == "raw" for sidecar in sidecars_naming(path))
 
 
 def sidecars_naming(path: str) -> Iterator[Sidecar]:

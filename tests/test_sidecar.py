@@ -121,6 +121,20 @@ def test_a_second_id_in_a_file_that_took_the_name_of_another_is_not_dropped(tmp_
     assert [problem.path for problem in report.problems] == [str(sidecar_of(tmp_path / "a.rec"))]
 
 
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord"])
+def test_raw_records_of_a_damaged_file_are_not_taken_for_anything_else(tmp_path, name):
+    rb.write(tmp_path / name, {"record": [b"x" * 40, b"y" * 40]}, payload="raw")
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:-1])
+    with pytest.raises(rb.TruncatedError):
+        list(rb.read(tmp_path / name))
+    (batch,) = rb.read(tmp_path / name, on_bad_record="skip")
+    assert list(batch["record"]) == [b"x" * 40]
+    frame = write_rec if name == "a.rec" else write_tfrecord
+    frame(tmp_path / name, [make_example({"x": [1]})])
+    assert list(rb.inspect(tmp_path / name).schema) == ["x"]
+
+
 @pytest.mark.parametrize("size", ["the same", "another"])
 def test_fields_of_a_file_that_took_the_name_of_another_are_its_own(tmp_path, size):
     path = write_tfrecord(tmp_path / "a.tfrecord", [make_example({"small": [1], "big": [2]})])

@@ -39,7 +39,7 @@ from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, Place, SchemaError, TruncatedError, at_place, placed
 from ..files import COMPRESSED_SUFFIXES, Output, absolute, compression_of, read_head
 from ..schema import Field, Schema
-from ..sidecar import Sidecar, find_sidecar, sidecar_doubts
+from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
@@ -144,6 +144,10 @@ class RecordIO:
                 return replace(options, payload=payload)
         damage: list[Skipped] = []
         records = next(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append), None)
+        if records is not None and looks_like_example(records.payloads):
+            return replace(options, payload="example")
+        if is_called_raw(path):
+            return replace(options, payload="raw")
         if records is None:
             return replace(options, payload="image")
         if looks_like_sagemaker(records.payloads):
@@ -155,8 +159,6 @@ class RecordIO:
                 record=0,
                 offset=0,
             )
-        if looks_like_example(records.payloads):
-            return replace(options, payload="example")
         unfit = np.flatnonzero(records.payloads.lengths < HEADER.itemsize)
         if 2 * len(unfit) > len(records):
             row = int(unfit[0])

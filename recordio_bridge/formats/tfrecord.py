@@ -33,7 +33,7 @@ from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, read_head
 from ..schema import Schema
-from ..sidecar import find_sidecar, sidecar_doubts
+from ..sidecar import find_sidecar, is_called_raw, sidecar_doubts
 from .base import Extent, Heads, Request, Summary, Writer, Written
 from .framed import (
     Fill,
@@ -119,6 +119,8 @@ class TFRecord:
         # No LOOKED_AT for batch_rows: the records that the first block holds are enough where they are very long
         records = next(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), None)
         if records is not None and not looks_like_example(records.payloads):
+            if is_called_raw(path):
+                return replace(options, payload="raw")
             raise FormatError(
                 f"{path}: the records are no tf.train.Examples (raw bytes, or SequenceExamples); "
                 "read them as bytes with payload='raw' (--in payload=raw)",
