@@ -34,7 +34,6 @@ _EXPANSION = 1032  # bytes that one byte of deflate can become: 258 for each 2 b
 _PENDING = 1 << 16  # and what zlib may have taken in before and not given out: less than its window of 32 KiB
 _END = 1 << 16  # bytes at either end of a file that tell it from another
 _MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
-_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _ADVICE = {
     errno.ENOSPC: "; make room on that disk, or write to another",
     errno.EDQUOT: "; make room within your quota, or write to another disk",
@@ -454,9 +453,9 @@ def _give_name(temporary: str, final: str) -> None:
     try:
         try:
             os.link(temporary, final)
-        except OSError as err:
-            if err.errno not in _NO_HARD_LINKS:
-                raise
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links here (FAT, some network file systems), which each says in its own way
             os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))  # the name is ours
             try:
                 os.rename(temporary, final)

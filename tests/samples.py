@@ -6,6 +6,7 @@ TensorFlow's record_writer.cc and example.proto.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -172,21 +173,36 @@ def copy_golden(folder: Path, *names: str) -> Path:
     return folder / names[0]
 
 
-def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, at: int, error: BaseException) -> list[object]:
-    """Make one call of a function of os fail, an interrupt when its work is done; gives the calls."""
-    function, calls = getattr(os, name), []
+def interrupt_link(monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[type[BaseException], list[object]]:
+    """Send an interrupt just after a file got its name by a hard link; gives the error to come, and the calls."""
+    link, calls = os.link, []
 
-    def fail_once(*arguments: object, **options: object) -> object:
-        calls.append(arguments)
-        if len(calls) - 1 == at and isinstance(error, Exception):
-            raise error
-        result = function(*arguments, **options)
-        if len(calls) - 1 == at:
-            raise error
-        return result
+    def link_and_interrupt(old: str, new: str) -> None:
+        calls.append(new)
+        link(old, new)
+        if len(calls) == at + 1:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, name, fail_once)
-    return calls
+    monkeypatch.setattr(os, "link", link_and_interrupt)
+    return KeyboardInterrupt, calls
+
+
+def fail_rename(monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[type[BaseException], list[object]]:
+    """Fail to rename a file, where there are no hard links; gives the error to come, and the calls."""
+    rename, calls = os.rename, []
+
+    def no_links(old: str, new: str) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported", old, None, new)
+
+    def rename_or_fail(old: str, new: str) -> None:
+        calls.append(new)
+        if len(calls) == at + 1:
+            raise OSError(errno.EIO, "Input/output error", old, None, new)
+        rename(old, new)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "rename", rename_or_fail)
+    return OSError, calls
 
 
 def contents(folder: Path) -> dict[str, str]:

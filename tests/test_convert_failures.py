@@ -21,11 +21,12 @@ from recordio_bridge import (
 )
 from tests.samples import (
     contents,
-    fail_at,
+    fail_rename,
     frame_rec,
     frame_tfrecord,
     image_payload,
     image_rec,
+    interrupt_link,
     make_example,
     read_examples,
     read_rec,
@@ -182,14 +183,14 @@ def test_without_verification_corruption_is_found_only_by_verify(tmp_path, monke
 
 @pytest.mark.parametrize("at", range(6))
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["error", "interrupt"])
-def test_a_failure_while_the_files_take_their_names_changes_nothing(tmp_path, monkeypatch, at, overwrite, error):
+@pytest.mark.parametrize("failure", [interrupt_link, fail_rename])
+def test_a_failure_while_the_files_take_their_names_changes_nothing(tmp_path, monkeypatch, at, overwrite, failure):
     source = image_rec(tmp_path / "a.rec", 9)
     if overwrite:
         rb.convert(image_rec(tmp_path / "other.rec", 5), tmp_path / "b.rec", shards=2)
     before = contents(tmp_path)
-    calls = fail_at(monkeypatch, "link", at, error)
-    with pytest.raises(type(error)):
+    error, calls = failure(monkeypatch, at)
+    with pytest.raises(error):
         rb.convert(source, tmp_path / "b.rec", shards=2, overwrite=overwrite)
     assert len(calls) > at  # 2 shards, 2 indexes and 2 sidecars take a name
     assert contents(tmp_path) == before

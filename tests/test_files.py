@@ -17,7 +17,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import ChecksumError, FormatError, SourceChangedError, TruncatedError, files
-from tests.samples import fail_at, frame_rec, frame_tfrecord, image_rec, write_rec, write_tfrecord
+from tests.samples import fail_rename, frame_rec, frame_tfrecord, image_rec, interrupt_link, write_rec, write_tfrecord
 
 MEGABYTE = 1 << 20
 
@@ -338,10 +338,10 @@ def test_a_file_that_may_not_grow_as_large_is_named_with_what_to_do(tmp_path, wo
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["error", "interrupt"])
-def test_a_failure_while_the_files_of_a_rec_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at, error):
-    calls = fail_at(monkeypatch, "link", at, error)
-    with pytest.raises(type(error)):
+@pytest.mark.parametrize("failure", [interrupt_link, fail_rename])
+def test_a_failure_while_the_files_of_a_rec_take_their_names_leaves_none_of_them(tmp_path, monkeypatch, at, failure):
+    error, calls = failure(monkeypatch, at)
+    with pytest.raises(error):
         rb.write(tmp_path / "a.rec", {"id": [1], "image": [b"x"]})
     assert len(calls) > at  # the data, the index and the schema sidecar take a name
     assert names(tmp_path) == []

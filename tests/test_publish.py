@@ -12,7 +12,7 @@ import pytest
 import recordio_bridge as rb
 from recordio_bridge import files
 from recordio_bridge.migrate import finish
-from tests.samples import contents, fail_at, image_rec
+from tests.samples import contents, image_rec
 
 TARGETS = [
     "b-00000-of-00002.rec",
@@ -136,17 +136,3 @@ def test_of_two_conversions_that_may_overwrite_the_last_to_end_wins(tmp_path, li
     report = rb.verify(tmp_path / "b.tfrecord")
     assert (report.ok, report.num_rows, len(report.files)) == (True, 6, 2)
     assert not [name for name in contents(tmp_path) if ".part" in name]
-
-
-@pytest.mark.parametrize("at", range(4))
-def test_a_failure_to_rename_where_there_are_no_hard_links_leaves_nothing(tmp_path, monkeypatch, at):
-    def refuse(source: str, target: str) -> None:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported", source, None, target)
-
-    source = image_rec(tmp_path / "a.rec", 6)
-    before = contents(tmp_path)
-    monkeypatch.setattr(os, "link", refuse)
-    fail_at(monkeypatch, "rename", at, OSError(errno.EIO, "Input/output error"))
-    with pytest.raises(OSError, match="Input/output"):
-        rb.convert(source, tmp_path / "b.tfrecord", shards=2)
-    assert contents(tmp_path) == before
