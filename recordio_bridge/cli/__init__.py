@@ -44,8 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    with _talking(args), _terminable():
-        return _run(verbs[args.verb], args)
+    try:
+        with _talking(args), _terminable():
+            return _run(verbs[args.verb], args)
+    except _Terminated:
+        return _complain("terminated; nothing was left half-written", TERMINATED)
 
 
 def _run(verb: ModuleType, args: argparse.Namespace) -> int:
@@ -56,8 +59,6 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
         return code
     except KeyboardInterrupt:
         return _complain("interrupted; nothing was left half-written", INTERRUPTED)
-    except _Terminated:
-        return _complain("terminated; nothing was left half-written", TERMINATED)
     except BrokenPipeError:  # the reader of our output has enough (| head): not an error, and nothing more to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
