@@ -46,6 +46,7 @@ def _rows(
     """The rows of these files. Read one by one, and with the schema of the first: what comes behind may be damaged."""
     for path in paths:
         source = Source.open([path], options, on_bad_record)
+        source.log_doubts()
         schema = source.format.glance(path, source.options[0], most)
         for batch in source.read(schema, 1, api.log_skipped):
             yield batch.row(0)

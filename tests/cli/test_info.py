@@ -84,7 +84,9 @@ def test_a_damaged_file_of_raw_records_is_said_to_be_damaged_and_how_to_read_it(
     outcome = run(capsys, "info", copy_golden(tmp_path, "n_bad_magic.rec"))
     assert outcome.code == 1
     assert "payload=raw" in outcome.stderr
-    assert "The file is damaged, too: record 1 at byte 20: expected the magic" in outcome.stderr
+    assert (
+        "The file is damaged, too: record 1 at byte 20: found 0b23d7ce, expected the magic 0a23d7ce" in outcome.stderr
+    )
 
 
 @pytest.mark.parametrize("suffix", [".rec", ".tfrecord"])

@@ -146,7 +146,7 @@ def test_a_row_that_lacks_a_value_exits_1_as_that_is_in_the_data(capsys, tmp_pat
         capsys, "convert", image_rec(tmp_path / "a.rec", 3), tmp_path / "b.tfrecord", "--select", "n=label[1]"
     )
     assert outcome.code == 1
-    assert "row 0" in outcome.stderr
+    assert "a.rec: record 0 at byte 0: field 'label' has 1 value" in outcome.stderr
 
 
 @pytest.mark.parametrize(
