@@ -195,9 +195,38 @@ static void store_little(uint8_t *to, uint64_t value, int64_t size) {
         to[i] = (uint8_t)(value >> 8 * i);
 }
 
+/* Take the varints of one or two bytes that a run begins with, while they fit and bytes are left to look at; return how many.
+   Inlined for each size, so that a value is one store. */
+static inline int64_t take_short_sized(struct number_target *target, struct span *run, int64_t size) {
+    int64_t high = DTYPES[target->dtype].high, values = 0;
+    uint8_t *out = target->out;
+    const uint8_t *at = run->at;
+    for (; run->end - at >= 2 && values < target->room; values++) {
+        uint64_t second = at[0] >> 7, value = (at[0] & 127u) | (at[1] & (0u - second) & 127u) << 7;
+        if ((second & at[1] >> 7) || (int64_t)value > high)
+            break;
+        store_little(out, value, size);
+        out += size;
+        at += 1 + second;
+    }
+    target->out = out;
+    target->room -= values;
+    run->at = at;
+    return values;
+}
+
+static int64_t take_short_ints(struct number_target *target, struct span *run) {
+    switch (DTYPES[target->dtype].size) {
+    case 1: return take_short_sized(target, run, 1);
+    case 2: return take_short_sized(target, run, 2);
+    case 4: return take_short_sized(target, run, 4);
+    default: return take_short_sized(target, run, 8);
+    }
+}
+
 static int64_t take_ints(void *to, struct span run) {
     struct number_target *target = to;
-    int64_t size = DTYPES[target->dtype].size, values = 0;
+    int64_t size = DTYPES[target->dtype].size, values = take_short_ints(target, &run);
     uint64_t raw;
     for (; run.at < run.end; values++) {
         if (read_varint(&run, &raw) || target->room-- == 0)
@@ -233,11 +262,10 @@ int64_t rb_fill_ints(const struct rb_spans *features, int64_t rows, int dtype, i
 
 /* ---- writing ---- */
 
+/* A byte for every 7 bits, and one for 0. */
 static int64_t varint_size(uint64_t value) {
-    int64_t size = 1;
-    for (; value >= 128; value >>= 7)
-        size++;
-    return size;
+    int bits = 64 - __builtin_clzll(value | 1);
+    return (9 * bits + 64) >> 6;
 }
 
 static uint8_t *put_varint(uint8_t *to, uint64_t value) {
@@ -282,8 +310,48 @@ static int64_t nested_size(int64_t length) { return 1 + varint_size((uint64_t)le
     default: EACH(uint8_t, body) /* RB_BOOL and RB_UINT8 */                                                          \
     }
 
+enum { ONE_BYTE = 1 << 7, TWO_BYTES = 1 << 14 }; /* varints below these are that short */
+
+/* 1 for a value from ONE_BYTE up to TWO_BYTES, 0 below: as a sum, since SSE2 cannot compare 64 bits. */
+static inline uint64_t needs_two(uint64_t value) { return (value + TWO_BYTES - ONE_BYTE) >> 14; }
+
+/* Images, classes and counts are small: for them there are loops without branches, of which compilers make vectors. */
+static uint64_t set_bits(int dtype, const uint8_t *at, int64_t size) {
+    uint64_t bits = 0;
+    EACH_INTEGER(dtype, bits |= value)
+    return bits;
+}
+
+static int64_t varints_size(int dtype, const uint8_t *at, int64_t size, uint64_t bits) {
+    int64_t total = size / DTYPES[dtype].size;
+    if (bits >= TWO_BYTES) {
+        total = 0;
+        EACH_INTEGER(dtype, total += varint_size(value))
+    } else if (bits >= ONE_BYTE) {
+        EACH_INTEGER(dtype, total += (int64_t)needs_two(value))
+    }
+    return total;
+}
+
+static uint8_t *put_varints(uint8_t *to, int dtype, const uint8_t *at, int64_t size, uint64_t bits) {
+    if (bits < ONE_BYTE) {
+        EACH_INTEGER(dtype, *to++ = (uint8_t)value)
+        return to;
+    }
+    if (bits < TWO_BYTES) { /* two bytes are written for each; where one is enough, the next one takes the second */
+        int64_t width = DTYPES[dtype].size;
+        const uint8_t *last = at + size - width;
+        size -= width;
+        EACH_INTEGER(dtype, (to[0] = (uint8_t)(value | needs_two(value) << 7), to[1] = (uint8_t)(value >> 7),
+                             to += 1 + needs_two(value)))
+        at = last, size = width;
+    }
+    EACH_INTEGER(dtype, to = put_varint(to, value))
+    return to;
+}
+
 /* The bytes of a column's list in this row; 0 means that the row has no value; -1 that one does not fit int64. */
-static int64_t list_size(const struct rb_column *column, int64_t row) {
+static int64_t list_size(struct rb_column *column, int64_t row) {
     const struct rb_spans *values = &column->values;
     if (column->kind == RB_BYTES && !column->is_list)
         return nested_size(values->lengths[row]);
@@ -298,11 +366,10 @@ static int64_t list_size(const struct rb_column *column, int64_t row) {
     if (size == 0 || column->kind == RB_FLOAT)
         return size ? nested_size(size) : 0;
     const uint8_t *at = values->base + values->starts[row];
-    uint64_t top = 0;
-    EACH_INTEGER(column->dtype, (total += varint_size(value), top |= value))
-    if (column->dtype == RB_UINT64 && top >> 63)
+    column->list_bits = set_bits(column->dtype, at, size);
+    if (column->dtype == RB_UINT64 && column->list_bits >> 63)
         return -1;
-    return nested_size(total);
+    return nested_size(varints_size(column->dtype, at, size, column->list_bits));
 }
 
 static int64_t entry_size(const struct rb_column *column) {
@@ -327,8 +394,7 @@ static uint8_t *put_list(uint8_t *to, const struct rb_column *column, int64_t ro
     while (nested_size(packed) > column->list_size)
         packed--;
     to = put_head(to, 0x0a, packed);
-    EACH_INTEGER(column->dtype, to = put_varint(to, value))
-    return to;
+    return put_varints(to, column->dtype, at, size, column->list_bits);
 }
 
 static uint8_t *put_entry(uint8_t *to, const struct rb_column *column, int64_t row) {

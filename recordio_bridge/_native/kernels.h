@@ -102,6 +102,7 @@ struct rb_column { /* one feature of many Examples */
     struct rb_spans values;  /* bytes values, or the raw little-endian numbers of each row */
     const int64_t *list_starts, *list_lengths;
     int64_t list_size; /* scratch of the encoder: bytes of this row's list */
+    uint64_t list_bits; /* and the bits that are set in any of its integers */
 };
 int64_t rb_encode_examples(struct rb_column *columns, int num_columns, int64_t first, int64_t rows, int framed,
                            uint8_t *out, int64_t capacity, int64_t *starts, int64_t *lengths, int64_t *written,

@@ -79,7 +79,9 @@ def columns_of(draw: st.DrawFn, rows: int) -> list[tuple]:
             dtype = draw(st.integers(0, 8))
             info = None if dtype == 0 else np.iinfo(DTYPES[dtype])
             low, high = (0, 1) if info is None else (int(info.min), int(info.max))
-            number = st.one_of(st.integers(low, high), st.sampled_from([low, high, 0, min(high, 127)]))
+            top = min(high, draw(st.sampled_from([127, 128, 16383, 16384, high])))  # each has a loop of its own
+            small = st.one_of(st.integers(0, top), st.sampled_from([0, min(top, 127), min(top, 128), top]))
+            number = st.one_of(st.integers(low, high), st.sampled_from([low, high])) if top == high else small
             lists = draw(st.lists(st.lists(number, max_size=20), min_size=rows, max_size=rows))
             columns.append((key, INT64, dtype, numbers(DTYPES[dtype], lists), None))
     return columns
@@ -508,6 +510,22 @@ class TestCountingAndFilling:
             assert answer == misfits[0]
         else:
             assert answer == (len(rows), np.array([v for row in rows for v in row], DTYPES[dtype]).tobytes())
+
+    @pytest.mark.parametrize("dtype", range(1, 9))
+    @settings(deadline=None, max_examples=40)
+    @given(
+        row=st.lists(st.sampled_from([0, 1, 126, 127, 128, 129, 255, 16383, 16384]), max_size=30),
+        long=st.booleans(),
+    )
+    def test_short_varints_are_taken_as_the_twin_takes_them(self, dtype, row, long):
+        fits = [value for value in row if value <= np.iinfo(DTYPES[dtype]).max] if not long else row
+        run = b"".join(
+            b"\x80\x00" if value == 0 and long else varint(value) for value in fits
+        )  # 0 in two bytes is legal
+        spans = values_of([chunk(3, chunk(1, run))])
+        answer = agreed(lambda module: fill(module, spans, INT64, len(fits), dtype))
+        if fits == row and not long:
+            assert answer == (1, np.array(row, DTYPES[dtype]).tobytes())
 
     @pytest.mark.parametrize("module", BOTH)
     def test_a_varint_above_64_bits_keeps_its_low_64_bits(self, module):
