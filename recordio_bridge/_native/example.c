@@ -333,21 +333,33 @@ static int64_t varints_size(int dtype, const uint8_t *at, int64_t size, uint64_t
     return total;
 }
 
-static uint8_t *put_varints(uint8_t *to, int dtype, const uint8_t *at, int64_t size, uint64_t bits) {
+/* Write the varints of some integers into exactly the bytes up to `end`, which varints_size() counted. Another thread of the
+   caller may have changed the integers since: then the list is nonsense, but nothing is written beyond it. */
+static uint8_t *put_varints(uint8_t *to, uint8_t *end, int dtype, const uint8_t *at, int64_t size, uint64_t bits) {
     if (bits < ONE_BYTE) {
         EACH_INTEGER(dtype, *to++ = (uint8_t)value)
-        return to;
+        return end;
     }
     if (bits < TWO_BYTES) { /* two bytes are written for each; where one is enough, the next one takes the second */
         int64_t width = DTYPES[dtype].size;
         const uint8_t *last = at + size - width;
         size -= width;
-        EACH_INTEGER(dtype, (to[0] = (uint8_t)(value | needs_two(value) << 7), to[1] = (uint8_t)(value >> 7),
-                             to += 1 + needs_two(value)))
+        EACH_INTEGER(dtype, {
+            if (end - to < 2)
+                return end;
+            uint64_t two = needs_two(value) & 1;
+            to[0] = (uint8_t)(value | two << 7);
+            to[1] = (uint8_t)(value >> 7);
+            to += 1 + two;
+        })
         at = last, size = width;
     }
-    EACH_INTEGER(dtype, to = put_varint(to, value))
-    return to;
+    EACH_INTEGER(dtype, {
+        if (end - to < varint_size(value))
+            return end;
+        to = put_varint(to, value);
+    })
+    return end;
 }
 
 /* The bytes of a column's list in this row; 0 means that the row has no value; -1 that one does not fit int64. */
@@ -394,7 +406,7 @@ static uint8_t *put_list(uint8_t *to, const struct rb_column *column, int64_t ro
     while (nested_size(packed) > column->list_size)
         packed--;
     to = put_head(to, 0x0a, packed);
-    return put_varints(to, column->dtype, at, size, column->list_bits);
+    return put_varints(to, to + packed, column->dtype, at, size, column->list_bits);
 }
 
 static uint8_t *put_entry(uint8_t *to, const struct rb_column *column, int64_t row) {
