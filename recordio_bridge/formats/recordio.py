@@ -26,8 +26,8 @@ Specification: dmlc-core, include/dmlc/recordio.h, src/recordio.cc. Image header
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
@@ -218,11 +218,8 @@ class RecordIO:
             return None
         if is_all:
             return schema
-        facts = Facts(path, options)
-        records = next(scan_file(Extent(path), FRAMING, "", None, None), None)
-        if records is not None:
-            facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
-        return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
+        runs = first_records(scan_file(Extent(path), FRAMING, "", None, None), 1)
+        return self._by_first(path, options, schema, runs)
 
     def glance(self, path: str, options: RecordIOOptions, rows: int) -> Schema:
         schema, is_all = self.certain(path, options)
@@ -231,16 +228,20 @@ class RecordIO:
         records = first_records(scan_file(Extent(path), FRAMING, "", None, lambda skipped: None), rows)
         if options.payload == "example":
             return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
-        facts = Facts(path, options)
-        for run in records:
-            facts.add(run.offsets, run.payloads.lengths, padded_headers(run.payloads))
-        return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
+        return self._by_first(path, options, schema, records)
+
+    def _by_first(self, path: str, options: RecordIOOptions, schema: Schema, runs: Iterable[Records]) -> Schema:
+        """The fields of the payload, with those beside them that the first records show."""
+        with closing(Facts(path, options)) as facts:
+            for records in runs:
+                facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
+            return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
-        facts = Facts(path, options)
-        for heads, lengths, headers in self._steps(Extent(path), request, options.payload == "image"):
-            facts.add(heads.offsets, lengths, headers)
-        return self._summary(path, options, request, facts)
+        with closing(Facts(path, options)) as facts:
+            for heads, lengths, headers in self._steps(Extent(path), request, options.payload == "image"):
+                facts.add(heads.offsets, lengths, headers)
+            return self._summary(path, options, request, facts)
 
     def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
         schema, is_all = self.certain(path, options)
@@ -251,20 +252,23 @@ class RecordIO:
                 schema = survey_examples(runs, request).schema()
             notes.append("schema inferred from the records")
         if not is_all:
-            schema = _with_extra(schema, extra, options, facts.checked_index() is not None)
+            schema = _with_extra(schema, extra, options, facts.has_index)
         return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings()))
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
 
     def read(self, extent: Extent, options: RecordIOOptions, request: Request) -> Generator[Batch, None, None]:
-        facts = None if request.on_summary is None else Facts(extent.path, options)
-        columns = _Columns(extent.path, options, request, facts)
-        with closing(scan_file(extent, FRAMING, "", request.batch_rows, request.skip, request.on_bytes)) as runs:
-            for records in runs:
+        with ExitStack() as stack:
+            facts = None
+            if request.on_summary is not None:
+                facts = stack.enter_context(closing(Facts(extent.path, options)))
+            columns = _Columns(extent.path, options, request, facts)
+            runs = scan_file(extent, FRAMING, "", request.batch_rows, request.skip, request.on_bytes)
+            for records in stack.enter_context(closing(runs)):
                 yield columns.batch(records)
-        if facts is not None and request.on_summary is not None:
-            request.on_summary(self._summary(extent.path, options, request, facts))
+            if facts is not None and request.on_summary is not None:
+                request.on_summary(self._summary(extent.path, options, request, facts))
 
     def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
         return (heads for heads, _, _ in self._steps(extent, request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..errors import FormatError, TruncatedError
 from ..schema import Field
 from .base import ALARM
 from .recordio_header import HEADER
-from .recordio_index import RecordIndex, check_against_heads, read_index
+from .recordio_index import IndexLines, RecordIndex, check_against_heads, read_index
 
 if TYPE_CHECKING:
     from .recordio import RecordIOOptions
@@ -22,24 +23,40 @@ if TYPE_CHECKING:
 class Facts:
     """Collects from runs of records, in file order: from a walk, or while the records are read anyway.
 
-    Offsets and ids are kept, 16 bytes a record, where there is an index to compare them with, or when asked to.
+    An index that lists integers in the order of the records, as nearly all do, is compared line by line on the way.
+    Where it does not, it is read whole, and offsets and ids are kept from there on, 16 bytes a record, as they are
+    when asked to.
     """
 
     def __init__(self, path: str, options: RecordIOOptions, *, keep: bool = False) -> None:
-        self._index_path = options.index_path(path)
+        self._path, self._index_path = path, options.index_path(path)
         self._is_image = options.payload == "image"
         self._index_problem: str | None = None
         self._alarm: str | None = None
-        self._index = self._read_index(path)
-        self._keep = keep or self._index is not None
+        self._index: RecordIndex | None = None
+        self._lines: IndexLines | None = None
+        self._differs = False
+        """Whether a key that was compared on the way is not the id, or the number, of its record."""
+        self._keep = keep
         self._offsets, self._ids = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
-        self.num_rows = 0
+        self._kept_from = self.num_rows = 0
         self._has_id2 = False
         self._widest = self._without_image = self._vectors_of_one = 0
+        if keep:
+            self._index = self._read_index()
+        else:
+            with suppress(FileNotFoundError):
+                self._lines = IndexLines(self._index_path)
 
-    def _read_index(self, path: str) -> RecordIndex | None:
+    def close(self) -> None:
+        """Close the index."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
+    def _read_index(self) -> RecordIndex | None:
         try:
-            return read_index(self._index_path, os.path.getsize(path))
+            return read_index(self._index_path, os.path.getsize(self._path))
         except FileNotFoundError:
             return None
         except TruncatedError as err:
@@ -50,7 +67,6 @@ class Facts:
 
     def add(self, offsets: NDArray[np.int64], lengths: NDArray[np.int64], headers: NDArray[np.void]) -> None:
         """Look at a run of records: where they begin, the sizes of their payloads, and their image headers."""
-        self.num_rows += len(offsets)
         if self._is_image:
             flags = headers["flag"].astype(np.int64)
             left = lengths - HEADER.itemsize - 4 * flags
@@ -58,51 +74,92 @@ class Facts:
             self._widest = max(self._widest, int(flags[left >= 0].max(initial=0)))
             self._without_image += int((left == 0).sum())
             self._vectors_of_one += int(((flags == 1) & (left >= 0)).sum())
+        if self._lines is not None and not self._follow(self._lines, offsets, headers["id"]):
+            self._read_whole()
         if self._keep:
             self._offsets.append(offsets)
             self._ids.append(headers["id"].copy())
+        self.num_rows += len(offsets)
+
+    def _follow(self, lines: IndexLines, offsets: NDArray[np.int64], ids: NDArray[np.uint64]) -> bool:
+        """Compare the next lines of the index with the next records; whether they list these."""
+        found = lines.take(len(offsets))
+        if found is None or not np.array_equal(found[1], offsets):
+            return False
+        self._differs = self._differs or _differ(found[0], self._expected(ids, self.num_rows))
+        return True
+
+    def _read_whole(self) -> None:
+        """Go over to an index that is held, with the records from here on; those before it lists in its first lines."""
+        self.close()
+        self._kept_from = self.num_rows
+        self._index = self._read_index()
+        self._keep = self._index is not None
+
+    def _expected(self, ids: NDArray[np.uint64], first: int) -> NDArray[np.generic]:
+        """The keys that a new index would have: ids, or numbers where there are none."""
+        return ids if self._is_image else np.arange(first, first + len(ids), dtype=np.uint64)
 
     @property
     def ids(self) -> NDArray[np.uint64]:
-        """The ids of all records."""
+        """The ids of all records, where they are kept."""
         return np.concatenate(self._ids)
 
     @property
     def has_index(self) -> bool:
         """Whether there is an index that may be believed, so far."""
-        return self._index is not None
+        return self._lines is not None or self._index is not None
+
+    def index_is_sound(self) -> bool:
+        """Whether there is an index that leads to each record, all of which were added, and to nothing else."""
+        if self._lines is not None:
+            more = self._lines.take(1)
+            if more is not None and not len(more[0]):
+                return True
+            self._read_whole()
+        return self.checked_index() is not None
 
     def checked_index(self) -> RecordIndex | None:
-        """The index, if it leads to each record and to nothing else."""
+        """The index that is held, if it leads to each record and to nothing else."""
         if self._index is not None:
             try:
-                check_against_heads(self._index_path, self._index, np.concatenate(self._offsets))
+                check_against_heads(
+                    self._index_path, self._index, np.concatenate([self._first_heads(), *self._offsets])
+                )
             except FormatError as err:
                 self._index_problem, self._index = str(err), None
         return self._index
 
+    def _first_heads(self) -> NDArray[np.int64]:
+        """Where the records begin that were compared on the way: the first lines of the index say so."""
+        with closing(IndexLines(self._index_path)) as lines:
+            found = lines.take(self._kept_from)
+        return np.empty(0, dtype=np.int64) if found is None else found[1]
+
     def fields(self) -> list[Field]:
         """id2 where one is not 0, and key where the index has other keys than a new one would get."""
         fields = [Field("id2", "uint64")] if self._has_id2 else []
-        index = self.checked_index()
-        if index is not None and self._keys_differ(index.keys):
-            fields.append(_key_field(index))
-        return fields
+        return fields + (self._key_field() if self.index_is_sound() else [])
 
     def presumed_fields(self) -> list[Field]:
         """The same, by the records seen so far, which are the first of the file."""
         fields = [Field("id2", "uint64")] if self._has_id2 else []
-        index, offsets = self._index, np.concatenate(self._offsets)
-        if index is not None and np.array_equal(index.offsets[: len(offsets)], offsets):
-            fields += [_key_field(index)] if self._keys_differ(index.keys[: len(offsets)]) else []
-        return fields
+        if self._index is not None:
+            heads = np.concatenate([self._first_heads(), *self._offsets])
+            if not np.array_equal(self._index.offsets[: len(heads)], heads):
+                return fields
+        return fields + self._key_field()
 
-    def _keys_differ(self, keys: NDArray[np.generic] | Ragged) -> bool:
-        """Whether these keys, of the first records, are not their ids, or their numbers where they have no ids."""
+    def _key_field(self) -> list[Field]:
+        """The keys, of the records seen so far, where they are not what a new index would have."""
+        if self._index is None:
+            return [Field("key", "int64")] if self._differs else []
+        keys = self._index.keys
         if isinstance(keys, Ragged):
-            return True
-        expected = self.ids if self._is_image else np.arange(self.num_rows)
-        return not np.array_equal(keys.astype(np.uint64), expected[: len(keys)].astype(np.uint64))
+            return [Field("key", "bytes")]
+        kept = keys[self._kept_from : self.num_rows]
+        differs = self._differs or _differ(kept, self._expected(self.ids, self._kept_from)[: len(kept)])
+        return [Field("key", keys.dtype.name)] if differs else []
 
     def notes(self) -> list[str]:
         """What people should know of the file."""
@@ -126,5 +183,5 @@ class Facts:
         return found + ([] if self._index_problem is None else [f"the index is not used: {self._index_problem}"])
 
 
-def _key_field(index: RecordIndex) -> Field:
-    return Field("key", "bytes" if isinstance(index.keys, Ragged) else index.keys.dtype.name)
+def _differ(keys: NDArray[np.generic], expected: NDArray[np.generic]) -> bool:
+    return not np.array_equal(keys.astype(np.uint64), expected.astype(np.uint64))

@@ -10,6 +10,7 @@ Source: mxnet, python/mxnet/recordio.py; dmlc-core, src/io/indexed_recordio_spli
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,9 @@ from .base import ALARM
 _Number = TypeVar("_Number", np.int64, np.uint64)
 _NO_OFFSET = b"18446744073709551615"  # the -1 of a failed ftell
 _NO_FILE = 1 << 62  # no file has so many bytes
+_PIECE = 1 << 19  # bytes of the text that are read at a time
+_TAIL = 1 << 14  # and of its end, where a look is enough
+_LONGEST_LINE = 1 << 12
 REBUILD = "rebuild it with: recordio-bridge index --overwrite"
 
 
@@ -89,6 +93,40 @@ def read_index(path: str, file_size: int | None) -> RecordIndex:
                 record=int(order[twice[0] + 1]),
             )
     return RecordIndex(keys, offsets)
+
+
+class IndexLines:
+    """The lines of a .idx in the order of the file, as long as they are plain integers: little is held at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._rest = b""
+        self._keys = self._offsets = np.empty(0, dtype=np.int64)
+
+    def take(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Keys and offsets of the next lines, fewer at the end; None where something else comes."""
+        while len(self._keys) < count and (piece := self._file.read(_PIECE)):
+            text, line, self._rest = (self._rest + piece).rpartition(b"\n")
+            found = parse_integers(text + line)
+            if found is None or len(self._rest) > _LONGEST_LINE:
+                return None
+            self._add(*found)
+        if len(self._keys) < count and self._rest:
+            found, self._rest = parse_integers(self._rest), b""
+            if found is None:
+                return None
+            self._add(*found)
+        keys, self._keys = self._keys[:count], self._keys[count:]
+        offsets, self._offsets = self._offsets[:count], self._offsets[count:]
+        return keys, offsets
+
+    def _add(self, keys: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+        self._keys = np.concatenate([self._keys, keys])
+        self._offsets = np.concatenate([self._offsets, offsets])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def parse_integers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -175,14 +213,25 @@ def index_text(keys: Column, offsets: NDArray[np.int64]) -> bytes:
 
 
 def missing_records(path: str, file_size: int) -> str | None:
-    """The alarm where a .idx, sound otherwise, names records beyond the end of its .rec; None where it does not."""
+    """The alarm where a .idx, sound otherwise, names records beyond the end of its .rec; None where it does not.
+
+    Looks at the last lines, where writers put the last records; the whole is compared when the .rec is read.
+    """
     try:
-        read_index(path, file_size)
+        if any(offset >= file_size for _, offset in index_lines(_last_lines(path))):
+            read_index(path, file_size)
     except TruncatedError as err:
         return ALARM + str(err)
     except (FileNotFoundError, FormatError):
         return None  # nothing that speaks of missing records
     return None
+
+
+def _last_lines(path: str) -> bytes:
+    with open(path, "rb") as file:
+        start = max(0, os.fstat(file.fileno()).st_size - _TAIL)
+        file.seek(start)
+        return file.read().partition(b"\n")[2] if start else file.read()
 
 
 def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.int64]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import FormatError
 from ..files import discard
 from ..formats.base import Summary
 from ..schema import Schema
@@ -23,7 +24,12 @@ def convert_in_one_pass(source: Source, target: str, wishes: Wishes) -> tuple[Pl
         return None
     plan = make_plan(source, target, wishes, presumed)
     found: list[Summary] = []
-    receipts = run_orders(plan.orders, 1, lambda rows: None, found.append)
+    try:
+        receipts = run_orders(plan.orders, 1, lambda rows: None, found.append)
+    except FormatError:
+        if "key" not in plan.orders[0].schema:
+            raise
+        return None  # the index lacks a record, so its keys are not there to be read
     summary = merge_summaries(source.paths, found, common=wishes.select is not None)
     if _was_right(plan, summary.schema, wishes):
         return replace(plan, summary=summary), receipts
