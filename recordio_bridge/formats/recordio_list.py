@@ -8,12 +8,15 @@ Source: mxnet, tools/im2rec.py.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Ragged
+from ..batch import Ragged, as_bytes
+from ..casts import exact_array
 from ..errors import FormatError, Place, at_place
 from .recordio_index import find_sorted
 
@@ -38,11 +41,17 @@ class LabelList:
 
 
 def read_list(path: str) -> LabelList:
-    """Read a .lst.
+    """Read a .lst; the same again as long as the file has not changed, as each part of a conversion asks for it.
 
     Raises:
         FormatError: a line is not id, labels and path, or an id comes twice; naming the line.
     """
+    status = os.stat(path)
+    return _read_list(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _read_list(path: str, nbytes: int, mtime_ns: int) -> LabelList:
     ids: list[int] = []
     rows: list[list[float]] = []
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -64,7 +73,14 @@ def read_list(path: str) -> LabelList:
     twice = np.flatnonzero(sorted_ids[1:] == sorted_ids[:-1])
     if len(twice):
         raise FormatError(f"{path}: id {int(sorted_ids[twice[0]])} stands on two lines", path=path)
-    return LabelList(path, sorted_ids, Ragged.of(rows, _dtype(path, rows), name="label").take(order))
+    return LabelList(path, sorted_ids, _labels(path, rows).take(order))
+
+
+def _labels(path: str, rows: list[list[float]]) -> Ragged:
+    """The labels as one column; not row by row, as a list has as many rows as the .rec."""
+    values = exact_array([value for row in rows for value in row], _dtype(path, rows), "label")
+    lengths = np.array([len(row) for row in rows], dtype=np.int64) * values.itemsize
+    return Ragged(as_bytes(values), np.cumsum(lengths) - lengths, lengths, values.dtype.name)
 
 
 def _id(text: str) -> int:
