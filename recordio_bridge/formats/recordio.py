@@ -251,9 +251,13 @@ class RecordIO:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
                 schema = survey_examples(runs, request).schema()
             notes.append("schema inferred from the records")
+        warnings = facts.warnings()
         if not is_all:
             schema = _with_extra(schema, extra, options, facts.has_index)
-        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(facts.warnings()))
+        if options.payload == "example" and "id" not in schema and any(field.name == "key" for field in extra):
+            warnings.append(f"{options.index_path(path)} has keys of its own, which only another .rec can take over")
+            notes.append(warnings[-1])
+        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(warnings))
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
@@ -348,14 +352,13 @@ def _sidecar_for(path: str, options: RecordIOOptions) -> Sidecar | None:
 
 
 def _with_extra(schema: Schema, extra: Sequence[Field], options: RecordIOOptions, has_index: bool) -> Schema:
-    """The fields of the payload, then id2 and key where they say something of their own.
+    """The fields of the payload, then id2 and key where they say something of their own; not beside Examples.
 
     A sidecar may have promised keys of another index: the one that is there decides; without one, reading fails.
     """
     fields = dict(schema)
     if options.payload == "example":
-        names = {*fields, "key"} if "id" in fields else {*fields}  # writing makes the keys of the ids
-        return Schema(*fields.values(), *(field for field in extra if field.name not in names))
+        return schema
     if has_index:
         fields.pop("key", None)
     return Schema(*(fields | {field.name: field for field in extra}).values())

@@ -338,3 +338,20 @@ def test_labels_reach_the_target_of_a_conversion_exactly(tmp_path: Path) -> None
     (batch,) = rb.read(tmp_path / "x.tfrecord")
     assert batch["image/class/label"].tolist() == [25130987, 1, 2, 3]
     assert batch.schema == Schema(Field("image/class/label", "int64"))
+
+
+@pytest.mark.parametrize("with_sidecar", [True, False])
+def test_keys_beside_examples_are_a_warning_and_reach_another_rec(tmp_path: Path, with_sidecar: bool) -> None:
+    path = tmp_path / "a.rec"
+    rb.write(path, {"x": [1, 2, 3]})
+    index = path.with_suffix(".idx")
+    index.write_text("".join(f"image {line}\n" for line in index.read_text().splitlines()))
+    if not with_sidecar:
+        Path(f"{path}.schema.json").unlink()
+    summary = rb.inspect(path)
+    assert list(summary.schema) == ["x"]
+    assert "a.idx has keys of its own" in summary.warnings[0]
+    assert [row["x"] for batch in rb.read(path) for row in batch.rows()] == [1, 2, 3]
+    assert rb.convert(path, tmp_path / "b.tfrecord").warnings == summary.warnings
+    rb.convert(path, tmp_path / "b.rec")
+    assert (tmp_path / "b.idx").read_bytes() == index.read_bytes()
