@@ -6,7 +6,8 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,16 +16,18 @@ from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
 from .files import atomic, discard, publish, refuse_existing
 from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
-from .recordfile import RecordFile, unpack
+from .recordfile import RecordFile
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shard_names, shards_beside
 from .sidecar import make_sidecar
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
+from .unpacked import Unpacked
 
 if TYPE_CHECKING:
     from .migrate.check import Report
     from .migrate.ledger import Manifest
-    from .migrate.plan import Verify, Wishes
+    from .migrate.plan import Plan, Verify, Wishes
+    from .migrate.work import Receipt
 
 _log = logging.getLogger(__name__)
 
@@ -120,11 +123,15 @@ def index(
     source = _open_for_index(path, options, on_bad_record)
     if output is not None and len(source.paths) > 1:
         raise ValueError(f"output names one index, and {path} is {len(source.paths)} files")
+    source.log_doubts(only_alarms=True)
+    targets = [source.format.index_path(file) if output is None else os.fspath(output) for file in source.paths]
+    data = {os.path.realpath(file) for file in source.paths}
+    if any(os.path.realpath(target) in data for target in targets):
+        raise ValueError(f"{targets[0]}: is the file itself; give another name for its index")
+    refuse_existing(targets, overwrite)
     request = source.request(Schema(), None, log_skipped)
     written = {}
-    for file, opts in zip(source.paths, source.options, strict=True):
-        target = source.format.index_path(file) if output is None else os.fspath(output)
-        refuse_existing([target], overwrite)
+    for file, opts, target in zip(source.paths, source.options, targets, strict=True):
         with atomic(target, overwrite=overwrite) as out:
             written[target] = source.format.write_index(file, opts, request, out)
     return written
@@ -280,16 +287,29 @@ def _convert(
 
     source.log_doubts(only_alarms=True)  # the others are in the notes of the manifest
     fingerprints = tuple(fingerprint(path) for path in source.paths)
-    with ExitStack() as stack:
+    done = None if progress else convert_in_one_pass(source, target, wishes)
+    if done is not None:
+        return finish(*done, fingerprints, overwrite=overwrite)
+    plan = make_plan(source, target, wishes)
+    with _progress(progress, plan.num_rows) as report:
         if source.is_compressed and (wishes.shuffle or (wishes.shards or 1) > 1):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recordio_bridge-"))
-            source = unpack(source, Path(folder))
-        done = None if progress else convert_in_one_pass(source, target, wishes)
-        if done is not None:
-            return finish(*done, fingerprints, overwrite=overwrite)
-        plan = make_plan(source, target, wishes)
-        report = stack.enter_context(_progress(progress, plan.num_rows))
-        return finish(plan, run_orders(plan.orders, workers, report), fingerprints, overwrite=overwrite)
+            receipts = _run_unpacked(plan, workers, report)
+        else:
+            receipts = run_orders(plan.orders, workers, report)
+    return finish(plan, receipts, fingerprints, overwrite=overwrite)
+
+
+def _run_unpacked(plan: Plan, workers: int, report: Callable[[int], None]) -> list[Receipt]:
+    """Do the orders of a plan with its sources written out plain, as each needs a part of them."""
+    from .migrate.local import run_orders
+
+    with tempfile.TemporaryDirectory(prefix="recordio_bridge-") as folder:
+        unpacked = Unpacked(plan.source, Path(folder))
+        with unpacked.naming_originals():
+            receipts = run_orders(unpacked.orders(plan.orders), workers, report)
+        return [
+            replace(receipt, skipped=tuple(unpacked.original(each) for each in receipt.skipped)) for receipt in receipts
+        ]
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
@@ -328,14 +348,17 @@ def _progress(progress: bool | OnProgress, num_rows: int) -> Iterator[Callable[[
             yield bar.update
 
 
-def verify(path_or_directory: PathLike) -> Report:
+def verify(path_or_directory: PathLike, **options: object) -> Report:
     """Read everything back and report what is wrong: .ok .num_rows .problems.
 
     A file or set with a manifest is compared with it; others are checked by their own structure and checksums.
+
+    Args:
+        options: of the format, as in inspect, for files that no manifest names.
 
     Raises:
         FileNotFoundError: there is nothing of that name.
     """
     from .migrate.check import verify_path
 
-    return verify_path(os.fspath(path_or_directory))
+    return verify_path(os.fspath(path_or_directory), options)

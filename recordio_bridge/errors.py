@@ -142,6 +142,14 @@ def placed(error: _Error, place: Place) -> _Error:
     return _restore(type(error), (message,), {**vars(error), **place._asdict(), **number})
 
 
+def renamed(error: BridgeError, old: str, new: str) -> BridgeError:
+    """The same error about another file."""
+    known = {name: new if value == old else value for name, value in vars(error).items()}
+    other = type(error)(str(error).replace(old, new))
+    other.__dict__.update(known)
+    return other
+
+
 def _renumbered(error: _Error, row: int, number: int) -> _Error:
     message = str(error).replace(f"row {row}", f"row {number}", 1).replace(f"record {row}", f"record {number}", 1)
     name = "row" if isinstance(error, SchemaError) else "record"

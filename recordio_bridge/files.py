@@ -148,21 +148,47 @@ class InflateStream:
             return False
         if self._compression == "ZLIB":
             raise self._error(FormatError, "bytes follow the end of the ZLIB stream; it was written wrongly or joined")
+        if not b"\x1f\x8b\x08".startswith(self._input[:3]):
+            raise self._error(FormatError, "bytes follow the end of the GZIP stream; it was written wrongly or joined")
         self._member = zlib.decompressobj(_WINDOW_BITS["GZIP"])
         return True
 
     def _inflate(self, most: int) -> bytes:
-        at_end = not self._input
+        at_end, before = not self._input, self._member.copy()
         try:
             data = self._member.decompress(self._input, most)
         except zlib.error as err:
+            if data := self._sound_bytes(before):  # and the next call meets the damage
+                return data
             kind = ChecksumError if "check" in str(err) and "header" not in str(err) else FormatError
-            raise self._error(kind, f"{err}; the file is damaged, or not {self._compression}") from err
+            what = f"{err}; the file is damaged, or not {self._compression}; records just before may be repeated ones"
+            raise self._error(kind, what) from err
         self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         if at_end and not data and not self._member.eof:
             raise self._error(
                 TruncatedError, f"the {self._compression} stream ends before its trailer; the file is cut"
             )
+        return data
+
+    def _sound_bytes(self, member: zlib._Decompress) -> bytes:
+        """What comes before the damage in the input: zlib gives nothing of a call in which it meets it.
+
+        So it is given little to do at a time, and in the end a byte.
+        """
+        data, rest = b"", self._input
+        with suppress(zlib.error):
+            more = b"first"
+            while rest or more:
+                self._member, self._input = member.copy(), rest
+                data += (more := member.decompress(rest, 4096))
+                rest = member.unconsumed_tail
+        for position in range(len(rest)):  # of the output that could not be given whole
+            member = self._member.copy()
+            with suppress(zlib.error):
+                data += member.decompress(rest[position : position + 1])
+                self._member, self._input = member, rest[position + 1 :]
+                continue
+            break
         return data
 
     def _error(self, kind: type[FormatError], what: str) -> FormatError:

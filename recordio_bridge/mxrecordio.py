@@ -359,7 +359,10 @@ class _Reader:
         head, at, left = self.origin + self.searched, self.origin + position, self.size - position
         found = self.block[position : self.size][: PART_HEADER.size].tobytes()
         problem = describe_fault(fault, found, left, f" at byte {at}")
-        kind, advice = FormatError, f"recordio-bridge verify {self.path} lists all damage"
+        kind, advice = (
+            FormatError,
+            f"recover what is whole: recordio-bridge convert {self.path} NEW.rec --on-bad-record skip",
+        )
         if not left or fault in (_kernels.TRUNCATED_HEADER, _kernels.TRUNCATED_BODY):
             kind, advice = TruncatedError, "the file is incomplete, get it again"
         where = "record" if self.number is None else f"record {self.number}"

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
 from .errors import FormatError, SourceChangedError
-from .files import open_stream, write_all
 from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
 from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
-
-_COPY = 1 << 20
+from .unpacked import Unpacked
 
 
 class FileState(NamedTuple):
@@ -117,6 +115,7 @@ class RecordFile:
         self, source: SourceArgument, fields: Sequence[str] | None = None, options: Mapping[str, object] | None = None
     ) -> None:
         self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
+        self._unpacked: Unpacked | None = None
         self._source = Source.open(source, options).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
@@ -133,7 +132,8 @@ class RecordFile:
         folder = tempfile.mkdtemp(prefix="recordio_bridge-")
         self._spilled = weakref.finalize(self, _remove_folder, folder, os.getpid())
         try:
-            return unpack(self._source, Path(folder))
+            self._unpacked = Unpacked(self._source, Path(folder))
+            return self._unpacked.source
         except BaseException:
             self.close()
             raise
@@ -178,7 +178,8 @@ class RecordFile:
             raise IndexError(f"row {int(rows[wrong[0]])} of {len(self)}")
         if not len(rows):
             return Batch.of({name: [] for name in self.schema}, self.schema)
-        return self._index.take(np.where(rows < 0, rows + len(self), rows), Request(self.schema))
+        with nullcontext() if self._unpacked is None else self._unpacked.naming_originals():
+            return self._index.take(np.where(rows < 0, rows + len(self), rows), Request(self.schema))
 
     def close(self) -> None:
         """Remove the temporary file of a compressed source; harmless for others."""
@@ -192,7 +193,7 @@ class RecordFile:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_spilled": None}
+        return {**self.__dict__, "_spilled": None, "_unpacked": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -209,21 +210,3 @@ class RecordFile:
 def _remove_folder(folder: str, owner: int) -> None:
     if os.getpid() == owner:  # a forked process holds a copy of the object, and ends before its parent does
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def unpack(source: Source, folder: Path) -> Source:
-    """The source with its compressed files written out plain to a folder."""
-    paths, options = [], []
-    buffer = bytearray(_COPY)
-    for number, (path, opts) in enumerate(zip(source.paths, source.options, strict=True)):
-        target = folder / f"{number:05d}-{os.path.basename(path)}"
-        with closing(open_stream(path, opts.compression)) as stream, open(target, "xb", buffering=0) as file:
-            written = 0
-            while stream.failure is None and (got := stream.readinto(memoryview(buffer))):
-                write_all(file.fileno(), memoryview(buffer)[:got], str(target), written)
-                written += got
-            if stream.failure is not None and source.on_bad_record == "raise":
-                raise stream.failure
-        paths.append(str(target))
-        options.append(replace(opts, compression=""))
-    return replace(source, paths=tuple(paths), options=tuple(options))

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 from .errors import FormatError, SchemaError
 from .files import Ends, Pending, ends_of, pending_file
+from .formats.base import ALARM
 from .schema import Schema
 from .shards import schema_path, sidecar_candidates
 
@@ -55,6 +56,13 @@ class Sidecar:
             return f"{self.path} is believed for the name alone: it does not say which bytes it describes"
         if self.describes(path):
             return None
+        name = os.path.basename(path)
+        known = self.ends.get(name)
+        if known is not None and os.path.exists(path) and os.path.getsize(path) < known.nbytes:
+            return (
+                f"{ALARM}{path} had {known.nbytes} bytes when {self.path} was written, and has {os.path.getsize(path)} "
+                "now: it was probably cut. Get it again; if it was replaced by another file, remove the sidecar"
+            )
         but = ", but for that records are raw where they are nothing better known" if self.payload == "raw" else ""
         return (
             f"{self.path} is not used{but}: it was written for another file of this name (size or ends differ), so "

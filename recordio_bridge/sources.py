@@ -24,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 SourceArgument: TypeAlias = "PathLike | Sequence[PathLike]"
-_log = logging.getLogger(__name__)
-
 _GLOB = ("*", "?", "[")
 
 
@@ -108,6 +106,11 @@ def make_options(format: Format, options: Mapping[str, object]) -> Any:
                 f"option {name}={value!r} of {format.name}: expected one of {', '.join(map(repr, choices))}"
             )
     return format.options(**options)
+
+
+def has_option(format: Format, name: str) -> bool:
+    """Whether a format has an option of this name."""
+    return name in {field.name for field in fields(format.options)}
 
 
 def option_choices(format: Format, name: str) -> tuple[object, ...]:

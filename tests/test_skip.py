@@ -142,7 +142,7 @@ def test_a_stretch_of_damage_counts_as_one_record(tmp_path):
 def test_a_report_is_the_same_in_however_many_shards(tmp_path, framed, bad):
     frame = (lambda n: frame_rec(b"x" * n)) if framed == "rec" else (lambda n: frame_tfrecord(b"x" * n))
     frames = [frame(40) for _ in range(12)]
-    frames[bad] = frames[bad][:20] + frames[bad][24:]  # so that it seems to end inside the next
+    frames[bad] = frames[bad][:20] + frames[bad][24:]  # so that its length goes into the next
     source = tmp_path / f"a.{framed}"
     source.write_bytes(b"".join(frames))
     reports = []
@@ -158,8 +158,7 @@ def test_a_report_is_the_same_in_however_many_shards(tmp_path, framed, bad):
         )
         reports.append((manifest.num_rows, manifest.skipped))
     assert [report for report in reports if report != reports[0]] == []
-    # a .rec has no checksum: there the record takes 4 bytes of the next, which is then the damaged one
-    assert reports[0][1][0].record == (bad if framed == "tfrecord" else min(bad + 1, 11))
+    assert reports[0][1][0].record == bad
 
 
 @pytest.mark.parametrize("framed", ["rec", "tfrecord"])
@@ -237,3 +236,21 @@ def test_examples_that_do_not_fit_are_numbered_in_the_file_also_behind_damage(tm
     manifest = rb.convert(source, tmp_path / "b.rec", on_bad_record="skip")
     assert [each.record for each in manifest.skipped] == [0, 26]
     assert "record 26 at byte" in manifest.skipped[1].reason
+
+
+@pytest.mark.parametrize("batch_rows", [None, 1, 2, 1000])
+@pytest.mark.parametrize("at", [0, 3, 9])
+def test_a_record_whose_length_reaches_into_the_next_is_left_out_and_the_next_is_kept(tmp_path, at, batch_rows):
+    frames = [frame_rec(image_payload(n, 1.0, b"x" * 41)) for n in range(12)]
+    source = tmp_path / "a.rec"
+    data = bytearray(b"".join(frames))
+    data[at * len(frames[0]) + 4] += 8
+    source.write_bytes(data)
+    skipped = []
+    opened = rb.sources.Source.open(source, {}, "skip")
+    schema = rb.Schema(rb.Field("id", "uint64"))
+    ids = [row["id"] for batch in opened.read(schema, batch_rows, skipped.append) for row in batch.rows()]
+    assert ids == [n for n in range(12) if n != at]
+    assert [(each.record, each.start, each.stop) for each in skipped] == [
+        (at, at * len(frames[0]), (at + 1) * len(frames[0]))
+    ]

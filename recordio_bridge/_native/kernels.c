@@ -415,10 +415,13 @@ int64_t rb_read_spans(int fd, const int64_t *offsets, const int64_t *lengths, in
 static int64_t read_decimal(const uint8_t *text, int64_t at, int64_t size, int64_t *value) {
     int64_t first = at;
     *value = 0;
-    for (; at < size && text[at] >= '0' && text[at] <= '9' && at - first < 19; at++)
+    for (; at < size && text[at] >= '0' && text[at] <= '9'; at++) {
+        if (at - first == 18)
+            return -1;
         *value = 10 * *value + (text[at] - '0');
+    }
     int64_t digits = at - first;
-    return digits == 0 || digits > 18 || (digits > 1 && text[first] == '0') ? -1 : at;
+    return digits == 0 || (digits > 1 && text[first] == '0') ? -1 : at;
 }
 
 int64_t rb_parse_index(const uint8_t *text, int64_t size, int64_t capacity, int64_t *keys, int64_t *offsets,

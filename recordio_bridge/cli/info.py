@@ -21,6 +21,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     source = Source.open(args.path, source_options(args), args.on_bad_record)
+    source.log_doubts(only_alarms=True)
     summary = source.summary(api.log_skipped)
     if args.json:
         content = {

@@ -13,8 +13,8 @@ from ..select import split_pairs
 from ..sources import option_choices
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """--in and --on-bad-record."""
+def add_format_options(parser: argparse.ArgumentParser) -> None:
+    """--in."""
     parser.add_argument(
         "--in",
         dest="source_options",
@@ -23,6 +23,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set an option of the source's format, such as payload=raw (see: recordio-bridge formats)",
     )
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """--in and --on-bad-record."""
+    add_format_options(parser)
     parser.add_argument(
         "--on-bad-record",
         choices=("raise", "skip"),

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from .. import api
-from .options import add_json, counted, print_notes
+from .options import add_format_options, add_json, counted, print_notes, source_options
 
 HELP = "read everything back, and compare it with its manifest where there is one"
 EXAMPLES = ("recordio-bridge verify out/train.tfrecord", "recordio-bridge verify out --json")
@@ -15,11 +15,12 @@ EXAMPLES = ("recordio-bridge verify out/train.tfrecord", "recordio-bridge verify
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a file, a folder, or an output's name")
+    add_format_options(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    report = api.verify(args.path)
+    report = api.verify(args.path, **source_options(args))
     if args.json:
         content = {
             "ok": report.ok,

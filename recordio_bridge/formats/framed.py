@@ -59,6 +59,8 @@ class Framing:
     """The bytes from a head to the end of what its length covers, by the header (RecordIO: of one part)."""
     step: int
     """Heads stand on multiples of this."""
+    has_checksum: bool
+    """Whether a record is seen to be whole by itself."""
     describe_fault: Callable[[int, bytes, int], str]
     """What a fault means, by the first bytes there and how many there are up to the end."""
     first_record_hint: str
@@ -165,7 +167,9 @@ class BlockReader:
                 self._block, self._at, self._filled, self._at_end, starts[count:], lengths[count:]
             )
             count += found
-            if fault:
+            if fault and (left := self._without_swallower(count, starts)) < count:
+                count = left
+            elif fault:
                 self._pass_over(fault, position, count, starts[:count])
             elif count < len(starts):
                 if self._at_end:
@@ -182,6 +186,8 @@ class BlockReader:
                     self._read_on(wanted, starts[:count])
         if count == 0:
             return None
+        if (count := self._confirmed(count, starts)) == 0:
+            return self._next()
         header = self._framing.header
         if self._batch_rows:
             nbytes = self._at - int(starts[0])
@@ -204,6 +210,40 @@ class BlockReader:
         self._record += count + len(self._gaps)
         self._gaps = []
         return numbers
+
+    def _confirmed(self, count: int, starts: NDArray[np.int64]) -> int:
+        """How many records may be given: where damage is skipped, the last is seen to end where the next begins."""
+        if self._skip is None or self._framing.has_checksum:
+            return count
+        header = self._framing.header
+        if self._filled - self._at < header and not self._at_end:
+            self._read_on(self._at + header, starts[:count])
+        following = bytes(self._block[self._at : self._at + header])
+        if not following or self._framing.is_head(following):
+            return count
+        return self._without_swallower(count, starts)
+
+    def _without_swallower(self, count: int, starts: NDArray[np.int64]) -> int:
+        """How many records are left without a last one in which another begins: its length was damaged.
+
+        Only asked where no record begins behind it. A payload cannot hold a head, as writers cut it there. Those that
+        they did cut are not asked: their parts were joined in the block.
+        """
+        if self._skip is None or self._framing.has_checksum or not count:
+            return count
+        first = int(starts[count - 1]) - self._framing.header
+        if self._block[int(starts[count - 1]) - 1] >> 5:
+            return count
+        at, decided = self._framing.resync(self._block, first + self._framing.step, self._filled, self._at_end)
+        if not decided or at >= self._at:
+            return count
+        record = self._record + count - 1 + len(self._gaps)
+        begin, end = self._origin + first, self._origin + at
+        reason = f"record {record} at byte {begin}: its length goes beyond byte {end}, where another record begins"
+        self._gaps.append(count - 1)
+        self._skip(Skipped(self._stream.path, begin, end, reason, record))
+        self._at = at
+        return count - 1
 
     def _report_failure(self) -> None:
         """Tell of a stream that ended too early, where it did not also cut a record."""
@@ -260,7 +300,8 @@ class BlockReader:
 
     def _held_error(self, held: int, wanted: int, keep: int, rows: int) -> FormatError:
         """The error for a record, or a batch with so many rows before it, that is too much for a compressed file."""
-        path, record, offset = self._stream.path, self._record + rows, self._origin + self._at
+        path, offset = self._stream.path, self._origin + self._at
+        record = self._record + rows + len(self._gaps)
         if wanted - self._at > held:
             where, advice = f"record {record} at byte {offset} is {wanted - self._at} bytes long", ""
         else:
@@ -345,6 +386,12 @@ def scan_file(
         )
         with closing(reader):
             yield from reader
+
+
+def first_run(records_of: Generator[Records, None, None]) -> Records | None:
+    """The first of what a scan gives; it is closed here, as an interrupt is lost in what the collector closes."""
+    with closing(records_of) as runs:
+        return next(runs, None)
 
 
 def first_records(records_of: Generator[Records, None, None], rows: int) -> Iterator[Records]:

@@ -25,6 +25,7 @@ Specification: dmlc-core, include/dmlc/recordio.h, src/recordio.cc. Image header
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -40,11 +41,12 @@ from ..errors import FormatError, Place, SchemaError, TruncatedError, at_place, 
 from ..files import COMPRESSED_SUFFIXES, Output, absolute, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
-from .base import Extent, Heads, Request, Skipped, Summary, Writer, join_heads
+from .base import ALARM, Extent, Heads, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
     Records,
     first_records,
+    first_run,
     scan_file,
     split_at_heads,
     take_framed,
@@ -88,6 +90,7 @@ FRAMING = Framing(
     header=PART_HEADER.size,
     trailer=0,
     step=4,
+    has_checksum=False,
     describe_fault=describe_fault,
     first_record_hint="is this a RecordIO file?",
 )
@@ -129,6 +132,8 @@ class RecordIO:
         labels = absolute(options.labels) if options.labels else options.labels
         index = absolute(options.index) if options.index else options.index
         options = replace(options, labels=labels, index=index)
+        if options.index and not os.path.exists(options.index):
+            raise FileNotFoundError(errno.ENOENT, "no such index, which index= names", options.index)
         options = options if options.payload != "auto" else self._decided(path, options)
         if options.labels is not None and options.payload != "image":
             raise ValueError(
@@ -143,7 +148,7 @@ class RecordIO:
             if sidecar is not None and sidecar.payload == payload:
                 return replace(options, payload=payload)
         damage: list[Skipped] = []
-        records = next(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append), None)
+        records = first_run(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append))
         if records is not None and looks_like_example(records.payloads):
             return replace(options, payload="example")
         if is_called_raw(path):
@@ -251,7 +256,7 @@ class RecordIO:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
                 schema = survey_examples(runs, request).schema()
             notes.append("schema inferred from the records")
-        warnings = facts.warnings()
+        warnings = facts.warnings() + [doubt for doubt in sidecar_doubts(path) if ALARM in doubt]
         if not is_all:
             schema = _with_extra(schema, extra, options, facts.has_index)
         if options.payload == "example" and "id" not in schema and any(field.name == "key" for field in extra):

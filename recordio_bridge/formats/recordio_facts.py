@@ -14,7 +14,7 @@ from ..errors import FormatError, TruncatedError
 from ..schema import Field
 from .base import ALARM
 from .recordio_header import HEADER
-from .recordio_index import IndexLines, RecordIndex, check_against_heads, read_index
+from .recordio_index import REBUILD, IndexLines, RecordIndex, check_against_heads, read_index
 
 if TYPE_CHECKING:
     from .recordio import RecordIOOptions
@@ -127,7 +127,13 @@ class Facts:
                     self._index_path, self._index, np.concatenate([self._first_heads(), *self._offsets])
                 )
             except FormatError as err:
-                self._index_problem, self._index = str(err), None
+                if len(self._index.offsets) > self.num_rows:
+                    named = f"names {len(self._index.offsets)} records, and {self.num_rows} were found"
+                    why = str(err).removeprefix(f"{self._index_path}: ").removesuffix(f"; {REBUILD}")
+                    self._alarm = f"{ALARM}{self._index_path} {named}: {why}. Get both files again"
+                else:
+                    self._index_problem = str(err)
+                self._index = None
         return self._index
 
     def _first_heads(self) -> NDArray[np.int64]:

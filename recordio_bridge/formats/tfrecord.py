@@ -33,14 +33,15 @@ from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, read_head
 from ..schema import Schema
-from ..sidecar import find_sidecar, is_called_raw, sidecar_doubts
-from .base import Extent, Heads, Request, Summary, Writer, Written
+from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
+from .base import ALARM, Extent, Heads, Request, Summary, Writer, Written
 from .framed import (
     Fill,
     FrameWriter,
     Framing,
     Records,
     first_records,
+    first_run,
     most_held,
     scan_file,
     split_at_heads,
@@ -78,6 +79,7 @@ FRAMING = Framing(
     header=12,
     trailer=4,
     step=1,
+    has_checksum=True,
     describe_fault=describe_fault,
     first_record_hint="is this a TFRecord file, which begins with a length and its checksum?",
 )
@@ -117,7 +119,7 @@ class TFRecord:
         if sidecar is not None:
             return replace(options, payload="raw" if sidecar.payload == "raw" else "example")
         # No LOOKED_AT for batch_rows: the records that the first block holds are enough where they are very long
-        records = next(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), None)
+        records = first_run(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")))
         if records is not None and not looks_like_example(records.payloads):
             if is_called_raw(path):
                 return replace(options, payload="raw")
@@ -144,7 +146,7 @@ class TFRecord:
     def certain(self, path: str, options: TFRecordOptions) -> tuple[Schema, bool]:
         if options.payload == "raw":
             return RAW_SCHEMA, True
-        sidecar = find_sidecar(path)
+        sidecar = _sidecar_for(path, options)
         return (Schema(), False) if sidecar is None else (sidecar.schema, True)
 
     def presume(self, path: str, options: TFRecordOptions) -> Schema | None:
@@ -159,7 +161,7 @@ class TFRecord:
 
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
         notes = [f"compressed with {options.compression}"] if options.compression else []
-        sidecar = find_sidecar(path)
+        sidecar = _sidecar_for(path, options)
         extent = Extent(path)
         if options.payload == "raw" or sidecar is not None:
             schema = RAW_SCHEMA if options.payload == "raw" or sidecar is None else sidecar.schema
@@ -169,8 +171,9 @@ class TFRecord:
                 survey = survey_examples(runs, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
-        notes += self.doubts(path, options)
-        return Summary(self.name, schema, num_rows, os.path.getsize(path), tuple(notes))
+        doubts = self.doubts(path, options)
+        warnings = tuple(doubt for doubt in doubts if ALARM in doubt)
+        return Summary(self.name, schema, num_rows, os.path.getsize(path), (*notes, *doubts), warnings)
 
     def split(self, path: str, options: TFRecordOptions, nbytes: int) -> list[Extent]:
         if options.compression:
@@ -251,6 +254,12 @@ class TFRecord:
 
 
 FORMAT = TFRecord()
+
+
+def _sidecar_for(path: str, options: TFRecordOptions) -> Sidecar | None:
+    """The sidecar that describes this file as the options read it."""
+    sidecar = find_sidecar(path)
+    return None if sidecar is None or (sidecar.payload or "example") != options.payload else sidecar
 
 
 def _index_text(heads: Heads) -> bytes:

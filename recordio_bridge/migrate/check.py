@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..formats.base import Extent, Format, Request
 from ..schema import Schema
 from ..shards import manifest_path, schema_path, shards_beside
 from ..sidecar import read_sidecar, sidecars_naming
-from ..sources import Source, expand, make_options
+from ..sources import Source, expand, has_option, make_options
 from .ledger import Manifest, Shard, find_manifest, read_manifest
 
 
@@ -55,11 +55,11 @@ class Report:
         self.problems.append(Problem(path, str(error), *place))
 
 
-def verify_path(path: str) -> Report:
+def verify_path(path: str, options: Mapping[str, object]) -> Report:
     """Read everything that a path stands for, and report what is wrong; OSError where it cannot be looked at."""
     report = Report()
     if os.path.isdir(path):
-        _verify_folder(path, report)
+        _verify_folder(path, report, options)
         return report
     try:
         manifest = find_manifest(path)
@@ -68,9 +68,10 @@ def verify_path(path: str) -> Report:
         return report
     if manifest is None:
         for file in expand(path):
-            _verify_alone(file, report)
+            _verify_alone(file, report, options)
     elif os.path.exists(path) and path != manifest.output:
         only = [shard for shard in manifest.shards if shard.name == os.path.basename(path)]
+        _repeat(manifest, report)
         _verify_shards(manifest, only, report)
         _verify_sidecar(manifest, only, report)
     else:
@@ -78,7 +79,7 @@ def verify_path(path: str) -> Report:
     return report
 
 
-def _verify_folder(folder: str, report: Report) -> None:
+def _verify_folder(folder: str, report: Report, options: Mapping[str, object]) -> None:
     """Every manifest in a folder, then the data files that belong to none."""
     covered: set[str] = set()
     names = sorted(os.listdir(folder))
@@ -99,10 +100,22 @@ def _verify_folder(folder: str, report: Report) -> None:
             raise
         return
     for path in others:
-        _verify_alone(path, report)
+        _verify_alone(path, report, options)
+
+
+def _repeat(manifest: Manifest, report: Report) -> None:
+    """What the conversion had to say that whoever deletes its source should know."""
+    said = list(manifest.warnings)
+    if manifest.skipped:
+        said.append(
+            f"{manifest_path(manifest.output)} lists {len(manifest.skipped)} places that were left out as damaged"
+        )
+    report.warnings += said
+    report.notes += said
 
 
 def _verify_set(manifest: Manifest, report: Report) -> None:
+    _repeat(manifest, report)
     _verify_shards(manifest, manifest.shards, report)
     for path in _extra(manifest):
         report.problems.append(
@@ -176,7 +189,6 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
         raise FormatError(
             f"{path}: CRC-32C is {crc.value:08x}, expected {shard.crc32c:08x}; another file, or damaged", path=path
         )
-
     if shard.content is not None and manifest.content_of is not None and content.hexdigest() != shard.content:
         raise FormatError(
             f"{path}: the digest of its rows is {content.hexdigest()[:16]}..., expected {shard.content[:16]}...; not "
@@ -186,7 +198,10 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
 
 
 def _options_of(path: str, manifest: Manifest, format: Format, payload: str | None) -> Any:  # Any: the format's options
-    return format.resolve(path, make_options(format, {} if payload is None else {"payload": payload}))
+    known: dict[str, object] = {} if payload is None else {"payload": payload}
+    if has_option(format, "expansion"):
+        known["expansion"] = "any"  # the manifest says what is in it
+    return format.resolve(path, make_options(format, known))
 
 
 def _view(path: str, manifest: Manifest, format: Format, with_keys: bool) -> tuple[Any, Request]:
@@ -213,16 +228,16 @@ def _unfit_companion(path: str, shard: Shard) -> FormatError | None:
     return None
 
 
-def _verify_alone(path: str, report: Report) -> None:
+def _verify_alone(path: str, report: Report, options: Mapping[str, object]) -> None:
     """A file without a manifest: every record is read and decoded."""
     report.files.append(path)
     try:
-        source = _open_alone(path, report)
+        source = _open_alone(path, report, options)
         schema = source.schema()
         for batch in _batches(source, schema):
             report.num_rows += batch
-        for file, options in zip(source.paths, source.options, strict=True):
-            source.format.check_companions(file, options)
+        for file, opts in zip(source.paths, source.options, strict=True):
+            source.format.check_companions(file, opts)
         for sidecar in sidecars_naming(path):
             doubt = sidecar.doubt(path)
             if not sidecar.describes(path):
@@ -236,14 +251,16 @@ def _verify_alone(path: str, report: Report) -> None:
         report.add(path, err)
 
 
-def _open_alone(path: str, report: Report) -> Source:
+def _open_alone(path: str, report: Report, options: Mapping[str, object]) -> Source:
     """The file as its content says; as raw records where that fits nothing that we decode."""
-    format = format_of_source(path).name
+    known = {"format": format_of_source(path).name, **options}
     try:
-        return Source.open(path, {"format": format})
+        return Source.open(path, known)
     except FormatError as err:
+        if "payload" in known:
+            raise
         try:
-            source = Source.open(path, {"format": format, "payload": "raw"})
+            source = Source.open(path, {**known, "payload": "raw"})
         except FormatError:
             raise err from None
         reason = str(err).removeprefix(f"{path}: ")

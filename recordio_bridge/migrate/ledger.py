@@ -59,7 +59,7 @@ class SourceFile:
     mtime_ns: int = 0
 
     def to_json(self) -> dict[str, object]:
-        return {"path": self.path, "nbytes": self.nbytes, "crc32c": self.crc32c}
+        return {"path": self.path, "nbytes": self.nbytes, "crc32c_of_ends": self.crc32c}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,18 @@ def read_manifest(path: str) -> Manifest:
         raise FormatError(f"{path}: not a manifest of recordio_bridge: {err}", path=path) from err
 
 
+def _source_from_json(value: dict[str, Any]) -> SourceFile:  # Any: as below
+    return SourceFile(str(value["path"]), int(value["nbytes"]), int(value["crc32c_of_ends"]))
+
+
 def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a JSON object holds
     shards = tuple(_shard_from_json(shard) for shard in content["shards"])
     if content["format"] not in format_names() or content["payload"] not in _PAYLOADS:
         raise SchemaError(f"format {content['format']!r} with payload {content['payload']!r} is unknown")
     if content["verified"] not in ("content", "counts", "none"):
         raise SchemaError(f"verified {content['verified']!r} is no level of verification")
+    if content["num_rows"] != sum(shard.num_rows for shard in shards):
+        raise SchemaError(f"num_rows {content['num_rows']!r} is not what its shards have together")
     known = content.get("content_of")
     if known is not None and known["payload"] not in _PAYLOADS:
         raise SchemaError(f"content of payload {known['payload']!r} is unknown")
@@ -172,7 +178,7 @@ def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a
         str(content["verified"]),
         shards,
         None if known is None else (known["payload"], Schema.from_json(known["schema"])),
-        tuple(SourceFile(**source) for source in content["sources"]),
+        tuple(_source_from_json(source) for source in content["sources"]),
         tuple(Skipped(**skipped) for skipped in content["skipped"]),
         tuple(str(note) for note in content["notes"]),
         tuple(str(note) for note in content["warnings"]),

@@ -68,17 +68,23 @@ def _run_in_workers(
             progress(rows)
 
     mark = new_run_mark()
-    processes = [_start(mark, shared) for _ in range(workers)]
-    threads = [
-        threading.Thread(target=_attend, args=(process, orders, todo, done, failures, in_turn), daemon=True)
-        for process in processes
-    ]
+    processes: list[subprocess.Popen[bytes]] = []
+    threads: list[threading.Thread] = []
     try:
+        for _ in range(workers):
+            processes.append(_start(mark, shared))
+            arguments = (processes[-1], orders, todo, done, failures, in_turn)
+            threads.append(threading.Thread(target=_attend, args=arguments, daemon=True))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     finally:
+        for process in processes:
+            process.kill()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()  # which ends with its process
         for process in processes:
             _end(process)
         if len(done) < len(orders):  # a worker that was killed could not clear up

@@ -23,6 +23,7 @@ from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries, target_format
 
 Verify: TypeAlias = Literal["content", "counts", "none"]
+_MANY = 10_000  # empty shards that may be meant
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -269,6 +270,8 @@ def _undecoded(order: Order, source: Source, target: Format, payload: str | None
 
 def _shared_out(order: Order, source: Source, file_rows: Sequence[int], wishes: Wishes) -> list[Order]:
     """An order for each shard."""
+    if (wishes.shards or 1) > max(order.num_rows, _MANY):
+        raise ValueError(f"shards={wishes.shards}: for {order.num_rows} rows, nearly all would be empty; ask for fewer")
     names = shard_names(order.target, wishes.shards)
     bounds = [round(order.num_rows * i / len(names)) for i in range(len(names) + 1)]
     ranges = list(pairwise(bounds))

@@ -198,6 +198,7 @@ def test_skip_on_a_tfrecord_that_lost_bytes_keeps_all_records_beside_them(
 def test_skip_on_compressed_damage_gives_rows_of_the_original_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A damaged reference backwards may repeat whole records, with their checksums, before zlib meets the damage."""
     path = tmp_path / "x.tfrecord"
     data = gzip.compress(tfr(*RAW_PAYLOADS), mtime=0)
     for damaged in [*(damaged for _, damaged in flips(data)), *(data[:size] for size in range(1, len(data)))]:
@@ -207,8 +208,7 @@ def test_skip_on_compressed_damage_gives_rows_of_the_original_only(
             kept = [row["record"] for row in rows(path, on_bad_record="skip", payload="raw")]
         except FormatError:
             continue
-        remaining = iter(RAW_PAYLOADS)
-        assert all(payload in remaining for payload in kept)  # in order
+        assert set(kept) <= set(RAW_PAYLOADS)
         assert kept == RAW_PAYLOADS or caplog.records
 
 
