@@ -292,7 +292,7 @@ def _convert(
         return finish(*done, fingerprints, overwrite=overwrite)
     plan = make_plan(source, target, wishes)
     with _progress(progress, plan.num_rows) as report:
-        if source.is_compressed and (wishes.shuffle or (wishes.shards or 1) > 1):
+        if source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1):
             receipts = _run_unpacked(plan, workers, report)
         else:
             receipts = run_orders(plan.orders, workers, report)

@@ -546,3 +546,38 @@ def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
 def absolute(path: str | os.PathLike[str]) -> str:
     """The path as an absolute one, as a worker in another folder would need it; links are kept."""
     return str(Path(os.fspath(path)).absolute())
+
+
+def feed_bytes(path: str, on_bytes: OnBytes) -> None:
+    """Call on_bytes with all bytes of a file, in order."""
+    buffer = bytearray(_PIECE)
+    with open(path, "rb", buffering=0) as file:
+        while got := file.readinto(buffer):
+            on_bytes(memoryview(buffer)[:got])
+
+
+class Scratch:
+    """A file that another library makes, under a temporary name beside its target.
+
+    finish() syncs it and gives the Pending; abort() removes it.
+    """
+
+    def __init__(self, final: str) -> None:
+        self.final = final
+        self.temporary = _temporary_name(final)
+        os.close(os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+    def finish(self) -> Pending:
+        """Sync the file, which its maker has closed, to disk. Its checksum is taken by reading it."""
+        fd = os.open(self.temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+            nbytes = os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+        return Pending(self.temporary, self.final, nbytes, crc_of(self.temporary))
+
+    def abort(self) -> None:
+        """Remove the file."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.temporary)

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +50,13 @@ class RowIndex:
     states: tuple[FileState, ...]
 
     @classmethod
-    def of(cls, source: Source, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> RowIndex:
-        request = source.request(Schema(), None, on_skip)
+    def of(
+        cls,
+        source: Source,
+        on_skip: Callable[[Skipped], None] = lambda skipped: None,
+        fields: Iterable[str] | None = None,
+    ) -> RowIndex:
+        request = source.request(Schema(), None, on_skip, fields)
         states = tuple(map(FileState.of, source.paths))
         heads = (join_heads(source.format.heads(extent, opts, request)) for extent, opts in source.extents())
         return cls(source, tuple(heads), states)
@@ -119,15 +124,15 @@ class RecordFile:
         self._source = Source.open(source, options).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
-        self._index = RowIndex.of(self._plain())
-        found = self._source.summary()
-        unpacked = ["unpacked to a temporary file for random access"] if self._source.is_compressed else []
+        self._index = RowIndex.of(self._plain(), fields=fields)
+        found = self._source.summary(fields=fields)
+        unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
         self.summary = replace(found, schema=schema, num_rows=len(self._index), notes=notes)
 
     def _plain(self) -> Source:
         """The source, with its compressed files written out plain to a temporary folder."""
-        if not self._source.is_compressed:
+        if not self._source.is_sequential:
             return self._source
         folder = tempfile.mkdtemp(prefix="recordio_bridge-")
         self._spilled = weakref.finalize(self, _remove_folder, folder, os.getpid())
@@ -199,7 +204,7 @@ class RecordFile:
         self.__dict__.update(state)
         for number in range(len(self._states)):
             RowIndex(self._source, (), self._states).check(number)
-        if self._source.is_compressed:  # its rows are where they were
+        if self._source.is_sequential:  # its rows are where they were
             plain = self._plain()
             self._index = RowIndex(plain, self._index.heads, tuple(map(FileState.of, plain.paths)))
 

@@ -182,6 +182,15 @@ def _parse(target: str, expression: str, schema: Schema) -> Pick:
     return Pick(name, dtype or None, expression, match["field"], bounds=(int(match["start"] or 0), stop))
 
 
+def named_fields(select: Mapping[str, str] | Iterable[str] | None) -> frozenset[str] | None:
+    """The names that a select may mean, before it is known which fields there are; None where it takes all."""
+    if select is None:
+        return None
+    expressions = as_pairs(select).values()
+    picked = [match["field"] for expression in expressions if (match := _PICK.fullmatch(expression))]
+    return frozenset([*expressions, *picked])
+
+
 def _picked_shape(field: Field, pick: Pick) -> Shape:
     if pick.index is None and pick.bounds is None:
         return field.shape

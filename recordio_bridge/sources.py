@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
@@ -163,16 +163,25 @@ class Source:
         return replace(self, paths=tuple(map(absolute, self.paths)))
 
     @property
-    def is_compressed(self) -> bool:
+    def is_sequential(self) -> bool:
         """Whether a file can only be read from its beginning."""
-        return any(getattr(options, "compression", "") for options in self.options)
+        return any(self.format.is_sequential(options) for options in self.options)
 
-    def request(self, schema: Schema, batch_rows: int | None, on_skip: Callable[[Skipped], None]) -> Request:
-        return Request(schema, batch_rows, self.on_bad_record, on_skip)
+    def request(
+        self,
+        schema: Schema,
+        batch_rows: int | None,
+        on_skip: Callable[[Skipped], None],
+        fields: Iterable[str] | None = None,
+    ) -> Request:
+        chosen = None if fields is None else frozenset(fields)
+        return Request(schema, batch_rows, self.on_bad_record, on_skip, fields=chosen)
 
-    def summaries(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> list[Summary]:
-        """What each file holds."""
-        request = self.request(Schema(), None, on_skip)
+    def summaries(
+        self, on_skip: Callable[[Skipped], None] = lambda skipped: None, fields: Iterable[str] | None = None
+    ) -> list[Summary]:
+        """What each file holds. fields: the names that will be wanted; of others, no more is asked."""
+        request = self.request(Schema(), None, on_skip, fields)
         return [
             self.format.inspect(path, options, request) for path, options in zip(self.paths, self.options, strict=True)
         ]
@@ -182,8 +191,16 @@ class Source:
         certain = [self.format.certain(path, options) for path, options in zip(self.paths, self.options, strict=True)]
         first, complete = certain[0][0], all(is_all for _, is_all in certain)
         if all(schema == first for schema, _ in certain) and (complete or (fields and set(fields) <= set(first))):
-            return pick_schema(first, fields)
-        return pick_schema(self.summary().schema, fields)
+            return self._picked(first, fields)
+        return self._picked(self.summary(fields=fields).schema, fields)
+
+    def _picked(self, schema: Schema, fields: Sequence[str] | None) -> Schema:
+        for name in fields or ():
+            if name not in schema:
+                raise SchemaError(
+                    f"{self.paths[0]}: there is no field {name!r}; there are {', '.join(schema) or 'none'}", field=name
+                )
+        return pick_schema(schema, fields)
 
     def log_doubts(self, *, only_alarms: bool = False) -> None:
         """Tell of what lies beside the files and does not fit them, where there are no notes to be read."""
@@ -194,9 +211,11 @@ class Source:
             elif not only_alarms:
                 _log.warning("%s", doubt)
 
-    def summary(self, on_skip: Callable[[Skipped], None] = lambda skipped: None) -> Summary:
-        """What the files hold together."""
-        return merge_summaries(self.paths, self.summaries(on_skip))
+    def summary(
+        self, on_skip: Callable[[Skipped], None] = lambda skipped: None, fields: Iterable[str] | None = None
+    ) -> Summary:
+        """What the files hold together. fields as for summaries."""
+        return merge_summaries(self.paths, self.summaries(on_skip, fields))
 
     def extents(self) -> list[tuple[Extent, Any]]:
         """Every file as one extent, with its options."""

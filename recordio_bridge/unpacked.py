@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import BridgeError, renamed
-from .files import open_stream, write_all
 from .sources import Source
 
 if TYPE_CHECKING:
     from .formats.base import Extent, Skipped
     from .migrate.plan import Order
 
-_COPY = 1 << 20
 _Report = TypeVar("_Report", bound="Skipped")
 
 
@@ -31,7 +29,7 @@ class Unpacked:
         paths, options = [], []
         for number, (path, opts) in enumerate(zip(packed.paths, packed.options, strict=True)):
             paths.append(str(folder / f"{number:05d}-{os.path.basename(path)}"))
-            options.append(_unpack(path, opts, paths[-1], packed.on_bad_record == "raise"))
+            options.append(packed.format.unpack(path, opts, paths[-1], packed.on_bad_record))
         self.source = replace(packed, paths=tuple(paths), options=tuple(options))
         self._originals = dict(zip(paths, packed.paths, strict=True))
         changes = [_changes(old, new) for old, new in zip(packed.options, options, strict=True)]
@@ -67,15 +65,3 @@ class Unpacked:
 def _changes(old: Any, new: Any) -> dict[str, object]:  # Any: the options of the format
     before = asdict(old)
     return {name: value for name, value in asdict(new).items() if value != before[name]}
-
-
-def _unpack(path: str, options: Any, target: str, strict: bool) -> Any:  # Any: the options of the format
-    """Write what a file holds, as far as it is sound, and return the options to read that."""
-    buffer, written = memoryview(bytearray(_COPY)), 0
-    with closing(open_stream(path, options.compression)) as stream, open(target, "xb", buffering=0) as file:
-        while stream.failure is None and (got := stream.readinto(buffer)):
-            write_all(file.fileno(), buffer[:got], target, written)
-            written += got
-        if stream.failure is not None and strict:
-            raise stream.failure
-    return replace(options, compression="")

@@ -16,6 +16,9 @@ from ..files import COMPRESSED_SUFFIXES, compression_of, inflate_head
 from .base import Format
 
 _TABLE = {  # name: (what messages and --to call it, suffixes, "module:object")
+    "hdf5": ("h5", (".h5", ".hdf5"), "recordio_bridge.formats.hdf5:FORMAT"),
+    "npy": ("npy", (".npy",), "recordio_bridge.formats.npy:FORMAT"),
+    "npz": ("npz", (".npz",), "recordio_bridge.formats.npz:FORMAT"),
     "recordio": ("rec", (".rec",), "recordio_bridge.formats.recordio:FORMAT"),
     "tfrecord": ("tfrecord", (".tfrecord", ".tfrecords"), "recordio_bridge.formats.tfrecord:FORMAT"),
 }

@@ -39,7 +39,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The bytes start to stop of a file (stop None: to its end), at record heads.
+    """The bytes start to stop of a file (stop None: to its end), at record heads; of arrays, the rows start to stop.
 
     first_record is the number in the file of the first of its records. A compressed file is one Extent.
     """
@@ -60,6 +60,7 @@ class Request:
         on_bad_record: "raise", or "skip" each record that cannot be made a row, and tell on_skip.
         holds: of records that are read undecoded, the payload and the fields that each must hold; one that does not
             is a fault, as it would be decoded.
+        fields: the names that inspect and heads are to look at, where a file has others beside; None for all.
         on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
@@ -69,6 +70,7 @@ class Request:
     on_bad_record: OnBadRecord = "raise"
     on_skip: Callable[[Skipped], None] = field(default=lambda skipped: None)
     on_bytes: Callable[[memoryview], None] | None = None
+    fields: frozenset[str] | None = None
     on_summary: Callable[[Summary], None] | None = None
     holds: tuple[str, Schema] | None = None
 
@@ -181,6 +183,12 @@ class Format(Protocol):
 
     def glance(self, path: str, options: Any, rows: int) -> Schema:
         """The schema that fits the first rows, whatever comes behind them; damaged ones are passed over."""
+
+    def is_sequential(self, options: Any) -> bool:
+        """Whether a file can only be read from its beginning, as where it is compressed as a whole."""
+
+    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
+        """Write the same rows to a file that can be read at any row; return its options."""
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what

@@ -41,7 +41,7 @@ from ..errors import FormatError, Place, SchemaError, TruncatedError, at_place, 
 from ..files import COMPRESSED_SUFFIXES, Output, absolute, compression_of, read_head
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
-from .base import ALARM, Extent, Heads, Request, Skipped, Summary, Writer, join_heads
+from .base import ALARM, Extent, Heads, OnBadRecord, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
     Records,
@@ -241,6 +241,12 @@ class RecordIO:
             for records in runs:
                 facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
             return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
+
+    def is_sequential(self, options: RecordIOOptions) -> bool:
+        return False
+
+    def unpack(self, path: str, options: RecordIOOptions, target: str, on_bad_record: OnBadRecord) -> RecordIOOptions:
+        raise TypeError("a .rec is read at any row as it is")
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
         with closing(Facts(path, options)) as facts:

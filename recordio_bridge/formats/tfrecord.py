@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from .. import _kernels, example
 from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
-from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, read_head
+from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, open_stream, read_head, write_all
 from ..schema import Schema
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
-from .base import ALARM, Extent, Heads, Request, Summary, Writer, Written
+from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer, Written
 from .framed import (
     Fill,
     FrameWriter,
@@ -158,6 +158,21 @@ class TFRecord:
             return schema
         records = first_records(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), rows)
         return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
+
+    def is_sequential(self, options: TFRecordOptions) -> bool:
+        return bool(options.compression)
+
+    def unpack(self, path: str, options: TFRecordOptions, target: str, on_bad_record: OnBadRecord) -> TFRecordOptions:
+        """Inflate it; as far as it is sound where damage is skipped."""
+        assert options.compression != "auto"  # resolve() came first
+        buffer, written = memoryview(bytearray(1 << 20)), 0
+        with closing(open_stream(path, options.compression)) as stream, open(target, "xb", buffering=0) as file:
+            while stream.failure is None and (got := stream.readinto(buffer)):
+                write_all(file.fileno(), buffer[:got], target, written)
+                written += got
+            if stream.failure is not None and on_bad_record == "raise":
+                raise stream.failure
+        return replace(options, compression="")
 
     def inspect(self, path: str, options: TFRecordOptions, request: Request) -> Summary:
         notes = [f"compressed with {options.compression}"] if options.compression else []

@@ -257,7 +257,7 @@ def _open_alone(path: str, report: Report, options: Mapping[str, object]) -> Sou
     try:
         return Source.open(path, known)
     except FormatError as err:
-        if "payload" in known:
+        if "payload" in known or not has_option(get_format(str(known["format"])), "payload"):
             raise
         try:
             source = Source.open(path, {**known, "payload": "raw"})

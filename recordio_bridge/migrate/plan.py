@@ -6,7 +6,7 @@ crosses to another process as a line of text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
@@ -18,7 +18,7 @@ from ..example import storable_dtypes
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
-from ..select import Selection, as_pairs
+from ..select import Selection, as_pairs, named_fields
 from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries, target_format
 
@@ -161,7 +161,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     format, options = target_format(target, wishes.target_options or {})
     made = make_options(format, options)
     skipped: list[Skipped] = []
-    summaries = source.summaries(skipped.append) if presumed is None else presumed
+    summaries = presumed or source.summaries(skipped.append, named_fields(wishes.select))
     summary = _merged(source, summaries, format, options, wishes)
     order = Order(
         source_format=source.format.name,
@@ -183,7 +183,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     order = _undecoded(order, source, format, payload)
     schema = _with_keys(schema, order, summaries, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
-        order = replace(order, num_rows=len(RowIndex.of(source)))
+        order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema)))
     orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
     return Plan(target, tuple(orders), source, summary, tuple(skipped), schema, payload)
 
@@ -297,7 +297,7 @@ def _cut(
         inside = [(max(a - before, 0), min(b - before, rows)) for a, b in ranges]
         cuts = sorted({row for a, b in inside if a < b for row in (a, b) if 0 < row < rows})
         ends = {0: _Cut(extent.start, extent.first_record), rows: _Cut(extent.stop, 0)}
-        found = ends | _cuts(source, extent.path, options, cuts)
+        found = ends | _cuts(source, extent.path, options, cuts, order.schema)
         for part, (a, b) in zip(parts, inside, strict=True):
             if a < b:
                 part.append((Extent(extent.path, found[a].offset or 0, found[b].offset, found[a].record), options))
@@ -312,12 +312,14 @@ class _Cut(NamedTuple):
     record: int
 
 
-def _cuts(source: Source, path: str, options: Mapping[str, object], rows: Sequence[int]) -> dict[int, _Cut]:
+def _cuts(
+    source: Source, path: str, options: Mapping[str, object], rows: Sequence[int], fields: Iterable[str]
+) -> dict[int, _Cut]:
     """Where these rows of a file begin. Their records have other numbers than they where records are left out."""
     found: dict[int, _Cut] = {}
     if not rows:
         return found
-    request = source.request(Schema(), None, lambda skipped: None)
+    request = source.request(Schema(), None, lambda skipped: None, fields)
     before = 0
     for heads in source.format.heads(Extent(path), source.format.options(**options), request):
         for row in rows:

@@ -1,0 +1,345 @@
+"""HDF5 (.h5, .hdf5), by h5py: datasets whose first dimension counts the rows are fields, groups make names as a/b.
+
+Beside what formats.arrays says, here:
+
+    variable-length numbers     a: dtype[*]     uint8 of variable length is bytes, as encoded images are
+    variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
+    enums, bool                 a: the integers, bool
+
+Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
+never shared through a fork. Datasets whose values lie in another file, at a path that the file names, are refused; of
+virtual ones, all sources must be there, as HDF5 fills in for those that are not.
+
+MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
+Specification: HDF5 1.14 file format; h5py 3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch, Column, Ragged, concat
+from ..errors import FormatError, MissingDependencyError, SchemaError
+from ..files import Scratch, read_head
+from ..schema import DTYPES, Field, Schema, numpy_dtype
+from .arrays import Array, ArrayColumn, ArrayFormat, Store
+from .base import Written
+from .flatten import Flattener
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
+_CHUNK = 1 << 18  # bytes of a chunk that we write
+_WRITE = 1 << 22  # bytes of dense columns written together
+_RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
+_CACHE = 1 << 24  # bytes of chunks that are being filled
+_OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Hdf5Options:
+    """How to read or write an HDF5 file."""
+
+    compression: Literal["auto", "", "GZIP", "LZF"] = "auto"
+    """Writing: "auto" and "" do not compress. Reading finds out by itself."""
+
+
+class Hdf5(ArrayFormat):
+    name = "hdf5"
+    suffixes = (".h5", ".hdf5")
+    options = Hdf5Options
+
+    def sniff(self, head: bytes) -> bool:
+        return any(head[place : place + 8] == _SIGNATURE for place in _PLACES)
+
+    @contextmanager
+    def store(self, path: str, options: Hdf5Options) -> Iterator[Store]:
+        with _h5_errors(path, path):
+            file = h5py.File(path, "r")
+        with file:
+            found: dict[str, Array | ArrayColumn | str] = {}
+
+            def visit(name: str, item: object) -> None:
+                if isinstance(item, h5py.Dataset):
+                    found[name] = _dataset(path, name, item)
+
+            with _h5_errors(path, path):
+                file.visititems(visit)
+            yield Store(found, _notes(path))
+
+    def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
+        return Hdf5Writer(path, schema, options.compression if options.compression != "auto" else "")
+
+
+@contextmanager
+def _h5_errors(path: str, where: str) -> Iterator[None]:
+    """What HDF5 says of the content of a file as a FormatError; the system's own errors pass."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as err:
+        if isinstance(err, FormatError) or (isinstance(err, OSError) and err.errno is not None):
+            raise
+        raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
+
+
+def _notes(path: str) -> tuple[str, ...]:
+    if read_head(path, 10) == b"MATLAB 7.3":
+        return ("a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers",)
+    return ()
+
+
+def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
+    """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
+    if dataset.external:
+        return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
+    if dataset.is_virtual:
+        missing = _missing_sources(path, dataset)
+        if missing:
+            return f"is put together from other files, and {missing!r} is not there; HDF5 would fill in for it"
+    try:
+        dtype = dataset.dtype
+    except TypeError as err:
+        return f"has a type that numpy has not ({err})"
+    if dataset.shape is None:
+        return "is empty and has no shape"
+    if not dataset.shape:
+        return "is a single value and has no rows"
+    base = h5py.check_vlen_dtype(dtype)
+    text = h5py.check_string_dtype(dtype)
+    if text is not None and text.length is None:
+        if len(dataset.shape) > 2:
+            return "holds text in more than two dimensions; reshape it to rows of lists"
+        return _TextColumn(path, name, dataset)
+    if base is not None:
+        if len(dataset.shape) > 1 or base.kind not in "biuf" or base.name not in DTYPES:
+            return "has rows of variable length that no field can hold"
+        return _VlenColumn(path, name, dataset, base)
+    if dtype.hasobject:
+        what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
+        return f"holds {what}, which are not read; save what they lead to as plain datasets"
+    return H5Array(path, name, dataset)
+
+
+def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
+    for source in dataset.virtual_sources():
+        if source.file_name != "." and not os.path.exists(os.path.join(os.path.dirname(path), source.file_name)):
+            return cast("str", source.file_name)
+    return None
+
+
+class H5Array:
+    """The rows of a dataset."""
+
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
+        self._path, self._name, self._dataset = path, name, dataset
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.shape: tuple[int, ...] = dataset.shape
+        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start to stop, read straight into a fresh array."""
+        values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+        if values.size:
+            with _reading(self._path, self._name, self._dataset):
+                self._dataset.read_direct(values, np.s_[start:stop])
+        return values
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """These rows, in this order."""
+        return _taken(self, rows)
+
+
+def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows in any order: HDF5 wants rising ones, and those that share a chunk are read together."""
+    if not len(rows):
+        return array.read(0, 0)
+    asked, order = np.unique(rows, return_inverse=True)
+    breaks = np.flatnonzero(asked[1:] // array.chunk_rows > asked[:-1] // array.chunk_rows + 1) + 1
+    breaks = breaks if array.chunk_rows > 1 else np.flatnonzero(np.diff(asked) > 1) + 1
+    parts = []
+    for run in np.split(asked, breaks):
+        first = int(run[0])
+        parts.append(array.read(first, int(run[-1]) + 1)[run - first])
+    return np.asarray(np.concatenate(parts)[order.reshape(-1)])
+
+
+@contextmanager
+def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
+    """Errors of reading a dataset, with the way to the filter that it may lack."""
+    try:
+        with _h5_errors(path, f"{path}: dataset {name!r}"):
+            yield
+    except FormatError as err:
+        plist = dataset.id.get_create_plist()
+        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+        lacking = [number for number in filters if number >= _OUTSIDE_FILTERS and not h5py.h5z.filter_avail(number)]
+        if not lacking:
+            raise
+        raise MissingDependencyError(
+            f"{path}: dataset {name!r} is compressed by filter {lacking[0]}, which is not installed; most come with "
+            "pip install hdf5plugin"
+        ) from err
+
+
+class _ObjectRows:
+    """The rows of a dataset that h5py gives as an array of objects."""
+
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
+        self._path, self._name, self._dataset = path, name, dataset
+        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start to stop."""
+        with _reading(self._path, self._name, self._dataset):
+            return np.asarray(self._dataset[start:stop])
+
+    def get(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows."""
+        return self.read(rows.start, rows.stop) if isinstance(rows, slice) else _taken(self, rows)
+
+
+class _TextColumn(ArrayColumn):
+    """Strings of variable length, or rows of them."""
+
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
+        self._rows = _ObjectRows(path, name, dataset)
+        self.field = Field(name, "bytes", dataset.shape[1:])
+        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+
+    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
+        values = self._rows.get(rows)
+        members = Ragged.of(values.reshape(-1), name=self.field.name)
+        if self.field.shape == ():
+            return members
+        count = self.field.shape[0] or 0
+        return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
+
+    def row_bytes(self) -> float:
+        return 256.0 * (self.field.num_values or 0)  # not known before they are read
+
+
+@cache
+def _mislabels_big_endian() -> bool:
+    """Whether h5py gives big-endian rows of variable length as native ones, as 3.14 does: tried out, in memory."""
+    with h5py.File("probe", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("x", (1,), h5py.vlen_dtype(np.dtype(">i2")))
+        dataset[0] = [1]
+        return bool(dataset[0][0] != 1)
+
+
+class _VlenColumn(ArrayColumn):
+    """Numbers of variable length."""
+
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, base: np.dtype[Any]) -> None:
+        self._rows = _ObjectRows(path, name, dataset)
+        self._is_bytes = base == np.uint8
+        self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
+        self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))
+        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+
+    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
+        values = self._rows.get(rows)
+        dtype = wanted.dtype if self._is_bytes and wanted.dtype in ("bytes", "uint8") else self.field.dtype
+        stored = np.dtype(np.uint8) if self._is_bytes else numpy_dtype(dtype)
+        numbers = (
+            np.concatenate(values.tolist()).astype(stored, copy=False) if len(values) else np.empty(0, dtype=stored)
+        )
+        if self._is_swapped:
+            numbers = numbers.byteswap()
+        lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) * stored.itemsize
+        return Ragged(numbers.view(np.uint8), np.cumsum(lengths) - lengths, lengths, dtype)
+
+    def row_bytes(self) -> float:
+        return float(_RAGGED_ROW)  # not known before they are read
+
+
+class Hdf5Writer:
+    """Appends to chunked datasets, always as many rows at a time: the file does not depend on how they come."""
+
+    def __init__(self, path: str, schema: Schema, compression: str) -> None:
+        self._flattener = Flattener(schema)
+        _check_names(list(self._flattener.arrays))
+        self._schema = schema
+        self._filters: dict[str, Any] = {
+            "": {},
+            "GZIP": {"compression": "gzip", "shuffle": True},
+            "LZF": {"compression": "lzf", "shuffle": True},
+        }[compression]
+        self._compression = cast('Literal["", "GZIP", "LZF"]', compression)
+        dense = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in self._flattener.arrays.values())
+        ragged = _RAGGED_ROW * sum(field.is_ragged for field in schema.values())
+        self._step = min(max(1, _WRITE // max(dense + ragged, 1)), 1 << 16)
+        self._waiting: list[Batch] = []
+        self._held = 0
+        self._scratch = Scratch(path)
+        try:
+            self._file = h5py.File(self._scratch.temporary, "w", rdcc_nbytes=_CACHE, track_order=True)
+            self._datasets = {name: self._dataset(name) for name in self._flattener.arrays}
+            for name, values in self._flattener.first().items():
+                self._append(name, values)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        dtype, shape = self._flattener.arrays[name]
+        group, _, last = name.rpartition("/")
+        parent = self._file.require_group(group) if group else self._file
+        nbytes = dtype.itemsize * int(np.prod(shape))
+        chunk = (max(1, _CHUNK // max(nbytes, 1)), *(max(n, 1) for n in shape))
+        return parent.create_dataset(
+            last, (0, *shape), dtype, maxshape=(None, *(max(n, 1) for n in shape)), chunks=chunk, **self._filters
+        )
+
+    def _append(self, name: str, values: NDArray[Any]) -> None:
+        dataset = self._datasets[name]
+        before = dataset.shape[0]
+        dataset.resize(before + len(values), axis=0)
+        if values.size:
+            dataset.write_direct(np.ascontiguousarray(values), dest_sel=np.s_[before : before + len(values)])
+
+    def write(self, batch: Batch) -> None:
+        while len(batch):
+            part = batch.slice(0, self._step - self._held)
+            self._waiting.append(part)
+            self._held += len(part)
+            batch = batch.slice(len(part), len(batch))
+            if self._held == self._step:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            for name, values in self._flattener.pieces(concat(self._waiting)):
+                self._append(name, values)
+        self._waiting, self._held = [], 0
+
+    def close(self) -> Written:
+        self._flush()
+        self._file.close()
+        return Written((self._scratch.finish(),), Hdf5Options(self._compression))
+
+    def abort(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        self._scratch.abort()
+
+
+def _check_names(names: list[str]) -> None:
+    """SchemaError for a name that HDF5 would take for another one, or for a group."""
+    for name in names:
+        if any(part in ("", ".") for part in name.split("/")) or "\0" in name:
+            raise SchemaError(f"field {name!r}: HDF5 takes / for the border of a group; rename it", field=name)
+        inside = next((other for other in names if other.startswith(f"{name}/")), None)
+        if inside is not None:
+            raise SchemaError(f"field {name!r} would be a group, too, as {inside!r} is in it; rename one", field=name)
+
+
+FORMAT = Hdf5()

@@ -1,0 +1,351 @@
+"""numpy's .npz: a zip with a .npy for each array, stored as it is or deflated.
+
+Members that are stored are read by position, rows at a time; deflated ones are streams. Either way memory holds a
+block, and the CRC-32 of a member is compared when its last row has been read in order. A member that expands more than
+deflate can, or whose size is not what its header says, is refused before a byte of it is believed.
+
+Specification: numpy, lib/format.py; PKWARE, APPNOTE.TXT 4.3 (local header: 30 bytes, then name and extra).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch
+from ..errors import ChecksumError, FormatError, TruncatedError
+from ..files import Scratch
+from ..schema import Schema
+from .arrays import Array, ArrayFormat, Store
+from .base import OnBadRecord, Written
+from .flatten import Flattener
+from .npy import FileArray, Header, header_bytes, read_header, write_all
+
+_LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
+_DEFLATE_MOST = 1032  # bytes out of one byte in
+_COPY = 1 << 20
+_DATE = (1980, 1, 1, 0, 0, 0)  # as numpy: the same input gives the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NpzOptions:
+    """How to read or write a .npz."""
+
+    compression: Literal["auto", "", "DEFLATE"] = "auto"
+    """Writing: "auto" and "" store, DEFLATE compresses as numpy.savez_compressed. Reading finds out by itself."""
+
+
+class Npz(ArrayFormat):
+    name = "npz"
+    suffixes = (".npz",)
+    options = NpzOptions
+
+    def sniff(self, head: bytes) -> bool:
+        """A zip, or an empty one."""
+        return head[:4] in (b"PK\x03\x04", b"PK\x05\x06")
+
+    def resolve(self, path: str, options: NpzOptions) -> NpzOptions:
+        """DEFLATE where a member is not stored: such a file is read from its beginning."""
+        with _opened(path) as archive:
+            deflated = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+        return NpzOptions("DEFLATE" if deflated else "")
+
+    @contextmanager
+    def store(self, path: str, options: NpzOptions) -> Iterator[Store]:
+        with ExitStack() as stack:
+            archive = stack.enter_context(_opened(path))
+            file = stack.enter_context(open(path, "rb", buffering=0))
+            arrays: dict[str, Array] = {}
+            others = []
+            for member in archive.infolist():
+                if not member.filename.endswith(".npy"):
+                    others.append(member.filename)
+                    continue
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise FormatError(f"{path}: has two arrays {name!r}; unpack it and save them apart", path=path)
+                arrays[name] = _array(path, file.fileno(), archive, member)
+                if isinstance(arrays[name], DeflatedArray):
+                    stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
+            notes = [f"members that are no arrays are left out: {', '.join(others)}"] if others else []
+            yield Store(arrays, tuple(notes))
+
+    def is_sequential(self, options: NpzOptions) -> bool:
+        return options.compression == "DEFLATE"
+
+    def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
+        """Write the same arrays without compression."""
+        with _opened(path) as archive, zipfile.ZipFile(target, "w") as plain:
+            for member in archive.infolist():
+                _check_claims(path, member)
+                with (
+                    archive.open(member) as source,
+                    plain.open(_info(member.filename, False), "w", force_zip64=True) as out,
+                ):
+                    while piece := _piece(path, member, source, _COPY):
+                        out.write(piece)
+        return NpzOptions("")
+
+    def create(self, path: str, schema: Schema, options: NpzOptions) -> NpzWriter:
+        return NpzWriter(path, schema, options.compression == "DEFLATE")
+
+
+@contextmanager
+def _zip_errors(path: str, where: str) -> Iterator[None]:
+    """What zipfile and zlib say of bytes that are not as they should be, as a FormatError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, OverflowError, RuntimeError) as err:
+        if isinstance(err, FormatError):
+            raise
+        kind = ChecksumError if "CRC" in str(err) else FormatError
+        raise kind(f"{where}: {err}; the file is cut, damaged, or no .npz", path=path) from err
+    except OSError as err:
+        if err.errno != errno.EINVAL:  # that one is a position before the file's beginning, read from the file
+            raise
+        raise FormatError(f"{where}: points to a place outside of the file; it is damaged", path=path) from err
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[zipfile.ZipFile]:
+    with _zip_errors(path, path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield archive
+
+
+def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
+    """FormatError for a member that cannot be what it says."""
+    what = f"{path}: member {member.filename!r}"
+    if member.flag_bits & 1:
+        raise FormatError(f"{what}: is encrypted; unpack it with its password and save it again", path=path)
+    if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
+        raise FormatError(
+            f"{what}: is stored in {member.compress_size} bytes, but claims {member.file_size}", path=path
+        )
+    if member.compress_type == zipfile.ZIP_DEFLATED and member.file_size > _DEFLATE_MOST * (member.compress_size + 1):
+        raise FormatError(
+            f"{what}: claims {member.file_size} bytes from {member.compress_size}, more than deflate can hold; "
+            "the file is damaged, or made to exhaust its reader",
+            path=path,
+        )
+
+
+def _piece(path: str, member: zipfile.ZipInfo, stream: IO[bytes], size: int) -> bytes:
+    """The next bytes of a member; fewer at its end, where its CRC-32 is compared."""
+    with _zip_errors(path, f"{path}: member {member.filename!r}"):
+        return stream.read(size)
+
+
+def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """The array of a member."""
+    _check_claims(path, member)
+    where = f"{path}: member {member.filename!r}"
+    with _zip_errors(path, where):
+        stream = archive.open(member)
+    with stream:
+        try:
+            header = read_header(where, lambda size: _piece(path, member, stream, size))
+        except FormatError as err:
+            err.path = path
+            raise
+    if not header.dtype.hasobject and header.nbytes + header.values_nbytes != member.file_size:
+        raise FormatError(
+            f"{where}: has {member.file_size - header.nbytes} bytes of values, expected {header.values_nbytes} for "
+            f"{header.dtype}{list(header.shape)}; damaged, or not written by numpy",
+            path=path,
+        )
+    if member.compress_type != zipfile.ZIP_STORED:
+        return DeflatedArray(path, archive, member, header)
+    offset = _data_offset(path, fd, member)
+    head = os.pread(fd, header.nbytes, offset)
+    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, head, member, header))
+
+
+def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
+    """Where the bytes of a stored member begin."""
+    with _zip_errors(path, f"{path}: member {member.filename!r}"):
+        local = os.pread(fd, _LOCAL.size, member.header_offset)
+    if len(local) < _LOCAL.size or local[:4] != b"PK\x03\x04":
+        raise FormatError(f"{path}: member {member.filename!r}: no local header where the index says", path=path)
+    _, name, extra = _LOCAL.unpack(local)
+    offset = int(member.header_offset + _LOCAL.size + name + extra)
+    if offset + member.file_size > os.fstat(fd).st_size:
+        raise TruncatedError(
+            f"{path}: member {member.filename!r}: goes beyond the end of the file; it is cut", path=path
+        )
+    return offset
+
+
+class _Crc:
+    """The CRC-32 of a member that is read from its first row to its last; other ways of reading it end the watch."""
+
+    def __init__(self, where: str, path: str, head: bytes, member: zipfile.ZipInfo, header: Header) -> None:
+        self._where, self._path, self._expected = where, path, member.CRC
+        self._crc, self._at, self._nbytes = zlib.crc32(head), 0, header.values_nbytes
+
+    def __call__(self, values: NDArray[np.uint8], offset: int) -> None:
+        if offset != self._at or self._at < 0:
+            self._at = -1
+            return
+        self._crc = zlib.crc32(values.data, self._crc)
+        self._at += len(values)
+        if self._at == self._nbytes and self._crc != self._expected:
+            raise ChecksumError(
+                f"{self._where}: CRC-32 is {self._crc:08x}, expected {self._expected:08x}; the file is damaged",
+                path=self._path,
+            )
+
+
+class DeflatedArray:
+    """The rows of a member that is compressed: read in order, or from the beginning again."""
+
+    chunk_rows = 1
+
+    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> None:
+        self._path, self._archive, self._member, self._header = path, archive, member, header
+        self.dtype, self.shape = header.dtype, header.shape
+        self._row_nbytes = header.row_values * header.dtype.itemsize
+        self._whole: NDArray[Any] | None = None
+        self._stream: IO[bytes] | None = None
+        self._at = 0
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
+        if self._header.is_fortran and self._header.row_values > 1:
+            return np.array(self._spilled()[start:stop])
+        if self._stream is None or start < self._at:
+            self._rewind()
+        self._skip((start - self._at) * self._row_nbytes)
+        buffer = np.empty((stop - start) * self._row_nbytes, dtype=np.uint8)
+        self._fill(buffer.data)
+        self._at = stop
+        if stop == self.shape[0]:
+            self._finish()
+        shape = (stop - start, *self.shape[1:])
+        return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """These rows, in this order; the file is better unpacked first."""
+        parts = [self.read(int(row), int(row) + 1) for row in rows]
+        return np.concatenate(parts) if parts else self.read(0, 0)
+
+    def _rewind(self) -> None:
+        self.close()
+        self._stream = self._archive.open(self._member)
+        self._at = 0
+        self._skip(self._header.nbytes)
+
+    def _skip(self, nbytes: int) -> None:
+        while nbytes:
+            nbytes -= len(self._next(min(nbytes, _COPY)))
+
+    def _fill(self, view: memoryview) -> None:
+        while view:
+            piece = self._next(min(len(view), _COPY))
+            view[: len(piece)] = piece
+            view = view[len(piece) :]
+
+    def _next(self, size: int) -> bytes:
+        assert self._stream is not None  # _rewind() came first
+        piece = _piece(self._path, self._member, self._stream, size)
+        if not piece:
+            raise TruncatedError(
+                f"{self._path}: member {self._member.filename!r}: ends too early; it is cut", path=self._path
+            )
+        return piece
+
+    def _finish(self) -> None:
+        """Read the end of the stream, where the CRC-32 is compared."""
+        if self._stream is not None and _piece(self._path, self._member, self._stream, 1):
+            raise FormatError(
+                f"{self._path}: member {self._member.filename!r}: bytes follow its values", path=self._path
+            )
+
+    def _spilled(self) -> NDArray[Any]:
+        """The values in a temporary file without a name, mapped: it is ours alone, so nobody can cut it."""
+        if self._whole is None:
+            self._rewind()
+            with tempfile.TemporaryFile() as file:
+                left = self._header.values_nbytes
+                while left:
+                    piece = self._next(min(left, _COPY))
+                    file.write(piece)
+                    left -= len(piece)
+                file.flush()
+                self._finish()
+                self._whole = np.memmap(file, self.dtype, "r", shape=self.shape, order="F")
+        return self._whole
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+# ---- writing ----
+
+
+class NpzWriter:
+    """Appends to a file without a name for each array, and packs them at the end: a zip holds one after another."""
+
+    def __init__(self, path: str, schema: Schema, deflate: bool) -> None:
+        self._flattener, self._deflate = Flattener(schema), deflate
+        self._scratch = Scratch(path)
+        folder = os.path.dirname(path) or "."
+        self._spools: dict[str, IO[bytes]] = {}
+        self._rows = dict.fromkeys(self._flattener.arrays, 0)
+        try:
+            for name in self._flattener.arrays:
+                self._spools[name] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by abort()
+            self._append(self._flattener.first())
+        except BaseException:
+            self.abort()
+            raise
+
+    def _append(self, pieces: Mapping[str, NDArray[Any]]) -> None:
+        for name, values in pieces.items():
+            write_all(self._spools[name], values)  # type: ignore[arg-type]  # unbuffered, so it is a raw file
+            self._rows[name] += len(values)
+
+    def write(self, batch: Batch) -> None:
+        self._append(dict(self._flattener.pieces(batch)))
+
+    def close(self) -> Written:
+        with zipfile.ZipFile(self._scratch.temporary, "w") as archive:
+            for name, (dtype, shape) in self._flattener.arrays.items():
+                with archive.open(_info(f"{name}.npy", self._deflate), "w", force_zip64=True) as member:
+                    member.write(header_bytes(dtype, (self._rows[name], *shape)))
+                    spool = self._spools[name]
+                    spool.seek(0)
+                    while piece := spool.read(_COPY):
+                        member.write(piece)
+                    spool.close()
+        return Written((self._scratch.finish(),), NpzOptions("DEFLATE" if self._deflate else ""))
+
+    def abort(self) -> None:
+        for spool in self._spools.values():
+            spool.close()
+        self._scratch.abort()
+
+
+def _info(name: str, deflate: bool) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.compress_type = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
+    info.external_attr = 0o600 << 16
+    return info
+
+
+FORMAT = Npz()

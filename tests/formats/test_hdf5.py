@@ -1,0 +1,208 @@
+"""HDF5, against h5py itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import Field, FormatError, Ragged, Schema, SchemaError
+from recordio_bridge.formats import hdf5
+
+from .contract import FormatContract, plain, rows_of
+from .test_npz import ALL
+
+
+class TestHdf5(FormatContract):
+    format = hdf5.FORMAT
+    schema = ALL
+    suffix = ".h5"
+
+
+class TestGzippedHdf5(FormatContract):
+    format = hdf5.FORMAT
+    schema = ALL.pick(["pixels", "image", "id"])
+    suffix = ".hdf5"
+    options = {"compression": "GZIP"}  # noqa: RUF012  # read only
+
+
+class TestLzfHdf5(FormatContract):
+    format = hdf5.FORMAT
+    schema = ALL.pick(["boxes", "tags", "flag"])
+    suffix = ".h5"
+    options = {"compression": "LZF"}  # noqa: RUF012  # read only
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.h5"
+
+
+@pytest.mark.parametrize("chunks", [None, (7, 2), (100, 3)])
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True}, {"compression": "lzf"}])
+@pytest.mark.parametrize("dtype", ["?", "u1", "<i4", ">i4", ">f8", "<f2", ">u8"])
+def test_whatever_h5py_writes_is_read(path: Path, dtype: str, chunks: tuple[int, ...] | None, filters: dict) -> None:
+    values = (np.random.default_rng(1).random((100, 3)) * 100).astype(dtype)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/b", data=values, chunks=chunks or (bool(filters) or None), **filters)
+    batches = list(rb.read(path, batch_rows=13))
+    assert [len(batch) for batch in batches] == [13] * 7 + [9]
+    found = np.concatenate([batch["a/b"] for batch in batches])
+    assert found.dtype == np.dtype(dtype).newbyteorder("<")
+    assert np.array_equal(found, values)
+    with rb.open(path) as opened:
+        wanted = [99, 3, 3, 50, 0]
+        assert np.array_equal(opened.take(wanted)["a/b"], values[wanted])
+
+
+def test_text_enums_vlen_and_compound(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("text", data=["ä", "", "bc"], dtype=h5py.string_dtype())
+        file.create_dataset("fixed", data=np.array([b"a", b"b\0c", b""], dtype="S4"))
+        file.create_dataset(
+            "lists", data=np.array([["a", "b"], ["", "c"], ["d", ""]], dtype=object), dtype=h5py.string_dtype()
+        )
+        file.create_dataset("kind", data=[1, 0, 1], dtype=h5py.enum_dtype({"no": 0, "yes": 1}, basetype="i1"))
+        boxes = file.create_dataset("boxes", (3,), h5py.vlen_dtype(np.dtype(">f4")))
+        image = file.create_dataset("image", (3,), h5py.vlen_dtype(np.uint8))
+        for row, (numbers, data) in enumerate([([1.5, 2], b"\xff\xd8"), ([], b""), ([3], b"\0")]):
+            boxes[row], image[row] = numbers, np.frombuffer(data, np.uint8)
+        file.create_dataset("point", data=np.array([(1, 2.5), (3, 4.5), (5, 6.5)], dtype=[("x", "<i4"), ("y", ">f8")]))
+    (batch,) = rb.read(path)
+    assert batch.schema == Schema(
+        Field("boxes", "float32", (None,)),
+        Field("fixed", "bytes"),
+        Field("image", "bytes"),
+        Field("kind", "int8"),
+        Field("lists", "bytes", (2,)),
+        Field("point/x", "int32"),
+        Field("point/y", "float64"),
+        Field("text", "bytes"),
+    )
+    assert list(batch["text"]) == ["ä".encode(), b"", b"bc"]
+    assert list(batch["fixed"]) == [b"a", b"b\0c", b""]
+    assert list(batch["lists"]) == [[b"a", b"b"], [b"", b"c"], [b"d", b""]]
+    assert [row.tolist() for row in batch["boxes"]] == [[1.5, 2], [], [3]]
+    assert list(batch["image"]) == [b"\xff\xd8", b"", b"\0"]
+    assert batch["point/y"].tolist() == [2.5, 4.5, 6.5]
+    with rb.open(path) as opened:
+        assert plain(opened.take([2, 0, 2])) == plain(batch.take([2, 0, 2]))
+    (numbers,) = rb.read(path, schema=Schema(Field("image", "uint8", (None,))))
+    assert [row.tolist() for row in numbers["image"]] == [[255, 216], [], [0]]
+
+
+def test_what_is_written_is_plain_for_h5py(path: Path) -> None:
+    columns = {"image": [b"ab", b"", b"cde"], "boxes": Ragged.of([[1.0], [], [2, 3]], "float32"), "label": [1, 2, 3]}
+    rb.write(path, columns, compression="GZIP")
+    with h5py.File(path) as file:
+        assert list(file) == ["image", "boxes", "label"]
+        assert file["image/values"][:].tobytes() == b"abcde"
+        assert file["image/offsets"][:].tolist() == [0, 2, 2, 5]
+        assert file["boxes/values"][:].tolist() == [1, 2, 3]
+        assert file["boxes/offsets"][:].tolist() == [0, 1, 1, 3]
+        assert file["label"][:].tolist() == [1, 2, 3]
+        assert (file["label"].dtype, file["label"].compression) == (np.int64, "gzip")
+
+
+def test_datasets_of_different_length_are_listed_and_can_be_chosen(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["image"], file["label"], file["mean"] = np.zeros((5, 2)), np.arange(4), np.zeros(5)
+    with pytest.raises(SchemaError, match="image, mean have 5; label has 4"):
+        rb.inspect(path)
+    (batch,) = rb.read(path, fields=["label"])
+    assert len(batch) == 4
+    assert rb.convert(path, path.with_suffix(".tfrecord"), select=["x:float32=mean"]).num_rows == 5
+
+
+@pytest.mark.parametrize("kind", ["reference", "scalar", "null", "complex", "opaque", "deep text"])
+def test_what_no_field_can_hold_is_refused_by_name(path: Path, kind: str) -> None:
+    with h5py.File(path, "w") as file:
+        file["fine"] = np.arange(3)
+        if kind == "reference":
+            file.create_dataset("odd", data=[file["fine"].ref] * 3, dtype=h5py.ref_dtype)
+        elif kind == "scalar":
+            file["odd"] = 5
+        elif kind == "null":
+            file["odd"] = h5py.Empty("f4")
+        elif kind == "complex":
+            file["odd"] = np.zeros(3, "c8")
+        elif kind == "opaque":
+            file["odd"] = np.zeros(3, "V5")
+        else:
+            file.create_dataset("odd", (3, 1, 1), h5py.string_dtype())
+    with pytest.raises(SchemaError, match=r"x\.h5: 'odd'.*fields="):
+        rb.inspect(path)
+    (batch,) = rb.read(path, fields=["fine"])
+    assert batch["fine"].tolist() == [0, 1, 2]
+
+
+def test_values_in_other_files_are_not_followed_without_a_word(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(24))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (3,), "<i8", external=[(str(tmp_path / "secret"), 0, 24)])
+    with pytest.raises(SchemaError, match="another file"):
+        list(rb.read(path))
+    layout = h5py.VirtualLayout((3,), "<i8")
+    layout[:] = h5py.VirtualSource("gone.h5", "x", (3,))
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("x", layout)
+    with pytest.raises(SchemaError, match=r"gone\.h5"):
+        list(rb.read(path))
+    with h5py.File(tmp_path / "gone.h5", "w") as file:
+        file["x"] = np.arange(3)
+    (batch,) = rb.read(path)
+    assert batch["x"].tolist() == [0, 1, 2]
+
+
+def test_a_user_block_and_matlab_are_recognised(path: Path) -> None:
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["x"] = np.zeros((2, 3))
+    data = bytearray(path.read_bytes())
+    data[:10] = b"MATLAB 7.3"
+    renamed = path.with_suffix(".mat")
+    renamed.write_bytes(data)
+    summary = rb.inspect(renamed)
+    assert (summary.format, summary.num_rows) == ("hdf5", 2)
+    assert "MATLAB" in " ".join(summary.notes)
+
+
+def test_damage_in_a_chunk_is_a_format_error_that_names_the_dataset(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(10_000), compression="gzip", chunks=(1000,), fletcher32=True)
+        where = file["x"].id.get_chunk_info(3).byte_offset
+    data = bytearray(path.read_bytes())
+    data[where + 20] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"x\.h5: dataset 'x'"):
+        list(rb.read(path))
+    assert not rb.verify(path).ok
+
+
+def test_random_access_reads_in_any_order_across_chunks(path: Path) -> None:
+    values = np.arange(3000).reshape(1000, 3)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=values, chunks=(64, 3), compression="lzf")
+    rows = np.random.default_rng(0).integers(0, 1000, 300)
+    with rb.open(path) as opened:
+        assert np.array_equal(opened.take(rows)["x"], values[rows])
+
+
+@pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
+def test_names_that_hdf5_would_change_are_refused(path: Path, name: str) -> None:
+    with pytest.raises(SchemaError, match="rename"):
+        rb.write(path, {name: [1, 2]})
+    assert not path.exists()
+
+
+def test_a_field_that_would_also_be_a_group_is_refused(path: Path) -> None:
+    with pytest.raises(SchemaError, match="group"):
+        rb.write(path, {"a": [1], "a/b": [2]})
+
+
+def test_the_digits_are_the_same_as_npz_and_h5() -> None:
+    data = Path(__file__).parents[3] / "shared" / "data"
+    if data.is_dir():
+        assert rows_of(list(rb.read(data / "digits.h5"))) == rows_of(list(rb.read(data / "digits_z.npz")))
