@@ -15,12 +15,12 @@ from ..errors import UnknownFormatError
 from ..files import COMPRESSED_SUFFIXES, compression_of, inflate_head
 from .base import Format
 
-_TABLE = {  # name: (what messages and --to call it, suffixes, "module:object")
-    "hdf5": ("h5", (".h5", ".hdf5"), "recordio_bridge.formats.hdf5:FORMAT"),
-    "npy": ("npy", (".npy",), "recordio_bridge.formats.npy:FORMAT"),
-    "npz": ("npz", (".npz",), "recordio_bridge.formats.npz:FORMAT"),
-    "recordio": ("rec", (".rec",), "recordio_bridge.formats.recordio:FORMAT"),
-    "tfrecord": ("tfrecord", (".tfrecord", ".tfrecords"), "recordio_bridge.formats.tfrecord:FORMAT"),
+_TABLE = {  # name: (what messages and --to call it, suffixes, "module:object", bytes without which it is not asked)
+    "hdf5": ("h5", (".h5", ".hdf5"), "recordio_bridge.formats.hdf5:FORMAT", b"\x89HDF\r\n\x1a\n"),
+    "npy": ("npy", (".npy",), "recordio_bridge.formats.npy:FORMAT", b"\x93NUMPY"),
+    "npz": ("npz", (".npz",), "recordio_bridge.formats.npz:FORMAT", b"PK"),
+    "recordio": ("rec", (".rec",), "recordio_bridge.formats.recordio:FORMAT", b""),
+    "tfrecord": ("tfrecord", (".tfrecord", ".tfrecords"), "recordio_bridge.formats.tfrecord:FORMAT", b""),
 }
 _GROUP = "recordio_bridge.formats"
 _HEAD = 4096  # bytes that decide what a file is
@@ -42,7 +42,7 @@ def get_format(name: str) -> Format:
     Raises:
         UnknownFormatError: there is none.
     """
-    for full, (short, _, target) in _TABLE.items():
+    for full, (short, _, target, _) in _TABLE.items():
         if name in (full, short):
             module, _, attribute = target.partition(":")
             found: Format = getattr(import_module(module), attribute)
@@ -56,7 +56,7 @@ def _by_suffix(path: str) -> Format | None:
     name = os.path.basename(path)
     stem, last = os.path.splitext(name)
     plain = stem if last in COMPRESSED_SUFFIXES else name
-    for full, (_, suffixes, _) in _TABLE.items():
+    for full, (_, suffixes, _, _) in _TABLE.items():
         if plain.endswith(suffixes):
             return get_format(full)
     for outside in _outside().values():
@@ -88,6 +88,8 @@ def format_of_source(path: str) -> Format:
     compression = compression_of(head)
     for begins in (head, inflate_head(head, compression, _HEAD) if compression else b""):
         for name in format_names():
+            if name in _TABLE and _TABLE[name][3] not in begins:
+                continue  # it is not even loaded: h5py takes longer than the rest together
             candidate = get_format(name)
             if candidate.sniff(begins):
                 return candidate
@@ -102,4 +104,5 @@ def format_of_source(path: str) -> Format:
 
 
 def _all_suffixes() -> list[str]:
-    return sorted({suffix for name in format_names() for suffix in get_format(name).suffixes})
+    ours = [suffix for _, suffixes, _, _ in _TABLE.values() for suffix in suffixes]
+    return sorted({*ours, *(suffix for outside in _outside().values() for suffix in outside.suffixes)})

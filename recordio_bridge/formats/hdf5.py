@@ -281,7 +281,7 @@ class Hdf5Writer:
         self._held = 0
         self._scratch = Scratch(path)
         try:
-            self._file = h5py.File(self._scratch.temporary, "w", rdcc_nbytes=_CACHE, track_order=True)
+            self._file = _create(self._scratch.temporary)
             self._datasets = {name: self._dataset(name) for name in self._flattener.arrays}
             for name, values in self._flattener.first().items():
                 self._append(name, values)
@@ -292,12 +292,20 @@ class Hdf5Writer:
     def _dataset(self, name: str) -> h5py.Dataset:
         dtype, shape = self._flattener.arrays[name]
         group, _, last = name.rpartition("/")
-        parent = self._file.require_group(group) if group else self._file
+        parent = self._group(group) if group else self._file
         nbytes = dtype.itemsize * int(np.prod(shape))
         chunk = (max(1, _CHUNK // max(nbytes, 1)), *(max(n, 1) for n in shape))
         return parent.create_dataset(
             last, (0, *shape), dtype, maxshape=(None, *(max(n, 1) for n in shape)), chunks=chunk, **self._filters
         )
+
+    def _group(self, name: str) -> h5py.Group:
+        """The group of this name, and those that it lies in."""
+        outer, _, last = name.rpartition("/")
+        parent = self._group(outer) if outer else self._file
+        if last not in parent:
+            h5py.h5g.create(parent.id, last.encode(), gcpl=_timeless(h5py.h5p.create(h5py.h5p.GROUP_CREATE)))
+        return parent[last]
 
     def _append(self, name: str, values: NDArray[Any]) -> None:
         dataset = self._datasets[name]
@@ -330,6 +338,21 @@ class Hdf5Writer:
         if hasattr(self, "_file"):
             self._file.close()
         self._scratch.abort()
+
+
+def _create(path: str) -> h5py.File:
+    """A file that remembers the order of its members, and not when they were made: equal input gives equal bytes."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_cache(0, 521, _CACHE, 0.75)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    made = _timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fcpl=made, fapl=access))
+
+
+def _timeless(plist: Any) -> Any:  # Any: h5py has no types
+    plist.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    plist.set_obj_track_times(False)
+    return plist
 
 
 def _check_names(names: list[str]) -> None:

@@ -206,3 +206,11 @@ def test_the_digits_are_the_same_as_npz_and_h5() -> None:
     data = Path(__file__).parents[3] / "shared" / "data"
     if data.is_dir():
         assert rows_of(list(rb.read(data / "digits.h5"))) == rows_of(list(rb.read(data / "digits_z.npz")))
+
+
+def test_no_time_is_stored_so_that_equal_input_gives_equal_bytes(path: Path) -> None:
+    rb.write(path, {"group/inner/x": [1, 2], "name": [b"a", b"b"]})
+    with h5py.File(path) as file:
+        for name in (b"/", b"/group", b"/group/inner", b"/group/inner/x", b"/name/values"):
+            assert h5py.h5g.get_objinfo(file.id, name).mtime == 0, name
+        assert list(file) == ["group", "name"]
