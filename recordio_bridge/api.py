@@ -92,7 +92,7 @@ def read(
 
 def log_skipped(skipped: Skipped) -> None:
     """Tell of what is left out, where there is no better place."""
-    _log.warning("%s: left out bytes %d to %d: %s", skipped.path, skipped.start, skipped.stop, skipped.reason)
+    _log.warning("%s: left out %s: %s", skipped.path, skipped.where, skipped.reason)
 
 
 def index(
@@ -236,6 +236,8 @@ def convert(
     pack: Mapping[str, Packing] | None = None,
     source_options: Mapping[str, object] | None = None,
     target_options: Mapping[str, object] | None = None,
+    decode: Mapping[str, str] | Sequence[str] = (),
+    encode: Mapping[str, str] | Sequence[str] = (),
 ) -> Manifest:
     """Convert a source to the format that the target's suffix names; all of it, or nothing.
 
@@ -256,6 +258,9 @@ def convert(
         allow_lossy: columns in which values may change, for which a LossyError would be raised.
         pack: {"name": "raw" or "list"}: how tensors go into Examples.
         source_options, target_options: of the two formats, such as {"payload": "raw"}.
+        decode: ("name",), or {"name": "gray", "rgb" or "rgba"}: columns (as they are selected) of encoded images,
+            which become arrays, uint8 (height, width, channels) in RGB; all images must have one size. Needs OpenCV.
+        encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images.
 
     Returns:
         The manifest, which also lies beside the output: .num_rows .shards .skipped .verified and more.
@@ -269,7 +274,9 @@ def convert(
 
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: expected 1 or more")
-    wishes = Wishes(select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options)
+    wishes = Wishes(
+        select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options, decode, encode
+    )
     _refuse_output(os.fspath(dst), wishes, overwrite)
     source = Source.open(src, source_options, on_bad_record)
     return _convert(source, os.fspath(dst), wishes, 1 if workers is None else workers, progress, overwrite)

@@ -6,7 +6,7 @@
     |  |- ChecksumError                  a stored checksum does not fit the bytes
     |- SchemaError (ValueError)          the columns are not what the schema says: .field .row, and where they were read
     |  |- LossyError                     the target cannot hold a value as it is
-    |  |- SelectError                    select, pack or allow_lossy do not fit the fields that there are
+    |  |- SelectError                    select, decode and the like do not fit the fields that there are
     |- UnknownFormatError (LookupError)  no format has this name, or no format fits this file: .path
     |- MissingDependencyError (ImportError)
     |- FeedError                         the background thread failed; __cause__ is why
@@ -161,7 +161,7 @@ class LossyError(SchemaError):
 
 
 class SelectError(SchemaError):
-    """select, pack or allow_lossy ask for a field that is not there, or for what it is not: the arguments are wrong.
+    """select, decode or the like ask for a field that is not there, or for what it is not: the arguments are wrong.
 
     Known before any row is read. A row that lacks a value asked for is a SchemaError, with its number.
     """

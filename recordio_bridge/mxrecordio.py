@@ -24,22 +24,21 @@ Specification: dmlc-core, include/dmlc/recordio.h; mxnet, python/mxnet/recordio.
 
 from __future__ import annotations
 
-import importlib
 import io
 import numbers
 import os
 import struct
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _kernels
-from .errors import FormatError, MissingDependencyError, TruncatedError
+from .errors import FormatError, TruncatedError
 from .files import unwritable
 from .formats.recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
 from .formats.recordio_index import describe_line, index_lines, parse_integers
+from .images import opencv
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 _Path: TypeAlias = str | os.PathLike[str]
 _Header: TypeAlias = "IRHeader | tuple[int, ArrayLike, int, int]"
 
+_IMAGES = "pack_img or unpack_img"  # what needs OpenCV
 _BLOCK = 1 << 19  # bytes read ahead, and buffered for writing
 
 
@@ -253,7 +253,7 @@ def pack_img(header: _Header, img: NDArray[np.generic], quality: int = 95, img_f
 
     quality is 1 to 100 for .jpg, the compression of 0 to 9 for .png, and nothing to other formats.
     """
-    cv2 = _opencv()
+    cv2 = opencv(_IMAGES)
     jpeg, png = cv2.IMWRITE_JPEG_QUALITY, cv2.IMWRITE_PNG_COMPRESSION
     setting = {".JPG": jpeg, ".JPEG": jpeg, ".PNG": png}.get(img_fmt.upper())
     done, content = cv2.imencode(img_fmt, img, None if setting is None else [setting, quality])
@@ -268,14 +268,7 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[IRHeader, NDArray[np.generi
     iscolor is that of cv2.imdecode: -1 as stored, 0 gray, 1 colour.
     """
     header, content = unpack(s)
-    return header, _opencv().imdecode(np.frombuffer(content, np.uint8), iscolor)
-
-
-def _opencv() -> ModuleType:
-    try:
-        return importlib.import_module("cv2")
-    except ImportError as err:
-        raise MissingDependencyError.for_extra("images", "opencv-python-headless", "pack_img or unpack_img") from err
+    return header, opencv(_IMAGES).imdecode(np.frombuffer(content, np.uint8), iscolor)
 
 
 class _Reader:

@@ -20,6 +20,8 @@ class Places:
     offsets: NDArray[np.int64]
     files: NDArray[np.int64] | None = None
     """Which of the paths; None where there is one."""
+    sizes: NDArray[np.int64] | None = None
+    """How many bytes each record takes there, the parts of one cut in several not counted."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -31,7 +33,8 @@ class Places:
     def take(self, rows: NDArray[np.int64]) -> Places:
         """Those of these rows, in this order."""
         files = None if self.files is None else self.files[rows]
-        return Places(self.paths, self.numbers[rows], self.offsets[rows], files)
+        sizes = None if self.sizes is None else self.sizes[rows]
+        return Places(self.paths, self.numbers[rows], self.offsets[rows], files, sizes)
 
 
 def join_places(parts: Sequence[Places]) -> Places:
@@ -41,4 +44,5 @@ def join_places(parts: Sequence[Places]) -> Places:
         np.concatenate([part.numbers for part in parts]),
         np.concatenate([part.offsets for part in parts]),
         np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        np.concatenate([len(part) * [0] if part.sizes is None else part.sizes for part in parts]).astype(np.int64),
     )

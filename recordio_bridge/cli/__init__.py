@@ -25,7 +25,7 @@ from ..migrate import WORKER_VERB
 
 VERBS = ("convert", "info", "head", "index", "verify", "formats")
 DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
-_PAIRS = ("--select", "--in", "--out", "--pack")  # take NAME=VALUE, one or several
+_PAIRS = ("--select", "--in", "--out", "--pack", "--encode")  # take NAME=VALUE, one or several
 
 
 def main(argv: Sequence[str] | None = None) -> int:

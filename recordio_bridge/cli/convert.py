@@ -75,6 +75,20 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=raw|list",
         help="store this column's tensors as bytes or as a list",
     )
+    parser.add_argument(
+        "--decode",
+        action="append",
+        default=[],
+        metavar="FIELD[=gray|rgb|rgba]",
+        help="decode this column's images to arrays, uint8 (height, width, channels); all must have one size",
+    )
+    parser.add_argument(
+        "--encode",
+        action="append",
+        default=[],
+        metavar="FIELD=png|jpeg:95",
+        help="encode this column's arrays as images; JPEG changes pixels",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier output")
     add_json(parser)
 
@@ -96,11 +110,13 @@ def run(args: argparse.Namespace) -> int:
         pack=cast("dict[str, Packing]", split_pairs(args.pack, "--pack", "FIELD=raw or FIELD=list")),
         source_options=source_options(args),
         target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
+        decode=args.decode,
+        encode=split_pairs(args.encode, "--encode", "FIELD=FORMAT"),
     )
     for path, ranges in groupby(manifest.skipped[:_SHOWN], lambda skipped: skipped.path):
         print(f"left out of {path}:", file=sys.stderr)
         for skipped in ranges:
-            print(f"  bytes {skipped.start} to {skipped.stop}: {skipped.reason}", file=sys.stderr)
+            print(f"  {skipped.where}: {skipped.reason}", file=sys.stderr)
     if len(manifest.skipped) > _SHOWN:
         more = len(manifest.skipped) - _SHOWN
         print(f"  and {more:,} more; {manifest_path(args.dst)} lists all", file=sys.stderr)

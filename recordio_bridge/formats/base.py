@@ -28,6 +28,7 @@ class Skipped:
     """A record, or a stretch of damaged bytes, that was left out: bytes start to stop, and why (without the path).
 
     record is its number in the file. How many records a damaged stretch held cannot be known, so it counts as one.
+    start and stop are both that number where a row has no bytes of its own, as in files of arrays.
     """
 
     path: str
@@ -35,6 +36,11 @@ class Skipped:
     stop: int
     reason: str
     record: int | None = None
+
+    @property
+    def where(self) -> str:
+        """What was left out, for messages."""
+        return f"bytes {self.start} to {self.stop}" if self.start < self.stop else f"row {self.record}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ class Records:
     @property
     def places(self) -> Places:
         """What messages say of each record."""
-        return Places((self.path,), self.numbers, self.offsets)
+        sizes = self.payloads.lengths + (self.framing.header + self.framing.trailer)
+        return Places((self.path,), self.numbers, self.offsets, sizes=sizes)
 
     def take(self, rows: NDArray[np.int64]) -> Records:
         """Some of these records."""

@@ -11,6 +11,7 @@ from ..formats.base import Skipped
 from ..sidecar import make_sidecar
 from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_files
 from .plan import Plan
+from .recode import notes_of
 from .work import Receipt
 
 
@@ -44,12 +45,13 @@ def finish(
 
 def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
     order = plan.orders[0]
-    view = ("raw" if order.holds is not None else plan.payload, order.selection().schema)
+    view = ("raw" if order.holds is not None else plan.payload, order.written)
     # Planning saw the whole file; the reader of a part takes damage at its end for the end of the file.
     skipped: dict[tuple[str, int, int], Skipped] = {}
     for each in [*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)]:
         skipped.setdefault((each.path, each.start, each.stop), each)
-    notes = list(plan.summary.notes)
+    rows = sum(receipt.num_rows for receipt in receipts)
+    notes = [*plan.summary.notes, *notes_of(order, [receipt.changes for receipt in receipts], rows)]
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
     if filled < len(receipts) > 1:
         notes.append(f"shards that hold rows: {filled} of {len(receipts)}")

@@ -7,7 +7,7 @@ crosses to another process as a line of text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
@@ -18,9 +18,10 @@ from ..example import storable_dtypes
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
-from ..select import Selection, as_pairs, named_fields
+from ..select import Selection, as_pairs, named_fields, split_pairs
 from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries, target_format
+from .recode import as_modes, recoded_schema, with_sizes
 
 Verify: TypeAlias = Literal["content", "counts", "none"]
 _MANY = 10_000  # empty shards that may be meant
@@ -40,6 +41,8 @@ class Wishes:
     allow_lossy: Sequence[str] = ()
     pack: Mapping[str, Packing] | None = None
     target_options: Mapping[str, object] | None = None
+    decode: Mapping[str, str] | Sequence[str] = ()
+    encode: Mapping[str, str] | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.verify not in ("content", "counts", "none"):
@@ -93,16 +96,27 @@ class Order:
     first_row: int = 0
     """The number of its first row among all rows of the source, for messages where the format knows no more."""
     shuffle: Shuffle | None = None
+    decode: Schema = field(default_factory=Schema)
+    """The fields of arrays that encoded images become, by the names that they are selected as."""
+    encode: Pairs = ()
+    """How arrays become encoded images; see images.Encoding."""
 
     def selection(self) -> Selection:
-        """The columns that are written."""
+        """The columns that are chosen of those that are read."""
         select = None if self.select is None else dict(self.select)
         return Selection(select, self.schema, self.allow_lossy, cast("dict[str, Packing]", dict(self.pack)))
 
+    @property
+    def written(self) -> Schema:
+        """The fields of the file."""
+        selected = self.selection().schema
+        return recoded_schema(self, selected) if self.decode or self.encode else selected
+
     def to_json(self) -> dict[str, object]:
         holds = None if self.holds is None else [self.holds[0], self.holds[1].to_json()]
-        plain = replace(self, schema=Schema(), holds=None)
-        return {**asdict(plain), "schema": self.schema.to_json(), "holds": holds}
+        plain = replace(self, schema=Schema(), holds=None, decode=Schema())
+        schemas = {"schema": self.schema.to_json(), "decode": self.decode.to_json()}
+        return {**asdict(plain), **schemas, "holds": holds}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Order:  # Any: what a JSON object holds
@@ -114,6 +128,8 @@ class Order:
             "pack": tuple((name, packing) for name, packing in value["pack"]),
             "holds": None if value["holds"] is None else (value["holds"][0], Schema.from_json(value["holds"][1])),
             "shuffle": None if value["shuffle"] is None else Shuffle(**value["shuffle"]),
+            "decode": Schema.from_json(value["decode"]),
+            "encode": tuple((name, how) for name, how in value["encode"]),
         }
         return cls(**{**value, **known})
 
@@ -177,15 +193,28 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         on_bad_record=wishes.on_bad_record,
         num_rows=sum(each.num_rows for each in summaries),
     )
+    order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
     order = _reading_less(_keeping_fields(order, payload))
-    schema = order.selection().schema
+    schema = order.written
     order = _undecoded(order, source, format, payload)
     schema = _with_keys(schema, order, summaries, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
         order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema)))
     orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
     return Plan(target, tuple(orders), source, summary, tuple(skipped), schema, payload)
+
+
+def _with_images(order: Order, wishes: Wishes) -> Order:
+    """The order with what is asked for images; the packing of a decoded field is that of its arrays."""
+    modes = as_modes(wishes.decode)
+    asked = wishes.encode
+    encode = asked if isinstance(asked, Mapping) else split_pairs(asked, "encode", "FIELD=FORMAT")
+    packing = cast("dict[str, Packing]", {name: packing for name, packing in order.pack if name in modes})
+    order = replace(order, pack=tuple((name, packing) for name, packing in order.pack if name not in modes))
+    if modes:
+        order = replace(order, decode=with_sizes(_reading_less(order), modes, packing).decode)
+    return replace(order, encode=tuple(encode.items()))
 
 
 def _merged(
@@ -198,6 +227,7 @@ def _merged(
     """
     payloads = {source.format.payload(opts, each.schema) for opts, each in zip(source.options, summaries, strict=True)}
     changes = wishes.select is not None or wishes.pack or wishes.allow_lossy or options or _has_labels(source)
+    changes = changes or wishes.decode or wishes.encode
     if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in ({"image"}, {"raw"}):
         bare = [replace(each, schema=each.schema.pick([n for n in each.schema if n != "key"])) for each in summaries]
         return merge_summaries(source.paths, bare, optional=("id2",))
@@ -233,12 +263,12 @@ def _payload_of(order: Order, source: Source, target: Format, made: Any) -> str 
     payloads = {source.format.payload(options, order.schema) for options in source.options}
     if source.format.name == target.name and not _changes(order) and "payload" not in order.target_options:
         return payloads.pop() if len(payloads) == 1 else None
-    return target.payload(made, order.selection().schema)
+    return target.payload(made, order.written)
 
 
 def _changes(order: Order) -> bool:
-    """Whether columns are chosen, cast or packed on the way."""
-    return order.select is not None or bool(order.pack) or bool(order.allow_lossy)
+    """Whether columns are chosen, cast, packed, decoded or encoded on the way."""
+    return bool(order.select is not None or order.pack or order.allow_lossy or order.decode or order.encode)
 
 
 def _reading_less(order: Order) -> Order:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..places import Places
 from ..schema import Schema
 from ..sources import make_options
 from .plan import Order
+from .recode import Recoder
 from .shuffled import ShuffledRows
 
 _ADVICE = "disk or memory is at fault: run it again"
@@ -39,6 +40,8 @@ class Receipt:
     content: str | None
     """SHA-256 over the CRC-32C of each row's values (batch.digest), in order; None where content is not verified."""
     skipped: tuple[Skipped, ...]
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """What was done to how many images; see recode.Recoder."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -47,7 +50,7 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:  # Any: what a JSON object holds
         files = tuple(Pending(**file) for file in value["files"])
         skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
-        return cls(files, value["num_rows"], value["content"], skipped)
+        return cls(files, value["num_rows"], value["content"], skipped, value["changes"])
 
 
 def run_order(
@@ -66,12 +69,12 @@ def run_order(
     """
     skipped: list[Skipped] = []
     target = get_format(order.target_format)
-    schema = order.selection().schema
+    schema = order.written
     writer = target.create(order.target, schema, make_options(target, order.target_options))
     content = hashlib.sha256()
-    num_rows = 0
+    num_rows, changes = 0, {}  # type: int, dict[str, int]
     try:
-        for batch, places in rows_of(order, skipped.append, on_summary, shuffled):
+        for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes):
             with numbered(places):
                 writer.write(batch)
             if order.verify == "content":
@@ -83,7 +86,7 @@ def run_order(
         writer.abort()
         raise
     known = content.hexdigest() if order.verify == "content" else None
-    receipt = Receipt(written.files, num_rows, known, tuple(skipped))
+    receipt = Receipt(written.files, num_rows, known, tuple(skipped), changes)
     try:
         _verify(order, receipt, written, target, schema)
     except BaseException:
@@ -97,19 +100,25 @@ def rows_of(
     on_skip: Callable[[Skipped], None] = lambda skipped: None,
     on_summary: OnSummary | None = None,
     shuffled: ShuffledRows | None = None,
+    changes: dict[str, int] | None = None,
 ) -> Iterator[tuple[Batch, Sequence[int] | Places]]:
     """The rows that an order writes, in Batches of whatever size is cheap, with where they were read.
 
-    That is their numbers among all rows of the source, where the format knows no more.
+    That is their numbers among all rows of the source, where the format knows no more. changes counts what is done to
+    images to make them fit.
     """
     format = get_format(order.source_format)
     selection = order.selection()
     request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
+    recoder = Recoder(order, on_skip, changes) if order.decode or order.encode else None
     for batch, numbers in _read(order, format, request, shuffled):
         places = numbers if batch.places is None else batch.places
         with numbered(places):
             selected = selection.apply(batch)
-        yield selected, places
+        if recoder is None:
+            yield selected, places
+        else:
+            yield from recoder.apply(selected, places)
 
 
 def _read(

@@ -1,0 +1,210 @@
+"""Images on the way: decoded to arrays, or encoded from them, between the selection and the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch, Column, Ragged
+from ..errors import FormatError, SchemaError, SelectError, numbered, placed
+from ..formats import get_format
+from ..formats.base import Request, Skipped
+from ..images import CHANNELS, Decoder, Encoding, decoded_field, encode_images, is_encoded
+from ..places import Places
+from ..schema import Field, Packing, Schema
+
+if TYPE_CHECKING:
+    from .plan import Order
+
+Numbers: TypeAlias = "Sequence[int] | Places"
+"""Where each row of a Batch was read, or its number among all rows of the source."""
+
+_PIECE = 1 << 25  # bytes of arrays that are decoded at a time
+
+
+def as_modes(decode: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """A decode in its one form, {field: "gray", "rgb", "rgba" or ""}; ValueError for other modes."""
+    if isinstance(decode, str):
+        decode = (decode,)
+    modes = dict(decode) if isinstance(decode, Mapping) else dict(_mode(text) for text in decode)
+    for name, mode in modes.items():
+        if mode and mode not in CHANNELS:
+            raise ValueError(f"decode {name}={mode!r}: expected {', '.join(CHANNELS)}")
+    return modes
+
+
+def _mode(text: str) -> tuple[str, str]:
+    name, _, mode = text.rpartition("=")
+    return (name, mode) if name else (text, "")
+
+
+def recoded_schema(order: Order, selected: Schema) -> Schema:
+    """The fields that are written, of those that are selected.
+
+    Raises:
+        SelectError: a field is not there, or nothing that can be encoded.
+    """
+    fields = dict(selected)
+    for name, field in order.decode.items():
+        fields[name] = field
+    for name, how in order.encode:
+        if name not in fields:
+            raise _unknown("encode", name, selected)
+        Encoding.parse(how).check(fields[name])
+        fields[name] = Field(name, "bytes")
+    return Schema(*fields.values())
+
+
+def _unknown(argument: str, name: str, fields: Schema) -> SelectError:
+    return SelectError(f"{argument}: there is no field {name!r}; there are {', '.join(fields) or 'none'}", field=name)
+
+
+def with_sizes(order: Order, modes: Mapping[str, str], packing: Mapping[str, Packing]) -> Order:
+    """The order with the fields that decoded images become, as the first image of each says.
+
+    Raises:
+        SelectError: such a field is not there, or holds no bytes.
+        SchemaError: the source has no image that could tell.
+        FormatError: the first image is damaged, and damage is not skipped.
+    """
+    selected = order.selection().schema
+    for name in modes:
+        if name not in selected:
+            raise _unknown("decode", name, selected)
+        if not is_encoded(selected[name]):
+            raise SelectError(f"decode: field {str(selected[name])!r} holds no images, which are bytes", field=name)
+    found: dict[str, Field] = {}
+    if modes:
+        from .work import rows_of  # which needs Orders, too
+
+        for batch, numbers in rows_of(order):
+            for name in modes.keys() - found.keys():
+                field = _first_field(batch, name, modes[name], numbers, order.on_bad_record == "skip")
+                found |= {} if field is None else {name: field}
+            if len(found) == len(modes):
+                break
+    for name in modes:
+        if name not in found:
+            raise SchemaError(f"field {name!r}: there is no image whose size the column could have", field=name)
+    fields = [replace(found[name], packing=packing.get(name, found[name].packing)) for name in modes]
+    return replace(order, decode=Schema(*fields))
+
+
+def _first_field(batch: Batch, name: str, mode: str, numbers: Numbers, skip: bool) -> Field | None:
+    """What the first sound image of a Batch makes of a field."""
+    for row in range(len(batch)):
+        content = batch[name][row]
+        assert isinstance(content, bytes)  # is_encoded has looked
+        try:
+            return decoded_field(batch.schema[name], content, mode)
+        except FormatError as err:
+            if not skip:
+                with numbered(numbers):
+                    raise FormatError(f"row {row} of field {name!r}: {err}", record=row) from err
+    return None
+
+
+class Recoder:
+    """Does to the Batches of an order what it says of images; changes counts what was done to make them fit."""
+
+    def __init__(self, order: Order, on_skip: Callable[[Skipped], None], changes: dict[str, int] | None = None) -> None:
+        self._order, self._on_skip = order, on_skip
+        self._decoders = {name: Decoder(field, name in order.allow_lossy) for name, field in order.decode.items()}
+        self._encodings = {name: Encoding.parse(how) for name, how in order.encode}
+        self._schema = order.written
+        nbytes = sum(field.numpy_dtype.itemsize * (field.num_values or 0) for field in order.decode.values())
+        self._step = max(1, _PIECE // max(nbytes, 1))
+        self._changes: dict[str, int] = {} if changes is None else changes
+
+    def apply(self, batch: Batch, numbers: Numbers) -> Iterator[tuple[Batch, Numbers]]:
+        """A Batch with its images decoded and encoded, in parts where it would become large."""
+        step = self._step if self._decoders else max(len(batch), 1)
+        for first in range(0, len(batch), step):
+            part, places = batch.slice(first, first + step), _part(numbers, first, first + step)
+            with numbered(places):
+                recoded = self._recoded(part, places)
+            yield recoded
+
+    def _recoded(self, batch: Batch, numbers: Numbers) -> tuple[Batch, Numbers]:
+        columns: dict[str, Column] = dict(batch.items())
+        broken: dict[int, FormatError] = {}
+        for name, decoder in self._decoders.items():
+            column = columns[name]
+            assert isinstance(column, Ragged)  # is_encoded has looked
+            columns[name], bad, changes = decoder(column)
+            for what, count in changes.items():
+                text = f"images of field {name!r} {what}"
+                self._changes[text] = self._changes.get(text, 0) + count
+            broken |= {row: err for row, err in bad.items() if row not in broken}
+        rows = len(batch)
+        if broken:
+            columns, numbers = self._without(columns, numbers, broken, rows)
+            rows -= len(broken)
+        for name, encoding in self._encodings.items():
+            column = columns[name]
+            assert not isinstance(column, Ragged)  # Encoding.check has looked
+            columns[name] = encode_images(column, encoding, name)
+        return Batch(columns, self._schema, num_rows=rows), numbers
+
+    def _without(
+        self, columns: dict[str, Column], numbers: Numbers, broken: Mapping[int, FormatError], rows: int
+    ) -> tuple[dict[str, Column], Numbers]:
+        """The rows whose images are sound; the others are reported, or the first raises."""
+        if self._order.on_bad_record == "raise":
+            raise broken[min(broken)]
+        for row in sorted(broken):
+            self._on_skip(self._skipped(broken[row], numbers, row))
+        kept = np.delete(np.arange(rows), sorted(broken))
+        return {
+            name: column.take(kept) if isinstance(column, Ragged) else column[kept] for name, column in columns.items()
+        }, _taken(numbers, kept)
+
+    def _skipped(self, error: FormatError, numbers: Numbers, row: int) -> Skipped:
+        if isinstance(numbers, Places):
+            place = numbers[row]
+            size = 0 if numbers.sizes is None else int(numbers.sizes[row])
+            reason = str(placed(error, place)).removeprefix(f"{place.path}: ")
+            return Skipped(place.path, place.offset, place.offset + size, reason, place.record)
+        path, number = _file_of(self._order, numbers[row])
+        reason = str(error).replace(f"row {row} ", f"row {number} ", 1)
+        return Skipped(path, number, number, reason, number)
+
+
+def _part(numbers: Numbers, start: int, stop: int) -> Numbers:
+    if isinstance(numbers, Places):
+        return numbers.take(np.arange(len(numbers))[start:stop])
+    return numbers[start:stop]
+
+
+def _taken(numbers: Numbers, rows: NDArray[np.int64]) -> Numbers:
+    return numbers.take(rows) if isinstance(numbers, Places) else [numbers[row] for row in rows]
+
+
+def _file_of(order: Order, row: int) -> tuple[str, int]:
+    """The file of a row that is known by its number among all rows of the source, and its number there."""
+    format = get_format(order.source_format)
+    before = 0 if order.shuffle is not None else order.first_row
+    for extent, options in order.extents:
+        stop = extent.stop
+        if stop is None:
+            fields = frozenset(order.schema)
+            request = Request(Schema(), None, fields=fields)
+            stop = format.inspect(extent.path, format.options(**options), request).num_rows
+        if row - before < stop - extent.start:
+            return extent.path, extent.start + row - before
+        before += stop - extent.start
+    raise IndexError(f"row {row} of {before}")
+
+
+def notes_of(order: Order, changes: Sequence[Mapping[str, int]], num_rows: int) -> list[str]:
+    """What people should know of what was done to images."""
+    notes = []
+    for name, how in order.encode:
+        note = Encoding.parse(how).note
+        notes += [] if note is None else [f"field {name!r} is {note}"]
+    texts = sorted({text for each in changes for text in each})
+    return notes + [f"{sum(each.get(text, 0) for each in changes)} of {num_rows} {text}" for text in texts]
