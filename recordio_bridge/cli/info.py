@@ -6,22 +6,35 @@ import argparse
 import json
 
 from .. import api
+from ..errors import SchemaError
+from ..parsing import parse_function
 from ..sources import Source
 from .options import add_json, add_source_options, counted, source_options
 
 HELP = "show what a file or a set of files holds"
-EXAMPLES = ("recordio-bridge info train.rec", "recordio-bridge info 'shards/*.tfrecord' --json")
+EXAMPLES = (
+    "recordio-bridge info train.rec --json",
+    "recordio-bridge info train.tfrecord --parse-fn",
+)
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a file, a folder, a glob, or the base name of a shard set")
     add_source_options(parser)
     add_json(parser)
+    parser.add_argument(
+        "--parse-fn",
+        action="store_true",
+        help="print the Python function that parses this TFRecord in TensorFlow, and nothing else",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     source = Source.open(args.path, source_options(args), args.on_bad_record)
     source.log_doubts(only_alarms=True)
+    if args.parse_fn:
+        print(_parse_function(source), end="")
+        return 0
     summary = source.summary(api.log_skipped)
     if args.json:
         content = {
@@ -42,3 +55,15 @@ def run(args: argparse.Namespace) -> int:
     for note in summary.notes:
         print(f"{'warning' if note in summary.warnings else 'note'}: {note}")
     return 0
+
+
+def _parse_function(source: Source) -> str:
+    """What --parse-fn prints."""
+    schema, name = source.schema(), source.paths[0]
+    payloads = {source.format.payload(options, schema) for options in source.options}
+    if source.format.name != "tfrecord" or payloads != {"example"}:
+        raise SchemaError(f"{name}: is no TFRecord of tf.train.Examples, which --parse-fn is for; convert it to one")
+    compressions = {options.compression for options in source.options}
+    if len(compressions) > 1:
+        raise SchemaError(f"{name}: is not compressed as the other files are, and TensorFlow reads one kind at a time")
+    return parse_function(schema, name, compressions.pop())
