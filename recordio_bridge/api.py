@@ -18,7 +18,7 @@ from .files import atomic, discard, publish, refuse_existing
 from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
 from .recordfile import RecordFile
 from .schema import Packing, Schema
-from .shards import manifest_path, schema_path, shard_names, shards_beside
+from .shards import manifest_path, schema_path, shards_beside
 from .sidecar import make_sidecar
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
 from .unpacked import Unpacked
@@ -238,6 +238,8 @@ def convert(
     target_options: Mapping[str, object] | None = None,
     decode: Mapping[str, str] | Sequence[str] = (),
     encode: Mapping[str, str] | Sequence[str] = (),
+    tfds: str | None = None,
+    tfmd: bool = False,
 ) -> Manifest:
     """Convert a source to the format that the target's suffix names; all of it, or nothing.
 
@@ -261,6 +263,9 @@ def convert(
         decode: ("name",), or {"name": "gray", "rgb" or "rgba"}: columns (as they are selected) of encoded images,
             which become arrays, uint8 (height, width, channels) in RGB; all images must have one size. Needs OpenCV.
         encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images.
+        tfds: "name:1.0.0", or "name:1.0.0:split" (else it is train): TFRecords as tensorflow_datasets names them, with
+            features.json and dataset_info.json, for tfds.builder_from_directory. dst is then their folder.
+        tfmd: also write dst.schema.pbtxt, the schema for TensorFlow Data Validation and the like.
 
     Returns:
         The manifest, which also lies beside the output: .num_rows .shards .skipped .verified and more.
@@ -270,16 +275,30 @@ def convert(
         FormatError, SchemaError, LossyError: as they say; nothing was written.
         VerificationError: what was read back is not what was written; nothing was left.
     """
+    from .migrate.neighbours import output_in
     from .migrate.plan import Wishes
 
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: expected 1 or more")
     wishes = Wishes(
-        select, shards, shuffle, seed, verify, on_bad_record, allow_lossy, pack, target_options, decode, encode
+        select,
+        shards,
+        shuffle,
+        seed,
+        verify,
+        on_bad_record,
+        allow_lossy,
+        pack,
+        target_options,
+        decode,
+        encode,
+        tfds,
+        tfmd,
     )
-    _refuse_output(os.fspath(dst), wishes, overwrite)
+    target = os.fspath(dst) if wishes.dataset is None else output_in(os.fspath(dst), wishes.dataset)
+    _refuse_output(target, wishes, overwrite)
     source = Source.open(src, source_options, on_bad_record)
-    return _convert(source, os.fspath(dst), wishes, 1 if workers is None else workers, progress, overwrite)
+    return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite)
 
 
 def _convert(
@@ -325,10 +344,12 @@ def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
     A log line where others will be in the way.
     """
     from .migrate.ledger import earlier_files
+    from .migrate.neighbours import neighbour_paths
 
     format, options = target_format(target, wishes.target_options or {})
     format.check_target(target, make_options(format, options))
-    files = [file for shard in shard_names(target, wishes.shards) for file in format.files_of(shard)]
+    files = [file for shard in wishes.shard_names(target) for file in format.files_of(shard)]
+    files += neighbour_paths(target, wishes)
     refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)
     left = sorted({shard.path for shard in shards_beside(target)} - {*files, *earlier_files(target)})
     if left:

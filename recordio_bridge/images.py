@@ -317,7 +317,7 @@ class Encoding:
         fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in channels)
         if field.dtype not in dtypes or not fits or not all(shape):
             raise SelectError(
-                f"encode: field {str(field)!r} is no image for {self.kind}, which takes {' or '.join(dtypes)} of "
+                f"encode: field {field} is no image for {self.kind}, which takes {' or '.join(dtypes)} of "
                 f"shape [H, W] or [H, W, C] with C {', '.join(map(str, channels))}",
                 field=field.name,
             )

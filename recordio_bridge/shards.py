@@ -2,6 +2,7 @@
 
 train.tfrecord                            the output as given
 train-00003-of-00064.tfrecord             a shard of it
+train.tfrecord-00003-of-00064             the same as tensorflow_datasets calls it
 train.tfrecord.schema.json                its sidecars, named after the output as given
 train.tfrecord.manifest.json
 """
@@ -36,11 +37,14 @@ def split_suffix(path: str) -> tuple[str, str]:
     return stem, suffix
 
 
-def shard_names(output: str, count: int | None) -> list[str]:
-    """The files of an output: itself for None, else count shards, for any count."""
+def shard_names(output: str, count: int | None, *, number_last: bool = False) -> list[str]:
+    """The files of an output: itself for None, else count shards, for any count.
+
+    number_last: behind the suffix, as tensorflow_datasets has it.
+    """
     if count is None:
         return [output]
-    stem, suffix = split_suffix(output)
+    stem, suffix = (output, "") if number_last else split_suffix(output)
     digits = max(5, len(str(count)))
     return [f"{stem}-{index:0{digits}d}-of-{count:0{digits}d}{suffix}" for index in range(count)]
 

@@ -73,14 +73,16 @@ def _is_data(path: str) -> bool:
 
 def _shards_of(output: str) -> list[str]:
     """The shards of an output of which only the base name was given."""
-    counts = {shard.count for shard in shards_beside(output)}
+    found = shards_beside(output)
+    counts = {shard.count for shard in found}
     if not counts:
         raise FileNotFoundError(f"{output}: no such file, and no shards of that name")
-    if len(counts) > 1:
+    number_last = {shard.path.startswith(output) for shard in found}
+    if len(counts) > 1 or len(number_last) > 1:
         raise FormatError(
             f"{output}: shards of several sets lie here, of {sorted(counts)}; name one with a glob", path=output
         )
-    shards = shard_names(output, counts.pop())
+    shards = shard_names(output, counts.pop(), number_last=number_last.pop())
     for shard in shards:
         if not os.path.exists(shard):
             raise FormatError(f"{shard}: is missing from its set of {len(shards)} shards", path=shard)

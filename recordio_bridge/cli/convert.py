@@ -89,6 +89,12 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=png|jpeg:95",
         help="encode this column's arrays as images; JPEG changes pixels",
     )
+    parser.add_argument(
+        "--tfds",
+        metavar="NAME:VERSION[:SPLIT]",
+        help="write a split (default: train) of a dataset for tensorflow_datasets; DST is then its folder",
+    )
+    parser.add_argument("--tfmd", action="store_true", help="write DST.schema.pbtxt, for TensorFlow Data Validation")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier output")
     add_json(parser)
 
@@ -112,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         target_options=split_pairs(args.target_options, "--out", "OPTION=VALUE"),
         decode=args.decode,
         encode=split_pairs(args.encode, "--encode", "FIELD=FORMAT"),
+        tfds=args.tfds,
+        tfmd=args.tfmd,
     )
     for path, ranges in groupby(manifest.skipped[:_SHOWN], lambda skipped: skipped.path):
         print(f"left out of {path}:", file=sys.stderr)
@@ -119,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {skipped.where}: {skipped.reason}", file=sys.stderr)
     if len(manifest.skipped) > _SHOWN:
         more = len(manifest.skipped) - _SHOWN
-        print(f"  and {more:,} more; {manifest_path(args.dst)} lists all", file=sys.stderr)
+        print(f"  and {more:,} more; {manifest_path(manifest.output)} lists all", file=sys.stderr)
     notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
     print_notes(notes, manifest.warnings, args.quiet)
     if args.json:
@@ -130,6 +138,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{next(files)}: {counted(shard.num_rows, 'row')}, {counted(shard.nbytes, 'byte')}")
         for companion in shard.companions:
             print(f"{next(files)}: its index, {counted(companion.nbytes, 'byte')}")
+    for each in manifest.neighbours:
+        print(f"{next(files)}: {counted(each.nbytes, 'byte')}")
     print(f"{next(files)}: {counted(len(manifest.schema), 'column')}")
     print(f"{next(files)}: {counted(manifest.num_rows, 'row')}, verified: {manifest.verified}")
     return 0

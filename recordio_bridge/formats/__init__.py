@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 
 from ..errors import UnknownFormatError
 from ..files import COMPRESSED_SUFFIXES, compression_of, inflate_head
+from ..shards import parse_shard
 from .base import Format
 
 _TABLE = {  # name: (what messages and --to call it, suffixes, "module:object", bytes without which it is not asked)
@@ -53,7 +54,8 @@ def get_format(name: str) -> Format:
 
 
 def _by_suffix(path: str) -> Format | None:
-    name = os.path.basename(path)
+    shard = parse_shard(path)
+    name = os.path.basename(path if shard is None else shard.output)
     stem, last = os.path.splitext(name)
     plain = stem if last in COMPRESSED_SUFFIXES else name
     for full, (_, suffixes, _, _) in _TABLE.items():

@@ -33,6 +33,7 @@ from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, open_stream, read_head, write_all
 from ..schema import Schema
+from ..shards import parse_shard
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer, Written
 from .framed import (
@@ -303,7 +304,8 @@ def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generat
 
 def compression_of_suffix(path: str) -> Compression:
     """What a target's name asks for."""
-    return COMPRESSED_SUFFIXES.get(os.path.splitext(path)[1], "")
+    shard = parse_shard(path)
+    return COMPRESSED_SUFFIXES.get(os.path.splitext(path if shard is None else shard.output)[1], "")
 
 
 class _Walk:

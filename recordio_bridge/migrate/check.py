@@ -17,7 +17,7 @@ from ..schema import Schema
 from ..shards import manifest_path, schema_path, shards_beside
 from ..sidecar import read_sidecar, sidecars_naming
 from ..sources import Source, expand, has_option, make_options
-from .ledger import Manifest, Shard, find_manifest, read_manifest
+from .ledger import Companion, Manifest, Shard, find_manifest, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,10 @@ def _verify_set(manifest: Manifest, report: Report) -> None:
             Problem(path, f"{path}: is not in {manifest_path(manifest.output)}; left over from another run?")
         )
     _verify_sidecar(manifest, manifest.shards, report)
+    for each in manifest.neighbours:
+        unfit = _unfit_file(os.path.join(os.path.dirname(manifest.output), each.name), each)
+        if unfit is not None:
+            report.add(str(unfit.path), unfit)
 
 
 def _verify_sidecar(manifest: Manifest, shards: Sequence[Shard], report: Report) -> None:
@@ -220,11 +224,18 @@ def _view(path: str, manifest: Manifest, format: Format, with_keys: bool) -> tup
 def _unfit_companion(path: str, shard: Shard) -> FormatError | None:
     """What is wrong with the files that belong to a shard."""
     for companion in shard.companions:
-        beside = os.path.join(os.path.dirname(path), companion.name)
-        if not os.path.exists(beside):
-            return FormatError(f"{beside}: is missing; the manifest names it", path=beside)
-        if crc_of(beside) != companion.crc32c:
-            return FormatError(f"{beside}: is not what was written; damaged, or another file", path=beside)
+        unfit = _unfit_file(os.path.join(os.path.dirname(path), companion.name), companion)
+        if unfit is not None:
+            return unfit
+    return None
+
+
+def _unfit_file(path: str, companion: Companion) -> FormatError | None:
+    """What is wrong with a file that the manifest names."""
+    if not os.path.exists(path):
+        return FormatError(f"{path}: is missing; the manifest names it", path=path)
+    if crc_of(path) != companion.crc32c:
+        return FormatError(f"{path}: is not what was written; damaged, or another file", path=path)
     return None
 
 

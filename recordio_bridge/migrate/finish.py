@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import SourceChangedError
-from ..files import discard, publish
+from ..files import Pending, discard, publish
 from ..formats import get_format
 from ..formats.base import Skipped
 from ..sidecar import make_sidecar
-from .ledger import Manifest, SourceFile, fingerprint, shard_of, stale_files
+from .ledger import Manifest, SourceFile, companion_of, fingerprint, shard_of, stale_files
+from .neighbours import write_neighbours
 from .plan import Plan
 from .recode import notes_of
 from .work import Receipt
@@ -31,9 +32,11 @@ def finish(
                 raise SourceChangedError(
                     f"{source.path}: changed while it was converted; run it again when nothing writes to it"
                 )
-        manifest = _manifest(plan, receipts, sources)
+        neighbours, said = write_neighbours(plan, receipts)
+        files += neighbours
+        manifest = _manifest(plan, receipts, sources, neighbours, said)
         format = get_format(plan.orders[0].target_format)
-        stale = stale_files(plan.output, format, receipts)
+        stale = stale_files(plan.output, format, receipts, neighbours)
         files.append(make_sidecar(plan.output, [receipt.files for receipt in receipts], plan.schema, plan.payload))
         files.append(manifest.to_file())
         publish(files, stale, overwrite=overwrite)
@@ -43,7 +46,13 @@ def finish(
     return manifest
 
 
-def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceFile]) -> Manifest:
+def _manifest(
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    sources: Sequence[SourceFile],
+    neighbours: Sequence[Pending],
+    said: Sequence[str],
+) -> Manifest:
     order = plan.orders[0]
     view = ("raw" if order.holds is not None else plan.payload, order.written)
     # Planning saw the whole file; the reader of a part takes damage at its end for the end of the file.
@@ -51,7 +60,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
     for each in [*plan.skipped, *(each for receipt in receipts for each in receipt.skipped)]:
         skipped.setdefault((each.path, each.start, each.stop), each)
     rows = sum(receipt.num_rows for receipt in receipts)
-    notes = [*plan.summary.notes, *notes_of(order, [receipt.changes for receipt in receipts], rows)]
+    notes = [*plan.summary.notes, *notes_of(order, [receipt.changes for receipt in receipts], rows), *said]
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
     if filled < len(receipts) > 1:
         notes.append(f"shards that hold rows: {filled} of {len(receipts)}")
@@ -67,4 +76,5 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt], sources: Sequence[SourceF
         skipped=tuple(skipped[place] for place in sorted(skipped)),
         notes=tuple(notes),
         warnings=plan.summary.warnings,
+        neighbours=tuple(map(companion_of, neighbours)),
     )

@@ -27,7 +27,7 @@ _LARGEST = 1 << 28  # bytes of a manifest that we read
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A file that belongs to a shard: its index."""
+    """A file that belongs to a shard, its index; or to the output, for other programs."""
 
     name: str
     nbytes: int
@@ -69,7 +69,8 @@ class Manifest:
     Attributes: output, the path as given; format; payload, of records; num_rows; nbytes; schema; verified, the level;
     shards; content_of, the payload and columns over which their content is taken (raw records where they passed
     through), None where it is not; paths, of the shards; files, of all that was written; sources; skipped, the ranges
-    of damaged bytes that were left out; notes; warnings, those of the notes that mean that something may be lost.
+    of damaged bytes that were left out; notes; warnings, those of the notes that mean that something may be lost;
+    neighbours, the files for other programs, such as features.json.
     """
 
     output: str
@@ -83,6 +84,7 @@ class Manifest:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    neighbours: tuple[Companion, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -102,9 +104,10 @@ class Manifest:
 
     @property
     def files(self) -> list[str]:
-        """Every file that was written: shards, each with its index, then the sidecars."""
+        """Every file that was written: shards, each with its index, those for other programs, then the sidecars."""
         folder = os.path.dirname(self.output)
         names = [name for shard in self.shards for name in (shard.name, *(each.name for each in shard.companions))]
+        names += [each.name for each in self.neighbours]
         return [*(os.path.join(folder, name) for name in names), schema_path(self.output), manifest_path(self.output)]
 
     def to_json(self) -> dict[str, object]:
@@ -122,6 +125,7 @@ class Manifest:
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "notes": list(self.notes),
             "warnings": list(self.warnings),
+            "neighbours": [asdict(each) for each in self.neighbours],
         }
 
     def to_file(self) -> Pending:
@@ -133,8 +137,13 @@ class Manifest:
 def shard_of(receipt: Receipt) -> Shard:
     """The shard that a receipt is for."""
     data, *others = receipt.files
-    companions = tuple(Companion(os.path.basename(file.final), file.nbytes, file.crc32c) for file in others)
+    companions = tuple(map(companion_of, others))
     return Shard(os.path.basename(data.final), receipt.num_rows, data.nbytes, data.crc32c, receipt.content, companions)
+
+
+def companion_of(file: Pending) -> Companion:
+    """What the manifest says of a file that is no shard."""
+    return Companion(os.path.basename(file.final), file.nbytes, file.crc32c)
 
 
 def fingerprint(path: str) -> SourceFile:
@@ -182,18 +191,26 @@ def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a
         tuple(Skipped(**skipped) for skipped in content["skipped"]),
         tuple(str(note) for note in content["notes"]),
         tuple(str(note) for note in content["warnings"]),
+        tuple(Companion(**_checked_file(each)) for each in content.get("neighbours", ())),
     )
 
 
 def _shard_from_json(value: dict[str, Any]) -> Shard:  # Any: what a JSON object holds
-    shard = Shard(**{**value, "companions": tuple(Companion(**each) for each in value["companions"])})
-    files: list[Shard | Companion] = [shard, *shard.companions]
-    for file in files:
-        if not isinstance(file.name, str) or os.path.basename(file.name) != file.name or file.name in ("", ".", ".."):
-            raise SchemaError(f"a shard is a file beside the manifest, not {file.name!r}")
-        if not all(isinstance(number, int) for number in (shard.num_rows, file.nbytes, file.crc32c)):
-            raise SchemaError(f"shard {file.name!r}: rows, bytes and checksum are numbers")
+    companions = tuple(Companion(**_checked_file(each)) for each in value["companions"])
+    shard = Shard(**{**_checked_file(value), "companions": companions})
+    if not isinstance(shard.num_rows, int):
+        raise SchemaError(f"shard {shard.name!r}: rows are a number")
     return shard
+
+
+def _checked_file(value: dict[str, Any]) -> dict[str, Any]:  # Any: what a JSON object holds
+    """What a manifest says of a file, after a look at its name and numbers."""
+    name = value["name"]
+    if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", ".."):
+        raise SchemaError(f"a shard is a file beside the manifest, not {name!r}")
+    if not all(isinstance(value[number], int) for number in ("nbytes", "crc32c")):
+        raise SchemaError(f"shard {name!r}: bytes and checksum are numbers")
+    return value
 
 
 def find_manifest(path: str) -> Manifest | None:
@@ -209,9 +226,11 @@ def find_manifest(path: str) -> Manifest | None:
     return None
 
 
-def stale_files(output: str, format: Format, receipts: Sequence[Receipt]) -> list[str]:
+def stale_files(
+    output: str, format: Format, receipts: Sequence[Receipt], neighbours: Sequence[Pending] = ()
+) -> list[str]:
     """What new files of an output make void and do not replace: those of an earlier conversion to it, and indexes."""
-    finals = {file.final for receipt in receipts for file in receipt.files}
+    finals = {file.final for file in (*neighbours, *(file for receipt in receipts for file in receipt.files))}
     belonging = [file for receipt in receipts for file in format.files_of(receipt.files[0].final)]
     return [file for file in dict.fromkeys([*earlier_files(output), *belonging]) if file not in finals]
 
@@ -225,5 +244,6 @@ def earlier_files(output: str) -> list[str]:
         earlier = read_manifest(candidate)
     except FormatError:
         return []
-    format = get_format(earlier.format)
-    return [file for path in earlier.paths for file in format.files_of(path)]
+    format, folder = get_format(earlier.format), os.path.dirname(output)
+    neighbours = [os.path.join(folder, each.name) for each in earlier.neighbours]
+    return [file for path in earlier.paths for file in format.files_of(path)] + neighbours

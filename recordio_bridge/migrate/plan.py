@@ -21,6 +21,8 @@ from ..schema import Packing, Schema
 from ..select import Selection, as_pairs, named_fields, split_pairs
 from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries, target_format
+from ..tfds import DatasetName
+from .neighbours import check_neighbours
 from .recode import as_modes, recoded_schema, with_sizes
 
 Verify: TypeAlias = Literal["content", "counts", "none"]
@@ -43,6 +45,8 @@ class Wishes:
     target_options: Mapping[str, object] | None = None
     decode: Mapping[str, str] | Sequence[str] = ()
     encode: Mapping[str, str] | Sequence[str] = ()
+    tfds: str | None = None
+    tfmd: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in ("content", "counts", "none"):
@@ -53,6 +57,15 @@ class Wishes:
             raise ValueError("a seed without shuffle=True (--shuffle) does nothing")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed={self.seed}: expected 0 or more")
+
+    @property
+    def dataset(self) -> DatasetName | None:
+        """What tensorflow_datasets is to call the output."""
+        return None if self.tfds is None else DatasetName.parse(self.tfds)
+
+    def shard_names(self, output: str) -> list[str]:
+        """The files of the output."""
+        return shard_names(output, self.shards if self.tfds is None else self.shards or 1, number_last=bool(self.tfds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,8 @@ class Order:
     """The fields of arrays that encoded images become, by the names that they are selected as."""
     encode: Pairs = ()
     """How arrays become encoded images; see images.Encoding."""
+    looks: bool = False
+    """Whether the receipt is to say what bytes hold; see tfds.Contents."""
 
     def selection(self) -> Selection:
         """The columns that are chosen of those that are read."""
@@ -146,6 +161,9 @@ class Plan:
     schema: Schema
     """The fields of the output, also where its records pass through undecoded."""
     payload: str | None
+    dataset: DatasetName | None = None
+    tfmd: bool = False
+    """Whether a schema.pbtxt is written."""
 
     @property
     def num_rows(self) -> int:
@@ -192,6 +210,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         verify=wishes.verify,
         on_bad_record=wishes.on_bad_record,
         num_rows=sum(each.num_rows for each in summaries),
+        looks=wishes.tfds is not None,
     )
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
@@ -202,7 +221,10 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
         order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema)))
     orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
-    return Plan(target, tuple(orders), source, summary, tuple(skipped), schema, payload)
+    skips = tuple(skipped)
+    plan = Plan(target, tuple(orders), source, summary, skips, schema, payload, wishes.dataset, wishes.tfmd)
+    check_neighbours(plan, format, made)
+    return plan
 
 
 def _with_images(order: Order, wishes: Wishes) -> Order:
@@ -267,7 +289,9 @@ def _payload_of(order: Order, source: Source, target: Format, made: Any) -> str 
 
 
 def _changes(order: Order) -> bool:
-    """Whether columns are chosen, cast, packed, decoded or encoded on the way."""
+    """Whether columns are chosen, cast, packed, decoded or encoded on the way, or looked at."""
+    if order.looks:
+        return True
     return bool(order.select is not None or order.pack or order.allow_lossy or order.decode or order.encode)
 
 
@@ -302,7 +326,7 @@ def _shared_out(order: Order, source: Source, file_rows: Sequence[int], wishes: 
     """An order for each shard."""
     if (wishes.shards or 1) > max(order.num_rows, _MANY):
         raise ValueError(f"shards={wishes.shards}: for {order.num_rows} rows, nearly all would be empty; ask for fewer")
-    names = shard_names(order.target, wishes.shards)
+    names = wishes.shard_names(order.target)
     bounds = [round(order.num_rows * i / len(names)) for i in range(len(names) + 1)]
     ranges = list(pairwise(bounds))
     orders = [

@@ -76,7 +76,7 @@ def with_sizes(order: Order, modes: Mapping[str, str], packing: Mapping[str, Pac
         if name not in selected:
             raise _unknown("decode", name, selected)
         if not is_encoded(selected[name]):
-            raise SelectError(f"decode: field {str(selected[name])!r} holds no images, which are bytes", field=name)
+            raise SelectError(f"decode: field {selected[name]} holds no images, which are bytes", field=name)
     found: dict[str, Field] = {}
     if modes:
         from .work import rows_of  # which needs Orders, too

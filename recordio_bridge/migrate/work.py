@@ -20,6 +20,7 @@ from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
 from ..places import Places
 from ..schema import Schema
 from ..sources import make_options
+from ..tfds import Contents
 from .plan import Order
 from .recode import Recoder
 from .shuffled import ShuffledRows
@@ -42,6 +43,8 @@ class Receipt:
     skipped: tuple[Skipped, ...]
     changes: Mapping[str, int] = field(default_factory=dict)
     """What was done to how many images; see recode.Recoder."""
+    contents: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What the bytes of fields hold, where the order asks; see tfds.Contents."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -50,7 +53,7 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:  # Any: what a JSON object holds
         files = tuple(Pending(**file) for file in value["files"])
         skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
-        return cls(files, value["num_rows"], value["content"], skipped, value["changes"])
+        return cls(files, value["num_rows"], value["content"], skipped, value["changes"], value["contents"])
 
 
 def run_order(
@@ -73,12 +76,15 @@ def run_order(
     writer = target.create(order.target, schema, make_options(target, order.target_options))
     content = hashlib.sha256()
     num_rows, changes = 0, {}  # type: int, dict[str, int]
+    seen = Contents()
     try:
         for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes):
             with numbered(places):
                 writer.write(batch)
             if order.verify == "content":
                 content.update(digest(batch).tobytes())
+            if order.looks:
+                seen.add(batch)
             num_rows += len(batch)
             progress(len(batch))
         written = writer.close()
@@ -86,7 +92,7 @@ def run_order(
         writer.abort()
         raise
     known = content.hexdigest() if order.verify == "content" else None
-    receipt = Receipt(written.files, num_rows, known, tuple(skipped), changes)
+    receipt = Receipt(written.files, num_rows, known, tuple(skipped), changes, seen.to_json())
     try:
         _verify(order, receipt, written, target, schema)
     except BaseException:

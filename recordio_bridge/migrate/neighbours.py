@@ -1,0 +1,108 @@
+"""Files beside an output for other programs: features.json and dataset_info.json (tfds), schema.pbtxt (tfmd)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FormatError
+from ..files import Pending, discard, pending_file
+from ..formats.base import Format
+from ..schema import Shape
+from ..sidecar import read_json
+from ..tfds import DATASET_INFO, FEATURES, Contents, DatasetName, check_features, dataset_info, features, others_in
+from ..tfmd import schema_text
+
+if TYPE_CHECKING:
+    from .plan import Plan, Wishes
+    from .work import Receipt
+
+_LARGEST = 1 << 26  # bytes of a dataset_info.json that we read
+
+
+def tfmd_path(output: str) -> str:
+    """Where the schema.pbtxt of an output belongs."""
+    return f"{output}.schema.pbtxt"
+
+
+def output_in(folder: str, dataset: DatasetName) -> str:
+    """The output that a split of a dataset is, in this folder; the folder may be named with it.
+
+    Raises:
+        ValueError: what is given is no folder.
+        FileExistsError: another split, or another dataset, is in this folder.
+    """
+    if os.path.basename(folder) == dataset.file_name:
+        folder = os.path.dirname(folder)
+    elif not os.path.isdir(folder):
+        raise ValueError(
+            f"{folder}: with tfds= (--tfds), the output is the folder of the dataset, such as "
+            f"{dataset.name}/{dataset.version}, and this is none; make it first"
+        )
+    info = os.path.join(folder, DATASET_INFO)
+    if os.path.exists(info):
+        try:
+            others = others_in(read_json(info, _LARGEST), dataset)
+        except FormatError as err:
+            raise FileExistsError(f"{info} is there, and is no JSON: {err}; remove it, or take another folder") from err
+        if others:
+            raise FileExistsError(
+                f"{info} is of {', '.join(others)}; write each split to a folder of its own, and read them together "
+                "with tfds.builder_from_directories"
+            )
+    return os.path.join(folder, dataset.file_name)
+
+
+def neighbour_paths(output: str, wishes: Wishes) -> list[str]:
+    """The files that will be written for other programs, as far as that is known before."""
+    folder = os.path.dirname(output)
+    paths = [os.path.join(folder, name) for name in (FEATURES, DATASET_INFO)] if wishes.dataset else []
+    return paths + ([tfmd_path(output)] if wishes.tfmd else [])
+
+
+def check_neighbours(plan: Plan, format: Format, options: Any) -> None:  # Any: the format's own dataclass
+    """Raise, before anything is written, where the output cannot be what the other programs read.
+
+    Raises:
+        ValueError: it has no tf.train.Examples, or is compressed.
+        SchemaError: a field has no feature in tensorflow_datasets.
+    """
+    asked = [name for name, wish in (("tfds", plan.dataset), ("tfmd", plan.tfmd)) if wish]
+    if asked and plan.payload != "example":
+        raise ValueError(f"{plan.output}: {asked[0]} (--{asked[0]}) is for records that are tf.train.Examples")
+    if plan.dataset is not None:
+        if format.name != "tfrecord" or options.compression not in ("auto", ""):
+            raise ValueError(f"{plan.output}: tensorflow_datasets reads TFRecord that is not compressed")
+        check_features(plan.schema)
+
+
+def write_neighbours(plan: Plan, receipts: Sequence[Receipt]) -> tuple[list[Pending], list[str]]:
+    """The files, waiting for their names, and notes."""
+    contents: dict[str, bytes] = {}
+    notes: list[str] = []
+    if plan.dataset is not None:
+        found = Contents.joined(receipt.contents for receipt in receipts)
+        contents, notes = features(plan.schema, found, _encoded_shapes(plan))
+        nbytes = sum(receipt.files[0].nbytes for receipt in receipts)
+        contents[DATASET_INFO] = dataset_info(plan.dataset, [receipt.num_rows for receipt in receipts], nbytes)
+    folder = os.path.dirname(plan.output)
+    files = {os.path.join(folder, name): content for name, content in contents.items()}
+    if plan.tfmd:
+        files[tfmd_path(plan.output)] = schema_text(plan.schema).encode()
+    written: list[Pending] = []
+    try:
+        for path, content in files.items():
+            written.append(pending_file(path, content))
+    except BaseException:
+        discard(written)
+        raise
+    return written, notes
+
+
+def _encoded_shapes(plan: Plan) -> dict[str, Shape]:
+    """The shape of the images that were encoded on the way."""
+    order = plan.orders[0]
+    before = {**order.selection().schema, **order.decode}
+    shapes = {name: before[name].shape for name, _ in order.encode}
+    return {name: shape if len(shape) == 3 else (*shape, 1) for name, shape in shapes.items()}

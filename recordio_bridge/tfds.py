@@ -1,0 +1,277 @@
+"""What tensorflow_datasets wants beside TFRecords, so that tfds.builder_from_directory reads them.
+
+    mydata/1.0.0/mydata-train.tfrecord-00000-of-00002      the rows, as tf.train.Examples
+                 features.json                             what their features are
+                 dataset_info.json                         name, version, and the rows of each shard
+                 label.labels.txt                          the names of the classes of a field, if there are any
+
+A field is one feature under its own name, slashes and all: row["image/encoded"].
+
+    field                                feature
+    bytes, all of them JPEG or PNG       Image
+    bytes, all of them UTF-8             Text
+    other bytes                          Tensor of string
+    numbers, fixed shapes                Tensor; packing "raw" is its encoding "bytes"
+    integers with class names            ClassLabel
+    any number of values                 Sequence
+
+Specification: tensorflow_datasets 4.9.10, core/naming.py, core/features; see tests/test_tfds_oracle.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .batch import Batch, Ragged
+from .errors import SchemaError
+from .images import sniff_kinds
+from .parsing import stored
+from .schema import INTEGERS, Field, Schema, Shape
+
+FEATURES, DATASET_INFO = "features.json", "dataset_info.json"
+_MODULES = "tensorflow_datasets.core.features"
+_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+_NAME = re.compile(
+    r"(?P<name>[a-zA-Z]\w*):(?P<version>(0|[1-9]\d*)(\.(0|[1-9]\d*)){2})(:(?P<split>\w[\w-]*))?", re.ASCII
+)
+_PNG_DEPTH, _PNG_COLOUR = 24, 25  # where a PNG says its bits and its kind of colour
+_GRAY, _WITH_ALPHA = (0, 4), (4, 6)  # kinds of colour
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetName:
+    """What tensorflow_datasets calls a dataset, its version, and the split that one output is."""
+
+    name: str
+    version: str
+    split: str = "train"
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetName:
+        """NAME:VERSION or NAME:VERSION:SPLIT; ValueError for other texts."""
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"tfds {text!r}: expected NAME:VERSION or NAME:VERSION:SPLIT, such as mydata:1.0.0:train; a name is "
+                "letters, digits and _, a version three numbers, a split may have -"
+            )
+        return cls(match["name"], match["version"], match["split"] or "train")
+
+    @property
+    def file_name(self) -> str:
+        """What the shards of the split are called, but for their numbers."""
+        return f"{self.name}-{self.split}.tfrecord"
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}:{self.split}"
+
+
+class Contents:
+    """What the bytes of each field hold, found out as the rows pass by.
+
+    found: by field, words that are true of some of its rows: "jpeg", "png", "text", "other"; of the PNGs "gray",
+    "colour", "alpha", "8" and "16" (bits).
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, set[str]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Look at the fields of one bytes value a row."""
+        for name, field in batch.schema.items():
+            column = batch[name]
+            if field.dtype == "bytes" and field.shape == () and isinstance(column, Ragged) and len(column):
+                self.found.setdefault(name, set()).update(_words_of(column))
+
+    def to_json(self) -> dict[str, list[str]]:
+        return {name: sorted(words) for name, words in self.found.items()}
+
+    @classmethod
+    def joined(cls, parts: Iterable[Mapping[str, Sequence[str]]]) -> Contents:
+        """What to_json gave of several parts, together."""
+        contents = cls()
+        for part in parts:
+            for name, words in part.items():
+                contents.found.setdefault(name, set()).update(words)
+        return contents
+
+
+def _words_of(column: Ragged) -> set[str]:
+    kinds = sniff_kinds(column)
+    words = {word for kind, word in ((1, "jpeg"), (2, "png")) if (kinds == kind).any()}
+    base, starts, lengths = column.spans
+    png = np.flatnonzero((kinds == 2) & (lengths > _PNG_COLOUR))
+    colours = base[starts[png] + _PNG_COLOUR]
+    is_gray = np.isin(colours, _GRAY)
+    words |= {word for word, rows in (("gray", is_gray), ("colour", ~is_gray)) if rows.any()}
+    words |= {"alpha"} if np.isin(colours, _WITH_ALPHA).any() else set()
+    words |= {"16" if depth == 16 else "8" for depth in np.unique(base[starts[png] + _PNG_DEPTH])}
+    others = column.take(np.flatnonzero(kinds == 0))
+    return words | ({"text" if _is_text(others) else "other"} if len(others) else set())
+
+
+def _is_text(column: Ragged) -> bool:
+    """Whether each row is UTF-8: all of them together, and none begins inside of a character."""
+    base, starts, lengths = column.compact().spans
+    if (base < 128).all():
+        return True
+    try:
+        base.tobytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return not (base[starts[lengths > 0]] & 0xC0 == 0x80).any()
+
+
+# ---- features.json ----
+
+
+def check_features(schema: Schema) -> None:
+    """SchemaError for a field that no feature of TFDS is."""
+    for field in schema.values():
+        problem = _problem(field)
+        if problem:
+            raise SchemaError(f"field {field} has no feature in tensorflow_datasets: {problem}", field=field.name)
+
+
+def _problem(field: Field) -> str | None:
+    if 0 in field.shape:
+        return "no row has a value; leave it out with --select"
+    if field.packing == "raw" and field.shape == (None,):
+        return f"tensors of variable length are no bytes there; store them as lists: --pack {field.name}=list"
+    if field.packing == "raw" and field.dtype == "uint32":
+        return f"tf.io.decode_raw lacks uint32; store it as a list: --pack {field.name}=list"
+    return None
+
+
+def features(
+    schema: Schema,
+    contents: Contents,
+    shapes: Mapping[str, Shape] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[dict[str, bytes], list[str]]:
+    """features.json, and what belongs to it, by the name of the file; and notes for people.
+
+    Args:
+        shapes: of the images of fields in which all have one, as where we encoded them.
+        classes: the names of the classes of integer fields.
+
+    Raises:
+        SchemaError: a field has no feature, or its classes cannot have these names.
+    """
+    check_features(schema)
+    files: dict[str, bytes] = {}
+    notes: list[str] = []
+    made: dict[str, object] = {}
+    for name, field in schema.items():
+        if classes and name in classes:
+            made[name] = _feature("class_label_feature.ClassLabel", {"numClasses": str(len(classes[name]))})
+            files[f"{name.replace('/', '.')}.labels.txt"] = _class_names(field, classes[name])
+        elif field.dtype == "bytes" and field.shape == ():
+            words = contents.found.get(name, set())
+            made[name], note = _of_bytes(name, words, None if shapes is None else shapes.get(name))
+            notes += [] if note is None else [note]
+        else:
+            made[name] = _of_values(field)
+    content = _feature("features_dict.FeaturesDict", {"features": made})
+    return {FEATURES: _json(content), **files}, notes
+
+
+def _of_bytes(name: str, words: set[str], shape: Shape | None) -> tuple[object, str | None]:
+    """The feature of bytes of which these words are true, and a note where it does not give all that they are."""
+    kinds, note = words & {"jpeg", "png"}, None
+    if not kinds or words & {"text", "other"}:
+        return (_feature("text_feature.Text", {}) if words == {"text"} else _tensor("string", ())), None
+    if "16" in words and words & {"8", "jpeg"}:
+        note = (
+            f"field {name!r}: images of 8 and of 16 bits are no one Image of tensorflow_datasets: it gives their bytes"
+        )
+        return _tensor("string", ()), note
+    channels = 3
+    if "alpha" in words and "jpeg" not in words:
+        channels = 4
+    elif "alpha" in words:
+        note = f"field {name!r}: tensorflow_datasets gives RGB, as some images are JPEG; alpha is in the files only"
+    elif not words & {"jpeg", "colour"}:
+        channels = 1
+    image: dict[str, object] = {
+        "shape": _dimensions((None, None, channels) if shape is None else shape),
+        "dtype": "uint16" if "16" in words else "uint8",
+    }
+    if len(kinds) == 1:
+        image["encodingFormat"] = kinds.pop()
+    return _feature("image_feature.Image", image), note
+
+
+def _of_values(field: Field) -> object:
+    if field.shape == (None,):
+        return _feature("sequence_feature.Sequence", {"feature": _tensor(_dtype(field), ()), "length": "-1"})
+    return _tensor(_dtype(field), field.shape, "bytes" if stored(field).is_raw else "none")
+
+
+def _dtype(field: Field) -> str:
+    return "string" if field.dtype == "bytes" else field.dtype
+
+
+def _tensor(dtype: str, shape: Shape, encoding: str = "none") -> object:
+    return _feature("tensor_feature.Tensor", {"shape": _dimensions(shape), "dtype": dtype, "encoding": encoding})
+
+
+def _dimensions(shape: Shape) -> dict[str, object]:
+    return {"dimensions": ["-1" if n is None else str(n) for n in shape]} if shape else {}
+
+
+def _feature(kind: str, content: Mapping[str, object]) -> dict[str, object]:
+    """A feature as the JSON of its protobuf message: the member is called after the class."""
+    name = kind.rpartition(".")[2]
+    return {"pythonClassName": f"{_MODULES}.{kind}", name[0].lower() + name[1:]: dict(content)}
+
+
+def _class_names(field: Field, names: Sequence[str]) -> bytes:
+    """A line for each class, which TFDS strips, and of which it leaves out empty ones."""
+    if field.dtype not in INTEGERS or field.shape != () or field.packing != "list":
+        raise SchemaError(f"field {field} has class names, and is no integer", field=field.name)
+    for name in names:
+        if name != name.strip() or not name or "\n" in name:
+            raise SchemaError(
+                f"field {field.name!r}: tensorflow_datasets has no class called {name!r}", field=field.name
+            )
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+# ---- dataset_info.json ----
+
+
+def dataset_info(dataset: DatasetName, num_rows: Sequence[int], nbytes: int) -> bytes:
+    """dataset_info.json of one split. num_rows: of each shard."""
+    split = {
+        "name": dataset.split,
+        "filepathTemplate": _TEMPLATE,
+        "shardLengths": [str(rows) for rows in num_rows],
+        "numBytes": str(nbytes),
+    }
+    content = {
+        "name": dataset.name,
+        "version": dataset.version,
+        "description": "Converted by recordio_bridge.",
+        "fileFormat": "tfrecord",
+        "splits": [split],
+    }
+    return _json(content)
+
+
+def others_in(content: object, dataset: DatasetName) -> list[str]:
+    """What a dataset_info.json, as JSON has it, describes beside this split: NAME:SPLIT each."""
+    info: Any = content if isinstance(content, dict) else {}  # Any: what a JSON object holds
+    splits = [split.get("name") for split in info.get("splits") or () if isinstance(split, dict)]
+    found = [f"{info.get('name')}:{split}" for split in splits]
+    return [name for name in found if name != f"{dataset.name}:{dataset.split}"]
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
