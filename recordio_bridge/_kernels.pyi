@@ -102,14 +102,19 @@ def resync_recordio(block: _Bytes, start: int, size: int, final: bool, /) -> tup
     """
 
 def frame_recordio(
-    pieces: list[tuple[_Base, _Int64, _Int64]], first: int, out: NDArray[np.uint8], heads: _Int64, /
+    pieces: list[tuple[_Base, _Int64, _Int64]],
+    first: int,
+    out: NDArray[np.uint8],
+    heads: _Int64,
+    escape: bool = True,
+    /,
 ) -> tuple[int, int, int]:
     """Write rows first.. as RecordIO into out; return (rows, written, fault).
 
-    The payload of a row is the concatenation of its span in each of the 1 to 8 pieces (all of equal length). Aligned
-    magics are escaped. heads[i] (i from 0) is the offset in out of the i-th row written. Stops before the row
-    that does not fit into out, or before a row whose payload is above 2**29 - 1 bytes (fault TOO_LONG), or when heads
-    is full.
+    The payload of a row is the concatenation of its span in each of the 1 to 65536 pieces (all of equal length).
+    Aligned magics are escaped, unless not wanted: then each record is one part. heads[i] (i from 0) is the offset in
+    out of the i-th row written. Stops before the row that does not fit into out, or before a row whose payload is above
+    2**29 - 1 bytes (fault TOO_LONG), or when heads is full.
     """
 
 def scan_tfrecord(

@@ -206,8 +206,8 @@ static int64_t escape_record(uint8_t *out, int64_t head, int64_t length, int64_t
     return 0;
 }
 
-int64_t rb_frame_recordio(const struct rb_spans *pieces, int num_pieces, int64_t first, int64_t rows, uint8_t *out,
-                          int64_t capacity, int64_t *heads, int64_t *written, int *fault) {
+int64_t rb_frame_recordio(const struct rb_spans *pieces, int num_pieces, int64_t first, int64_t rows, int escape,
+                          uint8_t *out, int64_t capacity, int64_t *heads, int64_t *written, int *fault) {
     int64_t row = first, head = 0;
     for (*fault = RB_OK; row < rows; row++) {
         int64_t length = 0, magics = 0;
@@ -224,7 +224,7 @@ int64_t rb_frame_recordio(const struct rb_spans *pieces, int num_pieces, int64_t
             memcpy(to, pieces[p].base + pieces[p].starts[row], (size_t)pieces[p].lengths[row]);
             to += pieces[p].lengths[row];
         }
-        for (int64_t at = 0; at + 4 <= length; at += 4)
+        for (int64_t at = 0; escape && at + 4 <= length; at += 4)
             magics += load_u32(payload + at) == MAGIC;
         store_u32(out + head, MAGIC);
         store_u32(out + head + 4, (uint32_t)length);

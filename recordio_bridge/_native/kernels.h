@@ -64,8 +64,8 @@ struct rb_spans { /* one byte span a row */
     const uint8_t *base;
     const int64_t *starts, *lengths;
 };
-int64_t rb_frame_recordio(const struct rb_spans *pieces, int num_pieces, int64_t first, int64_t rows, uint8_t *out,
-                          int64_t capacity, int64_t *heads, int64_t *written, int *fault);
+int64_t rb_frame_recordio(const struct rb_spans *pieces, int num_pieces, int64_t first, int64_t rows, int escape,
+                          uint8_t *out, int64_t capacity, int64_t *heads, int64_t *written, int *fault);
 
 /* ---- kernels.c: TFRecord ---- */
 void rb_scan_tfrecord(const uint8_t *data, int64_t start, int64_t size, int final, int64_t capacity, int64_t *starts,

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MOST_PIECES = 8 };
+enum { MOST_PIECES = 1 << 16 };
 
 static PyObject *as_tuple(const struct rb_scan *scan) {
     return Py_BuildValue("(LLLLL)", (long long)scan->count, (long long)scan->consumed, (long long)scan->wanted,
@@ -147,40 +147,59 @@ static PyObject *py_resync_tfrecord(PyObject *self, PyObject *args) { return res
 
 /* ---- framing ---- */
 
-static PyObject *py_frame_recordio(PyObject *self, PyObject *args) {
-    PyObject *list, *objects[2];
-    long long first;
+static PyObject *frame(struct buffers *taken, PyObject *list, Py_ssize_t count, struct rb_spans *pieces,
+                       long long first, int escape, PyObject *objects[2]) {
     struct table table;
-    struct rb_spans pieces[MOST_PIECES];
     struct bytes out;
     struct numbers heads;
     int64_t rows = -1, done, written;
     int fault;
-    BUFFERS(3 * MOST_PIECES + 2);
-    if (!PyArg_ParseTuple(args, "O!LOO", &PyList_Type, &list, &first, &objects[0], &objects[1]))
-        return NULL;
-    Py_ssize_t count = PyList_Size(list);
-    if (count < 1 || count > MOST_PIECES)
-        return fail(&taken, "1 to 8 pieces");
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (take_spans(&taken, PyList_GetItem(list, i), 0, &table))
-            return fail(&taken, NULL);
-        if (rows >= 0 && rows != table.rows)
-            return fail(&taken, "the pieces have different numbers of rows");
+        if (take_spans(taken, PyList_GetItem(list, i), 0, &table))
+            return NULL;
+        if (rows >= 0 && rows != table.rows) {
+            PyErr_SetString(PyExc_ValueError, "the pieces have different numbers of rows");
+            return NULL;
+        }
         rows = table.rows;
         pieces[i] = table.spans;
     }
-    if (take_bytes(&taken, objects[0], 1, &out) || take_numbers(&taken, objects[1], 1, &heads))
-        return fail(&taken, NULL);
-    if (first < 0 || first > rows)
-        return fail(&taken, "first is not a row");
+    if (take_bytes(taken, objects[0], 1, &out) || take_numbers(taken, objects[1], 1, &heads))
+        return NULL;
+    if (first < 0 || first > rows) {
+        PyErr_SetString(PyExc_ValueError, "first is not a row");
+        return NULL;
+    }
     if (rows - first > heads.count)
         rows = first + heads.count;
     Py_BEGIN_ALLOW_THREADS
-    done = rb_frame_recordio(pieces, (int)count, first, rows, out.data, out.size, heads.items, &written, &fault);
+    done = rb_frame_recordio(pieces, (int)count, first, rows, escape, out.data, out.size, heads.items, &written, &fault);
     Py_END_ALLOW_THREADS
-    release(&taken);
     return Py_BuildValue("(LLi)", (long long)done, (long long)written, fault);
+}
+
+static PyObject *py_frame_recordio(PyObject *self, PyObject *args) {
+    PyObject *list, *objects[2], *result = NULL;
+    long long first;
+    int escape = 1;
+    if (!PyArg_ParseTuple(args, "O!LOO|p", &PyList_Type, &list, &first, &objects[0], &objects[1], &escape))
+        return NULL;
+    Py_ssize_t count = PyList_Size(list);
+    if (count < 1 || count > MOST_PIECES) {
+        PyErr_SetString(PyExc_ValueError, "1 to 65536 pieces");
+        return NULL;
+    }
+    int room = (int)count * 3 + 2;
+    struct buffers taken = {PyMem_Calloc((size_t)room, sizeof(Py_buffer)), 0, room};
+    struct rb_spans *pieces = PyMem_Calloc((size_t)count, sizeof *pieces);
+    if (taken.views && pieces)
+        result = frame(&taken, list, count, pieces, first, escape, objects);
+    else
+        PyErr_NoMemory();
+    release(&taken);
+    PyMem_Free(taken.views);
+    PyMem_Free(pieces);
+    return result;
 }
 
 static PyObject *py_frame_tfrecord(PyObject *self, PyObject *args) {

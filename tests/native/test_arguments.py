@@ -30,7 +30,7 @@ GOOD: dict[str, Callable[[], list[object]]] = {  # arguments that every kernel t
     "scan_recordio": lambda: [block_of(bytes(4)), 0, 4, False, room(1), room(1)],
     "walk_recordio": lambda: [bytes(4), 0, 4, bytearray(56), room(1), room(1), block_of(bytes(24))],
     "resync_recordio": lambda: [bytes(4), 0, 4, True],
-    "frame_recordio": lambda: [[ONE], 0, block_of(bytes(99)), room(1)],
+    "frame_recordio": lambda: [[ONE], 0, block_of(bytes(99)), room(1), False],
     "scan_tfrecord": lambda: [bytes(4), 0, 4, False, room(1), room(1)],
     "walk_tfrecord": lambda: [bytes(4), 0, 4, 0, room(1), room(1)],
     "resync_tfrecord": lambda: [bytes(4), 0, 4, True],

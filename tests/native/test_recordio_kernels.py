@@ -97,7 +97,7 @@ class TestFraming:
     def test_rows_of_several_pieces_are_framed_as_one_payload(self, data):
         first_base, first_spans = data.draw(scattered())
         pieces = [(first_base, first_spans)]
-        for _ in range(data.draw(st.integers(0, 7))):
+        for _ in range(data.draw(st.integers(0, 11))):
             base = data.draw(payloads)
             ends = [data.draw(st.integers(0, len(base))) for _ in first_spans]
             pieces.append((base, [(0, end) for end in ends]))
@@ -105,7 +105,8 @@ class TestFraming:
         first = data.draw(st.integers(0, len(first_spans)))
         capacity = data.draw(st.integers(0, len(first_spans) + 1))
         size = data.draw(st.one_of(st.integers(0, 60), st.just(4000)))
-        agreed(lambda module: frame(module, spans, first, size, capacity))
+        escape = data.draw(st.booleans())
+        agreed(lambda module: frame(module, spans, first, size, capacity, escape))
 
     @settings(deadline=None, max_examples=100)
     @given(payload_lists, st.integers(0, 3))
@@ -124,6 +125,15 @@ class TestFraming:
         for cut in range(5):
             pieces = [*before[:6], MAGIC[:cut], MAGIC[cut:]]
             agreed(lambda module: frame(module, [values_of([piece]) for piece in pieces], 0, 400, 1))  # noqa: B023
+
+    @pytest.mark.parametrize("module", BOTH)
+    def test_a_magic_stays_where_it_is_if_it_is_not_to_be_escaped(self, module):
+        answer = frame(module, [values_of([MAGIC + b"abcde"]), values_of([MAGIC])], 0, 99, 1, escape=False)
+        assert answer["bytes"] == part(0, MAGIC + b"abcde" + MAGIC, b"\0\0\0")
+        block = np.frombuffer(bytearray(answer["bytes"]), np.uint8)
+        starts, lengths = room(1), room(1)
+        assert module.scan_recordio(block, 0, len(block), True, starts, lengths)[0] == 1  # lengths lead past it
+        assert (starts[0], lengths[0]) == (8, 13)
 
     @pytest.mark.parametrize("module", BOTH)
     def test_a_record_above_the_limit_is_too_long_and_one_at_the_limit_is_not(self, module):
@@ -151,7 +161,7 @@ class TestFraming:
         outside = spans_of(b"abc", [(1, 3), (0, 1)])
         calls = {
             "no pieces": lambda m: m.frame_recordio([], 0, block_of(bytes(64)), room(2)),
-            "nine pieces": lambda m: m.frame_recordio([good] * 9, 0, block_of(bytes(64)), room(2)),
+            "too many pieces": lambda m: m.frame_recordio([good] * 65537, 0, block_of(bytes(64)), room(2)),
             "different rows": lambda m: m.frame_recordio([good, values_of([b"a"])], 0, block_of(bytes(64)), room(2)),
             "outside": lambda m: m.frame_recordio([outside], 0, block_of(bytes(64)), room(2)),
             "first below 0": lambda m: m.frame_recordio([good], -1, block_of(bytes(64)), room(2)),
@@ -162,9 +172,11 @@ class TestFraming:
         assert_refused(calls)
 
 
-def frame(module: ModuleType, pieces: list, first: int, size: int, capacity: int) -> dict[str, object]:
+def frame(
+    module: ModuleType, pieces: list, first: int, size: int, capacity: int, escape: bool = True
+) -> dict[str, object]:
     out, heads = block_of(bytes(size)), room(capacity)
-    rows, written, fault = module.frame_recordio(pieces, first, out, heads)
+    rows, written, fault = module.frame_recordio(pieces, first, out, heads, escape)
     return {"rows": rows, "fault": fault, "bytes": out[:written].tobytes(), "heads": heads[:rows].tolist()}
 
 

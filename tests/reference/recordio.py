@@ -205,10 +205,12 @@ def _is_head(data: memoryview, position: int, size: int, final: bool) -> bool | 
     return magic == MAGIC and follower in ((_WHOLE, _FIRST) if flag == _WHOLE else (_MIDDLE, _LAST))
 
 
-def frame_recordio(pieces: list[Spans], first: int, out: np.ndarray, heads: np.ndarray) -> tuple[int, int, int]:
+def frame_recordio(
+    pieces: list[Spans], first: int, out: np.ndarray, heads: np.ndarray, escape: bool = True
+) -> tuple[int, int, int]:
     """Write rows first.. as RecordIO into out: (rows, written, fault)."""
-    if not 1 <= len(pieces) <= 8:
-        raise ValueError(f"expected 1 to 8 pieces, found {len(pieces)}")
+    if not 1 <= len(pieces) <= 1 << 16:
+        raise ValueError(f"expected 1 to 65536 pieces, found {len(pieces)}")
     opened = [open_spans(piece) for piece in pieces]
     num_rows = len(opened[0][1])
     if any(len(rows) != num_rows for _, rows in opened):
@@ -227,7 +229,7 @@ def frame_recordio(pieces: list[Spans], first: int, out: np.ndarray, heads: np.n
             return rows, written, TOO_LONG
         if written + 8 + size > len(target):  # escaping only makes it longer: spare the copy
             break
-        record = _frame(b"".join(data[start : start + length] for data, start, length in spans))
+        record = _frame(b"".join(data[start : start + length] for data, start, length in spans), escape)
         if written + len(record) > len(target):
             break
         target[written : written + len(record)] = record
@@ -236,9 +238,9 @@ def frame_recordio(pieces: list[Spans], first: int, out: np.ndarray, heads: np.n
     return rows, written, OK
 
 
-def _frame(payload: bytes) -> bytes:
+def _frame(payload: bytes, escape: bool) -> bytes:
     """One record: cut where the magic stands on a 4-byte boundary of the payload, without the magic itself."""
-    cuts = [at for at in range(0, len(payload) - 3, 4) if payload[at : at + 4] == MAGIC]
+    cuts = [at for at in range(0, len(payload) - 3, 4) if escape and payload[at : at + 4] == MAGIC]
     begins = [0] + [cut + 4 for cut in cuts]
     ends = [*cuts, len(payload)]
     framed = bytearray()
