@@ -29,7 +29,10 @@ setup(
             "recordio_bridge._kernels",
             sources=[
                 f"recordio_bridge/_native/{name}.c"
-                for name in ("module", "module_examples", "arguments", "kernels", "crc32c", "example", "survey")
+                for name in (
+                    *("module", "module_examples", "module_sagemaker", "arguments"),
+                    *("kernels", "crc32c", "example", "survey", "sagemaker"),
+                )
             ],
             depends=[f"recordio_bridge/_native/{name}.h" for name in ("kernels", "wire", "arguments", "module")],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],

@@ -33,6 +33,7 @@ UNKNOWN_KEY: int
 OUT_OF_RANGE: int
 TOO_LONG: int
 OTHER_KIND: int
+UNKNOWN_FIELD: int
 
 NO_KIND: int
 BYTES: int
@@ -240,3 +241,38 @@ def fill_ints(features: _Spans, dtype: int, out: NDArray[np.generic], /) -> tupl
     nothing. As fill_bytes otherwise; out is an array of that dtype. A varint above 64 bits keeps its low 64 bits, as
     protobuf does.
     """
+
+def find_values(
+    payloads: _Spans, names: list[bytes], learn: bool, starts: _Int64, lengths: _Int64, /
+) -> tuple[int, int, int, int, int]:
+    r"""Find the fields of each SageMaker Record; return (rows, fault, field, start, length).
+
+    A name is a byte with the number of a field of Record, then the key in its map: b"\x01values" is the Value
+    features["values"], b"\x03" the text uid. Names are there once each. starts[row * len(names) + n] and lengths[...]
+    are its span in the base, start -1 where it is missing. The last entry of a key, and the last text, wins; an entry
+    without a key has the key ""; an entry without a value is present with length 0. rows counts those done.
+    Faults: BAD_MESSAGE; REPEATED_VALUE; UNKNOWN_FIELD, also for a known number with another wire type; with learn,
+    UNKNOWN_KEY for a name that is not in names: field is its number, start and length are its key in the base. For the
+    others start is an offset in base; field, length, and without a fault all three, mean nothing.
+    """
+
+def count_tensors(values: _Spans, kinds: NDArray[np.uint8], counts: _Int64, /) -> tuple[int, int]:
+    """Find kind and counts of each Value; return (rows, fault). A start of -1 is a Value that holds nothing.
+
+    The kind is the number of the field in Value: 2 float32_tensor, 3 float64_tensor, 7 int32_tensor, 9 bytes; 0 for
+    none. counts[3 * row + part - 1] counts the entries of field `part` of that tensor (1 values, 2 keys, 3 shape) or
+    bytes (1 values, 2 the content type, once at most). Several tensors of one kind are merged, one of another kind
+    replaces those before it (the rule for oneof). Packed and unpacked numbers may be mixed. Faults: BAD_MESSAGE (also a
+    varint of more than 10 bytes), BAD_LIST (packed numbers that are cut), UNKNOWN_FIELD as in find_values.
+    """
+
+def fill_tensors(values: _Spans, kind: int, part: int, out: NDArray[np.generic], /) -> int:
+    """Write all numbers of a part of the tensors of this kind (2, 3, 7), one after another; return how many.
+
+    out is float32, float64 or int32 for the values, uint64 for keys and shape, and has exactly the counted numbers,
+    else ValueError. An int32 keeps the low 32 bits of its varint, as protobuf does. Values that count_tensors found
+    sound.
+    """
+
+def fill_texts(values: _Spans, part: int, starts: _Int64, lengths: _Int64, /) -> int:
+    """Write the spans of all values (part 1), or content types (part 2), of Values of bytes; as fill_tensors."""

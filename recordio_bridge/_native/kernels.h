@@ -29,6 +29,7 @@ enum rb_fault {
     RB_OUT_OF_RANGE = 13,      /* an integer does not fit the type asked for */
     RB_TOO_LONG = 14,          /* a record beyond the limit of its format */
     RB_OTHER_KIND = 15,        /* Example: a feature of another kind than in the records before */
+    RB_UNKNOWN_FIELD = 16,     /* Record: a field that record.proto does not have */
 };
 
 /* The largest RecordIO record, before it is split into parts (dmlc-core recordio.h: size < 2^29). */
@@ -146,5 +147,21 @@ struct rb_survey {
 int rb_survey_keys(const struct rb_survey *survey);
 int64_t rb_survey_features(const struct rb_spans *payloads, int64_t rows, struct rb_survey *survey, int *fault, int *key,
                            int64_t *value);
+
+/* ---- sagemaker.c ---- */
+/* What a Value holds, by its field in record.proto. */
+enum rb_tensor { RB_FLOAT32_TENSOR = 2, RB_FLOAT64_TENSOR = 3, RB_INT32_TENSOR = 7, RB_BYTES_VALUE = 9 };
+struct rb_name { /* a field of a Record that was found, and the span of its key in the base */
+    int64_t field, start, length;
+};
+/* names: the number of the field of Record, one byte, then the key. With learn, a name outside of these is a fault. */
+int64_t rb_find_values(const struct rb_spans *payloads, int64_t rows, const struct rb_key *names, int num_names, int learn,
+                       int64_t *starts, int64_t *lengths, int *fault, struct rb_name *at);
+/* counts: 3 a row, of the fields 1 to 3 of its tensor or Bytes. */
+int64_t rb_count_tensors(const struct rb_spans *values, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault);
+/* These return how much they filled, or -1 when it would not be all of the room. */
+int64_t rb_fill_tensors(const struct rb_spans *values, int64_t rows, int kind, int part, int64_t size, uint8_t *out);
+int64_t rb_fill_texts(const struct rb_spans *values, int64_t rows, int part, int64_t capacity, int64_t *starts,
+                      int64_t *lengths);
 
 #endif

@@ -336,7 +336,8 @@ static PyMethodDef METHODS[] = {
     KERNEL(resync_tfrecord), KERNEL(frame_tfrecord),  KERNEL(gather_spans),    KERNEL(digest_rows),
     KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features),   KERNEL(count_values),
     KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
-    KERNEL(survey_features),
+    KERNEL(survey_features), KERNEL(find_values),     KERNEL(count_tensors),   KERNEL(fill_tensors),
+    KERNEL(fill_texts),
     {NULL, NULL, 0, NULL},
 };
 
@@ -361,6 +362,7 @@ static int add_constants(PyObject *module) {
         {"OUT_OF_RANGE", RB_OUT_OF_RANGE},
         {"TOO_LONG", RB_TOO_LONG},
         {"OTHER_KIND", RB_OTHER_KIND},
+        {"UNKNOWN_FIELD", RB_UNKNOWN_FIELD},
         {"NO_KIND", RB_NO_KIND},
         {"BYTES", RB_BYTES},
         {"FLOAT", RB_FLOAT},

@@ -9,5 +9,9 @@ PyObject *py_fill_bytes(PyObject *self, PyObject *args);
 PyObject *py_fill_floats(PyObject *self, PyObject *args);
 PyObject *py_fill_ints(PyObject *self, PyObject *args);
 PyObject *py_survey_features(PyObject *self, PyObject *args);
+PyObject *py_find_values(PyObject *self, PyObject *args);
+PyObject *py_count_tensors(PyObject *self, PyObject *args);
+PyObject *py_fill_tensors(PyObject *self, PyObject *args);
+PyObject *py_fill_texts(PyObject *self, PyObject *args);
 
 #endif

@@ -53,6 +53,10 @@ GOOD: dict[str, Callable[[], list[object]]] = {  # arguments that every kernel t
     "fill_bytes": lambda: [values_of([chunk(1, chunk(1, b"v"))]), room(1), room(1)],
     "fill_floats": lambda: [values_of([chunk(2, chunk(1, bytes(4)))]), np.zeros(1, np.float32)],
     "fill_ints": lambda: [values_of([FEATURE]), 4, np.zeros(1, np.int64)],
+    "find_values": lambda: [values_of([chunk(1, chunk(1, b"x"))]), [b"\x01x"], False, room(1), room(1)],
+    "count_tensors": lambda: [values_of([chunk(7, chunk(1, b"\1"))]), np.zeros(1, np.uint8), room(3)],
+    "fill_tensors": lambda: [values_of([chunk(2, chunk(1, bytes(4)))]), 2, 1, np.zeros(1, np.float32)],
+    "fill_texts": lambda: [values_of([chunk(9, chunk(1, b"v"))]), 1, room(1), room(1)],
 }
 
 

@@ -10,6 +10,7 @@
     wire.py        the protobuf wire format
     encode.py      columns to tf.train.Example
     decode.py      tf.train.Example to columns
+    sagemaker.py   SageMaker's Records to columns
     survey.py      what the features of many tf.train.Examples are
 
 Same names, parameters, results, in-place effects and faults as the kernels. A kernel is right when it equals its
@@ -42,10 +43,12 @@ from tests.reference.faults import (
     TRUNCATED_BODY,
     TRUNCATED_HEADER,
     UNFINISHED_RECORD,
+    UNKNOWN_FIELD,
     UNKNOWN_KEY,
 )
 from tests.reference.index import parse_index
 from tests.reference.recordio import frame_recordio, resync_recordio, scan_recordio, walk_recordio
+from tests.reference.sagemaker import count_tensors, fill_tensors, fill_texts, find_values
 from tests.reference.spans import digest_rows, gather_spans, read_spans
 from tests.reference.survey import survey_features
 from tests.reference.tfrecord import frame_tfrecord, resync_tfrecord, scan_tfrecord, walk_tfrecord
@@ -70,7 +73,9 @@ __all__ = [
     "TRUNCATED_BODY",
     "TRUNCATED_HEADER",
     "UNFINISHED_RECORD",
+    "UNKNOWN_FIELD",
     "UNKNOWN_KEY",
+    "count_tensors",
     "count_values",
     "crc32c",
     "crc32c_table",
@@ -79,7 +84,10 @@ __all__ = [
     "fill_bytes",
     "fill_floats",
     "fill_ints",
+    "fill_tensors",
+    "fill_texts",
     "find_features",
+    "find_values",
     "frame_recordio",
     "frame_tfrecord",
     "gather_spans",

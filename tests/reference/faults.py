@@ -18,6 +18,7 @@ UNKNOWN_KEY = 12  # Example: a key outside the given ones
 OUT_OF_RANGE = 13  # an integer does not fit the type asked for
 TOO_LONG = 14  # a record beyond the limit of its format
 OTHER_KIND = 15  # Example: a feature of another kind than in the records before
+UNKNOWN_FIELD = 16  # Record: a field that record.proto does not have
 
 NO_KIND = 0  # the kinds are the field numbers of the oneof in tf.train.Feature
 BYTES = 1
