@@ -20,14 +20,14 @@ Specification: tensorflow/core/example/feature.proto and example.proto; protobuf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .batch import Batch, Column, Ragged, as_bytes, concat, sealed, spans_of
+from .batch import Batch, Column, Ragged, as_bytes, sealed, spans_of
 from .casts import cast
 from .errors import FormatError, LossyError, SchemaError
 from .schema import INTEGERS, Field, Schema, numpy_dtype
@@ -191,23 +191,6 @@ def decode(payloads: Ragged | Sequence[bytes], schema: Schema) -> Batch:
     found = find(spans, [name.encode() for name in schema])
     columns = {field.name: found.column(index, field) for index, field in enumerate(schema.values())}
     return Batch(columns, schema, num_rows=len(spans))
-
-
-def decode_sound(payloads: Ragged, schema: Schema, on_bad: Callable[[int, FormatError | SchemaError], None]) -> Batch:
-    """As decode, but leave out rows that cannot be decoded, after telling on_bad."""
-    parts: list[Batch] = []
-    todo = [(first, min(first + 1024, len(payloads))) for first in range(0, len(payloads), 1024)][::-1]
-    while todo:
-        first, stop = todo.pop()
-        try:
-            parts.append(decode(payloads[first:stop], schema))
-        except (FormatError, SchemaError) as err:
-            row = err.record if isinstance(err, FormatError) else err.row
-            if row is None:
-                raise
-            on_bad(first + row, err)
-            todo += [(a, b) for a, b in ((first + row + 1, stop), (first, first + row)) if a < b]
-    return concat(parts) if parts else decode(payloads[:0], schema)
 
 
 def find(payloads: Ragged, keys: list[bytes]) -> Features:

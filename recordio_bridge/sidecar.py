@@ -128,7 +128,7 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
     files, payload = content.get("files"), content.get("payload")
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise problem
-    if payload not in (None, "image", "raw", "example"):
+    if payload not in (None, "image", "raw", "example", "sagemaker"):
         raise problem
     try:
         ends = {name: Ends(**each) for name, each in content["ends"].items()} if "ends" in content else None

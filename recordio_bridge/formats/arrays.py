@@ -390,6 +390,9 @@ class ArrayFormat(ABC):
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
         raise TypeError(f"{self.name} has no records that could pass undecoded")
 
+    def passing(self, payload: str) -> dict[str, object]:
+        raise TypeError(f"{self.name} has no records that could pass undecoded")
+
     @contextmanager
     def table(self, path: str, options: Any, wanted: frozenset[str] | None) -> Iterator[Table]:
         """The columns of a file, or those wanted, open as long as the block lasts."""

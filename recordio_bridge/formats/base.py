@@ -172,6 +172,9 @@ class Format(Protocol):
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
         """Options for each file, and the schema, that read the records as they are, with what identifies them."""
 
+    def passing(self, payload: str) -> dict[str, object]:
+        """Options that write undecoded records, which hold this payload, as they are."""
+
     def doubts(self, path: str, options: Any) -> list[str]:
         """What speaks against the file by a look at what lies beside it, such as a sidecar of other bytes; sentences.
 

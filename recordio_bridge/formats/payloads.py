@@ -1,13 +1,17 @@
-"""What framed records hold, whichever frame is around them: raw bytes, or serialized tf.train.Examples."""
+"""What framed records hold, whichever frame is around them: raw bytes, or serialized messages.
+
+The messages are tf.train.Examples (payload "example") and, in a .rec, SageMaker's Records (payload "sagemaker").
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
-from .. import example
-from ..batch import Batch, Ragged
+from .. import example, sagemaker
+from ..batch import Batch, Ragged, concat
 from ..errors import FormatError, SchemaError, numbered, placed, row_of
 from ..schema import Field, Schema
 from .base import Request
@@ -18,6 +22,27 @@ NO_RAW = (
     "leave the payload away, or name a bytes field with --select record=FIELD"  # advice where that schema is needed
 )
 LOOKED_AT = 16  # records whose content decides what "auto" means
+
+Messages: TypeAlias = Literal["example", "sagemaker"]
+
+
+class Survey(Protocol):
+    """Looks at messages to infer their schema; where one is at fault, those before it count."""
+
+    num_rows: int
+
+    def add(self, payloads: Ragged) -> None: ...
+    def schema(self) -> Schema: ...
+
+
+_Decode: TypeAlias = Callable[[Ragged, Schema], Batch]
+_SURVEYS: dict[Messages, Callable[[], Survey]] = {"example": example.Survey, "sagemaker": sagemaker.Survey}
+_DECODERS: dict[Messages, _Decode] = {"example": example.decode, "sagemaker": sagemaker.decode}
+
+
+def are_messages(payload: str) -> TypeGuard[Messages]:
+    """Whether a payload is one whose schema is inferred from the records."""
+    return payload in _DECODERS
 
 
 def raw_batch(records: Records, schema: Schema) -> Batch:
@@ -48,32 +73,17 @@ def looks_like_example(payloads: Ragged) -> bool:
 
 
 def looks_like_sagemaker(payloads: Ragged) -> bool:
-    """Whether each of the first records parses whole as SageMaker's Record (record.proto).
+    """Whether each of the first records parses whole as SageMaker's Record, and any of them holds a tensor or bytes.
 
-    Fields 1 and 2 are entries of maps, each with a key and a value that holds one tensor or bytes (2, 3, 7 or 9);
-    3 to 5 are texts. An Example's field 1 holds entries where a Record's is one, so neither passes for the other.
+    An Example's field 1 holds entries where a Record's is one, so neither passes for the other.
     """
-    first = [payload for payload in payloads[:LOOKED_AT] if isinstance(payload, bytes) and payload]
-    return bool(first) and all(_is_sagemaker_record(payload) for payload in first)
-
-
-def _is_sagemaker_record(payload: bytes) -> bool:
+    surveys = [sagemaker.Survey() for _ in range(min(LOOKED_AT, len(payloads)))]
     try:
-        fields = list(_wire_fields(payload))
-        maps = [value for number, value in fields if number in (1, 2)]
-        if not maps or any(number > 5 for number, _ in fields):
-            return False
-        for entry in maps:
-            parts = dict(_wire_fields(entry))
-            if set(parts) != {1, 2}:
-                return False
-            parts[1].decode()
-            kinds = [number for number, _ in _wire_fields(parts[2])]
-            if len(kinds) != 1 or kinds[0] not in (2, 3, 7, 9):
-                return False
-    except ValueError:
+        for row, survey in enumerate(surveys):  # one for each: that a tensor changes its kind is to be said later
+            survey.add(payloads[row : row + 1])
+    except (FormatError, SchemaError):
         return False
-    return True
+    return any(survey.has_values for survey in surveys)
 
 
 def _has_field(message: bytes, wanted: int) -> bool:
@@ -105,9 +115,9 @@ def _wire_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def survey_examples(runs: Iterable[Records], request: Request) -> example.Survey:
-    """Look at every record of a file, to infer its schema; where damage is skipped, at those that are Examples."""
-    survey = example.Survey()
+def survey_messages(payload: Messages, runs: Iterable[Records], request: Request) -> Survey:
+    """Look at every record of a file, to infer its schema; where damage is skipped, at those that are such messages."""
+    survey: Survey = _SURVEYS[payload]()
     for records in runs:
         payloads = records.payloads
         if request.on_bad_record == "raise":
@@ -124,16 +134,40 @@ def survey_examples(runs: Iterable[Records], request: Request) -> example.Survey
     return survey
 
 
-def decode_examples(records: Records, request: Request) -> Batch:
-    """The fields asked for out of serialized Examples; damaged ones raise, or are left out and reported."""
+def decode_messages(payload: Messages, records: Records, request: Request) -> tuple[Records, Batch]:
+    """The fields asked for out of serialized messages, and their records.
+
+    Damaged ones raise, or are left out and reported.
+    """
+    decode = _DECODERS[payload]
     if request.on_bad_record == "raise":
         with numbered(records.places):
-            return example.decode(records.payloads, request.schema).read_at(records.places)
+            return records, decode(records.payloads, request.schema).read_at(records.places)
     sound = np.ones(len(records), dtype=np.bool_)
 
     def report(row: int, error: FormatError | SchemaError) -> None:
         sound[row] = False
         request.on_skip(records.skipped(row, str(placed(error, records.places[row]))))
 
-    batch = example.decode_sound(records.payloads, request.schema, report)
-    return batch.read_at(records.places if sound.all() else records.take(np.flatnonzero(sound)).places)
+    batch = _decode_sound(decode, records.payloads, request.schema, report)
+    kept = records if sound.all() else records.take(np.flatnonzero(sound))
+    return kept, batch.read_at(kept.places)
+
+
+def _decode_sound(
+    decode: _Decode, payloads: Ragged, schema: Schema, on_bad: Callable[[int, FormatError | SchemaError], None]
+) -> Batch:
+    """Decode, but leave out rows that cannot be decoded, after telling on_bad."""
+    parts: list[Batch] = []
+    todo = [(first, min(first + 1024, len(payloads))) for first in range(0, len(payloads), 1024)][::-1]
+    while todo:
+        first, stop = todo.pop()
+        try:
+            parts.append(decode(payloads[first:stop], schema))
+        except (FormatError, SchemaError) as err:
+            row = row_of(err)
+            if row is None:
+                raise
+            on_bad(first + row, err)
+            todo += [(a, b) for a, b in ((first + row + 1, stop), (first, first + row)) if a < b]
+    return concat(parts) if parts else decode(payloads[:0], schema)

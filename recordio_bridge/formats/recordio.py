@@ -20,6 +20,11 @@ flag counts the labels behind the header; with flag 0 the one label is in the he
 Before August 2016 flag meant nothing: where an image begins at byte 24, and none behind the labels, flag is taken as
 0.
 
+SageMaker's files (payload "sagemaker") have the same frame, but each record is one part, and a magic inside stays where
+it is. Lengths lead past it, so such a file reads as any other; only who looks for heads in the middle of it, as we do
+behind damage, may be misled. SageMaker's own reader takes flag and length as one number: we write no record that would
+need it, and read none, as a flag is what all others see in it.
+
 Specification: dmlc-core, include/dmlc/recordio.h, src/recordio.cc. Image header: mxnet, src/io/image_recordio.h.
 """
 
@@ -55,9 +60,10 @@ from .framed import (
 from .payloads import (
     LOOKED_AT,
     RAW_SCHEMA,
+    are_messages,
     looks_like_example,
     looks_like_sagemaker,
-    survey_examples,
+    survey_messages,
 )
 from .recordio_columns import Columns, not_an_image
 from .recordio_facts import Facts
@@ -77,8 +83,8 @@ from .recordio_writer import RecordIOWriter
 
 IMAGE_SCHEMA = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
 
-Payload: TypeAlias = Literal["image", "raw", "example"]
-PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example")
+Payload: TypeAlias = Literal["image", "raw", "example", "sagemaker"]
+PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example", "sagemaker")
 
 FRAMING = Framing(
     is_head=lambda head: head[:4] == MAGIC,
@@ -98,14 +104,17 @@ FRAMING = Framing(
 class RecordIOOptions:
     """How to read or write a .rec file."""
 
-    payload: Literal["auto", "image", "raw", "example"] = "auto"
+    payload: Literal["auto", "image", "raw", "example", "sagemaker"] = "auto"
     """"image": split off MXNet's 24-byte header; "raw": one bytes field, record; "example": serialized
-    tf.train.Examples.
+    tf.train.Examples; "sagemaker": SageMaker's Records (application/x-recordio-protobuf).
     "auto" believes the sidecar, then the content of the first records; writing, it takes what fits the fields."""
     labels: str | None = None
     """A .lst file whose labels replace those in the records, joined on id. Reading image records only."""
     index: str | None = None
     """Another .idx than the one beside the file, for reading keys; "" for none."""
+    escape: Literal["auto", "always", "never"] = "auto"
+    """Whether a record is cut in parts where the magic lies in it, as the readers of dmlc and MXNet want it, and
+    SageMaker's does not. "auto" never cuts payload "sagemaker". Writing only."""
 
     def index_path(self, path: str) -> str:
         """The .idx of a file."""
@@ -154,14 +163,7 @@ class RecordIO:
         if records is None:
             return replace(options, payload="image")
         if looks_like_sagemaker(records.payloads):
-            raise FormatError(
-                f"{path}: the records look like SageMaker's recordio-protobuf, which is not decoded; "
-                "read them as bytes "
-                "with payload='raw' (--in payload=raw)",
-                path=path,
-                record=0,
-                offset=0,
-            )
+            return replace(options, payload="sagemaker")
         unfit = np.flatnonzero(records.payloads.lengths < HEADER.itemsize)
         if 2 * len(unfit) > len(records):
             row = int(unfit[0])
@@ -188,6 +190,9 @@ class RecordIO:
             wide = any(not isinstance(column, Ragged) and column.dtype == np.uint64 for column in keys)
             fields.append(Field("key", "bytes" if all(texts) else "uint64" if wide else "int64"))
         return [opts for opts, _ in found], Schema(*fields)
+
+    def passing(self, payload: str) -> dict[str, object]:
+        return {"payload": "raw", "escape": "never" if payload == "sagemaker" else "auto"}
 
     def _identify(self, path: str, options: RecordIOOptions) -> tuple[RecordIOOptions, Column | None]:
         """The options that read a file's records as they are, and their keys, None where they have none."""
@@ -228,9 +233,11 @@ class RecordIO:
         schema, is_all = self.certain(path, options)
         if is_all:
             return schema
-        records = first_records(scan_file(Extent(path), FRAMING, "", None, lambda skipped: None), rows)
+        records = list(first_records(scan_file(Extent(path), FRAMING, "", None, lambda skipped: None), rows))
+        if are_messages(options.payload):
+            schema = survey_messages(options.payload, records, Request(schema, on_bad_record="skip")).schema()
         if options.payload == "example":
-            return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
+            return schema
         return self._by_first(path, options, schema, records)
 
     def _by_first(self, path: str, options: RecordIOOptions, schema: Schema, runs: Iterable[Records]) -> Schema:
@@ -256,9 +263,11 @@ class RecordIO:
         schema, is_all = self.certain(path, options)
         extra = facts.fields()  # also looks at the index, for the notes
         notes = facts.notes() + sidecar_doubts(path)
-        if options.payload == "example" and not is_all:
+        if options.payload == "sagemaker":
+            notes.append("the records are SageMaker's (application/x-recordio-protobuf)")
+        if are_messages(options.payload) and not is_all:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
-                schema = survey_examples(runs, request).schema()
+                schema = survey_messages(options.payload, runs, request).schema()
             notes.append("schema inferred from the records")
         warnings = facts.warnings() + [doubt for doubt in sidecar_doubts(path) if ALARM in doubt]
         if not is_all:

@@ -12,7 +12,7 @@ from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, Place, SchemaError, at_place, placed
 from .base import Request
 from .framed import Records
-from .payloads import decode_examples
+from .payloads import decode_messages
 from .recordio_facts import Facts
 from .recordio_header import HEADER, label_counts, padded_headers
 from .recordio_index import REBUILD, RecordIndex, read_index
@@ -53,9 +53,11 @@ class Columns:
         return self._batch(records)[1]
 
     def _batch(self, records: Records) -> tuple[Records, Batch]:
-        """The records that are kept, but for Examples that are skipped, and the columns."""
+        """The records that are kept, and the columns."""
         if self._options.payload == "example":
-            return records, decode_examples(records, self._request)
+            return decode_messages("example", records, self._request)
+        if self._options.payload == "sagemaker":
+            return self._sagemaker(records)
         if self._held is not None:
             records, _ = self._held._batch(records)
         while True:
@@ -78,15 +80,35 @@ class Columns:
 
     def _raw(self, records: Records) -> tuple[Records, dict[str, Column]]:
         """The records that have a key where one is asked for, and their columns."""
-        keyed = self._keyed(records)
-        if keyed is not None and (keyed < 0).any():
-            for row in np.flatnonzero(keyed < 0):
-                self._refuse(records, row, self._no_key(records, row))
-            return self._raw(records.take(np.flatnonzero(keyed >= 0)))
+        records = self._with_keys(records)
         columns: dict[str, Column] = {"record": records.payloads}
         if "key" in self._request.schema:
-            columns["key"] = self._keys(keyed, np.ascontiguousarray(padded_headers(records.payloads)["id"]))
+            ids = np.ascontiguousarray(padded_headers(records.payloads)["id"])
+            columns["key"] = self._keys(self._keyed(records), ids)
         return records, columns
+
+    def _sagemaker(self, records: Records) -> tuple[Records, Batch]:
+        """The records that are SageMaker's, and have a key where one is asked for, and their columns."""
+        schema = self._request.schema
+        fields = schema.pick([name for name in schema if name != "key"])
+        records, batch = decode_messages("sagemaker", self._with_keys(records), replace(self._request, schema=fields))
+        keyed = self._keyed(records)
+        if keyed is None and "key" not in schema:
+            return records, batch
+        columns: dict[str, Column] = dict(batch.items())
+        if self._index is not None and keyed is not None:
+            keys = self._index.keys
+            columns["key"] = keys.take(keyed) if isinstance(keys, Ragged) else keys[keyed]
+        return records, self._as_asked(columns, records)
+
+    def _with_keys(self, records: Records) -> Records:
+        """The records that have a key, where one is asked for."""
+        keyed = self._keyed(records)
+        if keyed is None or (keyed >= 0).all():
+            return records
+        for row in np.flatnonzero(keyed < 0):
+            self._refuse(records, row, self._no_key(records, row))
+        return records.take(np.flatnonzero(keyed >= 0))
 
     def _image(self, records: Records) -> tuple[Records, dict[str, Column]]:
         """The records with a sound header, a label and a key, and their columns; bytes are spans into the payloads."""

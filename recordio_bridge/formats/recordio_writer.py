@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _kernels, example
+from .. import _kernels, example, sagemaker
 from ..batch import Batch, Column, Ragged, concat_columns, spans_of
 from ..casts import cast
 from ..errors import LossyError, SchemaError
@@ -40,6 +40,7 @@ class RecordIOWriter:
         self._rows = 0
         self._keys: list[Column] = []
         self._keys_are_named = "key" in schema and self._payload != "example"
+        self._escapes = options.escape == "always" or (options.escape == "auto" and self._payload != "sagemaker")
         self._offsets: list[NDArray[np.int64]] = []
         self._frames = FrameWriter(Output(path))
 
@@ -47,6 +48,8 @@ class RecordIOWriter:
         fields = {name: field for name, field in self._schema.items() if name != "key"}
         if self._payload == "example":
             example.check_encodable(self._schema)
+        elif self._payload == "sagemaker":
+            sagemaker.check_encodable(Schema(*fields.values()))
         elif self._payload == "raw":
             if set(fields) != {"record"} or fields["record"].dtype != "bytes" or fields["record"].shape != ():
                 raise SchemaError(f"payload 'raw' is one bytes field, record, and not {self._schema!r}; {NO_RAW}")
@@ -68,7 +71,7 @@ class RecordIOWriter:
             self._keys.append(keys)
 
         def fill(first: int, out: NDArray[np.uint8], heads: NDArray[np.int64]) -> tuple[int, int]:
-            rows, written, fault = _kernels.frame_recordio(pieces, first, out, heads)
+            rows, written, fault = _kernels.frame_recordio(pieces, first, out, heads, self._escapes)
             if fault:
                 row = first + rows
                 raise SchemaError(f"row {row} is above {LIMIT} bytes, the most that a RecordIO record holds", row=row)
@@ -83,6 +86,8 @@ class RecordIOWriter:
         if self._payload == "example":
             # A second copy: parts are cut where the magic lies in the finished payload, so it must be there first.
             return [example.encode(batch).spans]
+        if self._payload == "sagemaker":
+            return sagemaker.pieces(batch.pick([name for name in batch if name != "key"]))
         header = np.zeros(len(batch), dtype=HEADER)
         header["id"] = self._unsigned(batch, "id") if "id" in batch else self._rows + np.arange(len(batch))
         if "id2" in batch:

@@ -49,7 +49,7 @@ from .framed import (
     take_framed,
     walk_file,
 )
-from .payloads import NO_RAW, RAW_SCHEMA, decode_examples, looks_like_example, raw_batch, survey_examples
+from .payloads import NO_RAW, RAW_SCHEMA, decode_messages, looks_like_example, raw_batch, survey_messages
 
 
 def is_head(head: bytes) -> bool:
@@ -141,6 +141,9 @@ class TFRecord:
     ) -> tuple[list[TFRecordOptions], Schema]:
         return [replace(each, payload="raw") for each in options], RAW_SCHEMA
 
+    def passing(self, payload: str) -> dict[str, object]:
+        return {"payload": "raw"}
+
     def doubts(self, path: str, options: TFRecordOptions) -> list[str]:
         return sidecar_doubts(path)
 
@@ -158,7 +161,7 @@ class TFRecord:
         if is_all:
             return schema
         records = first_records(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), rows)
-        return survey_examples(records, Request(schema, on_bad_record="skip")).schema()
+        return survey_messages("example", records, Request(schema, on_bad_record="skip")).schema()
 
     def is_sequential(self, options: TFRecordOptions) -> bool:
         return bool(options.compression)
@@ -184,7 +187,7 @@ class TFRecord:
             num_rows = sum(len(run) for run in self.heads(extent, options, request))
         else:
             with closing(_scan(extent, options, replace(request, batch_rows=None))) as runs:
-                survey = survey_examples(runs, request)
+                survey = survey_messages("example", runs, request)
             schema, num_rows = survey.schema(), survey.num_rows
             notes.append("schema inferred from the records")
         doubts = self.doubts(path, options)
@@ -204,9 +207,10 @@ class TFRecord:
     def _batch(self, records: Records, options: TFRecordOptions, request: Request) -> Batch:
         if options.payload == "raw":
             if request.holds is not None:
-                decode_examples(records, replace(request, schema=request.holds[1]))  # to see that they are sound
+                # to see that they are sound
+                decode_messages("example", records, replace(request, schema=request.holds[1]))
             return raw_batch(records, request.schema)
-        return decode_examples(records, request)
+        return decode_messages("example", records, request)[1]
 
     def heads(self, extent: Extent, options: TFRecordOptions, request: Request) -> Iterator[Heads]:
         if options.compression or request.on_bad_record == "skip":

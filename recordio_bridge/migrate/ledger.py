@@ -21,7 +21,7 @@ from ..sidecar import read_json
 from .work import Receipt
 
 _VERSION = 1
-_PAYLOADS = (None, "image", "raw", "example")
+_PAYLOADS = (None, "image", "raw", "example", "sagemaker")
 _LARGEST = 1 << 28  # bytes of a manifest that we read
 
 

@@ -28,6 +28,8 @@ from .recode import as_modes, recoded_schema, with_sizes
 Verify: TypeAlias = Literal["content", "counts", "none"]
 _MANY = 10_000  # empty shards that may be meant
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
+_KEYED: tuple[set[str | None], ...] = ({"image"}, {"raw"}, {"sagemaker"})
+"""The payloads whose key is no field of the record, but of the index beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +246,13 @@ def _merged(
 ) -> Summary:
     """The Summary of all files. Where columns are chosen, only common fields must agree.
 
-    Where image or raw records pass through, a file may lack second ids, which are 0 then, and keys, which are found
-    out with the records of all files; what all files together have is not to be hidden by the new sidecar.
+    Where records pass through that have keys in an index, a file may lack second ids, which are 0 then, and keys, which
+    are found out with the records of all files; what all files together have is not to be hidden by the new sidecar.
     """
     payloads = {source.format.payload(opts, each.schema) for opts, each in zip(source.options, summaries, strict=True)}
     changes = wishes.select is not None or wishes.pack or wishes.allow_lossy or options or _has_labels(source)
     changes = changes or wishes.decode or wishes.encode
-    if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in ({"image"}, {"raw"}):
+    if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in _KEYED:
         bare = [replace(each, schema=each.schema.pick([n for n in each.schema if n != "key"])) for each in summaries]
         return merge_summaries(source.paths, bare, optional=("id2",))
     return merge_summaries(source.paths, summaries, common=wishes.select is not None)
@@ -264,7 +266,7 @@ def _has_labels(source: Source) -> bool:
 def _with_keys(schema: Schema, passed: Order, summaries: Sequence[Summary], payload: str | None) -> Schema:
     """The fields of records that pass through, with their keys where these say something in any of several files."""
     said = any("key" in each.schema for each in summaries)
-    if payload not in ("image", "raw") or "key" in schema or "key" not in passed.schema or not said:
+    if {payload} not in _KEYED or "key" in schema or "key" not in passed.schema or not said:
         return schema
     return Schema(*schema.values(), passed.schema["key"])
 
@@ -317,7 +319,7 @@ def _undecoded(order: Order, source: Source, target: Format, payload: str | None
         order,
         extents=_extents(source, options),
         schema=schema if same_format else schema.pick(["record"]),
-        target_options={**order.target_options, "payload": "raw"},
+        target_options={**target.passing(payload), **order.target_options, "payload": "raw"},
         holds=None if payload == "raw" else (payload, order.schema),
     )
 

@@ -254,19 +254,6 @@ def test_a_record_too_short_for_an_image_header_is_an_error_that_names_raw(tmp_p
     assert [row["record"] for batch in rb.read(path, payload="raw") for row in batch.rows()] == [payload]
 
 
-def test_sagemaker_records_are_named_and_read_as_raw(tmp_path: Path) -> None:
-    values = bytes([0x0A, 8]) + struct.pack("<2f", 1.5, 2.5)
-    tensor = bytes([0x12, len(values)]) + values
-    entry = b"\x0a\x06values" + bytes([0x12, len(tensor)]) + tensor
-    record = bytes([0x0A, len(entry)]) + entry + bytes([0x12, len(entry)]) + entry
-    path = tmp_path / "x.rec"
-    path.write_bytes(rec(record, record))
-    with pytest.raises(FormatError, match=r"SageMaker.*raw"):
-        list(rb.read(path))
-    (batch,) = rb.read(path, payload="raw")
-    assert list(batch["record"]) == [record, record]
-
-
 def test_an_option_wins_over_the_sidecar_and_the_content(tmp_path: Path) -> None:
     path = tmp_path / "x.rec"
     rb.write(path, {"number": np.arange(3)})
