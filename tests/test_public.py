@@ -74,6 +74,8 @@ def test_reading_and_converting_load_nothing_heavy(tmp_path):
         f"rb.write({str(tmp_path / 'a.rec')!r}, {{'id': [1], 'image': [b'x']}})\n"
         f"rb.convert({str(tmp_path / 'a.rec')!r}, {str(tmp_path / 'b.tfrecord')!r})\n"
         f"list(rb.read({str(tmp_path / 'b.tfrecord')!r}))\n"
+        f"rb.write({str(tmp_path / 'c.rec')!r}, {{'label/values': [1]}}, payload='sagemaker')\n"
+        f"list(rb.read({str(tmp_path / 'c.rec')!r}))\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     assert run_python(code) == "[]\n"
