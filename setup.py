@@ -31,7 +31,7 @@ setup(
                 f"recordio_bridge/_native/{name}.c"
                 for name in (
                     *("module", "module_examples", "module_sagemaker", "arguments"),
-                    *("kernels", "crc32c", "example", "survey", "sagemaker"),
+                    *("kernels", "crc32c", "example", "survey", "sagemaker", "images"),
                 )
             ],
             depends=[f"recordio_bridge/_native/{name}.h" for name in ("kernels", "wire", "arguments", "module")],

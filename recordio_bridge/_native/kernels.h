@@ -164,4 +164,9 @@ int64_t rb_fill_tensors(const struct rb_spans *values, int64_t rows, int kind, i
 int64_t rb_fill_texts(const struct rb_spans *values, int64_t rows, int part, int64_t capacity, int64_t *starts,
                       int64_t *lengths);
 
+/* ---- images.c ---- */
+enum rb_image { RB_NO_IMAGE = 0, RB_JPEG = 1, RB_PNG = 2, RB_GIF = 3, RB_BMP = 4, RB_WEBP = 5 };
+/* Kind, height and width of each image; -1 where the size cannot be read. */
+void rb_survey_images(const struct rb_spans *images, int64_t rows, uint8_t *kinds, int64_t *heights, int64_t *widths);
+
 #endif

@@ -327,6 +327,26 @@ static PyObject *py_parse_index(PyObject *self, PyObject *args) {
     return Py_BuildValue("(LL)", (long long)count, (long long)parsed);
 }
 
+static PyObject *py_survey_images(PyObject *self, PyObject *args) {
+    PyObject *tuple, *objects[3];
+    struct table table;
+    struct bytes kinds;
+    struct numbers heights, widths;
+    BUFFERS(6);
+    if (!PyArg_ParseTuple(args, "O!OOO", &PyTuple_Type, &tuple, &objects[0], &objects[1], &objects[2]))
+        return NULL;
+    if (take_spans(&taken, tuple, 0, &table) || take_items(&taken, objects[0], 1, 1, "B", &kinds) ||
+        take_numbers(&taken, objects[1], 1, &heights) || take_numbers(&taken, objects[2], 1, &widths))
+        return fail(&taken, NULL);
+    if (kinds.size != table.rows || heights.count != table.rows || widths.count != table.rows)
+        return fail(&taken, "kinds, heights and widths have one entry a row");
+    Py_BEGIN_ALLOW_THREADS
+    rb_survey_images(&table.spans, table.rows, kinds.data, heights.items, widths.items);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return new_none();
+}
+
 /* ---- the module ---- */
 
 #define KERNEL(name) {#name, py_##name, METH_VARARGS, NULL}
@@ -337,7 +357,7 @@ static PyMethodDef METHODS[] = {
     KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features),   KERNEL(count_values),
     KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
     KERNEL(survey_features), KERNEL(find_values),     KERNEL(count_tensors),   KERNEL(fill_tensors),
-    KERNEL(fill_texts),
+    KERNEL(fill_texts),      KERNEL(survey_images),
     {NULL, NULL, 0, NULL},
 };
 
@@ -367,6 +387,12 @@ static int add_constants(PyObject *module) {
         {"BYTES", RB_BYTES},
         {"FLOAT", RB_FLOAT},
         {"INT64", RB_INT64},
+        {"NO_IMAGE", RB_NO_IMAGE},
+        {"JPEG", RB_JPEG},
+        {"PNG", RB_PNG},
+        {"GIF", RB_GIF},
+        {"BMP", RB_BMP},
+        {"WEBP", RB_WEBP},
     };
     for (size_t i = 0; i < sizeof CONSTANTS / sizeof *CONSTANTS; i++)
         if (PyModule_AddIntConstant(module, CONSTANTS[i].name, CONSTANTS[i].value) < 0)

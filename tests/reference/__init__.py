@@ -12,6 +12,7 @@
     decode.py      tf.train.Example to columns
     sagemaker.py   SageMaker's Records to columns
     survey.py      what the features of many tf.train.Examples are
+    images.py      kind, height and width of image files
 
 Same names, parameters, results, in-place effects and faults as the kernels. A kernel is right when it equals its
 twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and protobuf
@@ -30,14 +31,19 @@ from tests.reference.faults import (
     BAD_LIST,
     BAD_MAGIC,
     BAD_MESSAGE,
+    BMP,
     BYTES,
     FLOAT,
+    GIF,
     INT64,
+    JPEG,
+    NO_IMAGE,
     NO_KIND,
     OK,
     ORPHAN_PART,
     OTHER_KIND,
     OUT_OF_RANGE,
+    PNG,
     REPEATED_VALUE,
     TOO_LONG,
     TRUNCATED_BODY,
@@ -45,7 +51,9 @@ from tests.reference.faults import (
     UNFINISHED_RECORD,
     UNKNOWN_FIELD,
     UNKNOWN_KEY,
+    WEBP,
 )
+from tests.reference.images import survey_images
 from tests.reference.index import parse_index
 from tests.reference.recordio import frame_recordio, resync_recordio, scan_recordio, walk_recordio
 from tests.reference.sagemaker import count_tensors, fill_tensors, fill_texts, find_values
@@ -60,14 +68,19 @@ __all__ = [
     "BAD_LIST",
     "BAD_MAGIC",
     "BAD_MESSAGE",
+    "BMP",
     "BYTES",
     "FLOAT",
+    "GIF",
     "INT64",
+    "JPEG",
+    "NO_IMAGE",
     "NO_KIND",
     "OK",
     "ORPHAN_PART",
     "OTHER_KIND",
     "OUT_OF_RANGE",
+    "PNG",
     "REPEATED_VALUE",
     "TOO_LONG",
     "TRUNCATED_BODY",
@@ -75,6 +88,7 @@ __all__ = [
     "UNFINISHED_RECORD",
     "UNKNOWN_FIELD",
     "UNKNOWN_KEY",
+    "WEBP",
     "count_tensors",
     "count_values",
     "crc32c",
@@ -99,6 +113,7 @@ __all__ = [
     "scan_recordio",
     "scan_tfrecord",
     "survey_features",
+    "survey_images",
     "walk_recordio",
     "walk_tfrecord",
 ]

@@ -1,4 +1,4 @@
-"""Why a kernel stopped, and what kind of list a Feature holds. The numbers are those of _native/kernels.h."""
+"""Why a kernel stopped, and what kinds of list and of image there are. The numbers are those of _native/kernels.h."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ NO_KIND = 0  # the kinds are the field numbers of the oneof in tf.train.Feature
 BYTES = 1
 FLOAT = 2
 INT64 = 3
+
+NO_IMAGE = 0
+JPEG = 1
+PNG = 2
+GIF = 3
+BMP = 4
+WEBP = 5
