@@ -1,10 +1,11 @@
 """--select: choose, rename, cast and pick columns on the way.
 
-    NAME[:DTYPE]=EXPRESSION        'image/class/label:int64=label[0]'
+    NAME[:DTYPE]=EXPRESSION        'image/class/label:int64=label[0] + 1'
 
 EXPRESSION is the name of a field, or NAME[i] for one value of each row (negative i from the end), or NAME[a:b] for a
-range. Where a field's own name looks like that, the field wins. Casts are checked: a value that would change is an
-error that names the row, but for float64 to float32, which may round and not overflow.
+range, or a function of fields (functions.py); any of them with + N or - N behind it, which is added after the cast.
+Where a field's own name looks like that, the field wins. Casts are checked: a value that would change is an error
+that names the row, but for float64 to float32, which may round and not overflow.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .batch import Batch, Column, Ragged, as_bytes
+from .batch import Batch, Column, Ragged
 from .casts import cast
-from .errors import SchemaError, SelectError
-from .schema import DTYPES, Field, Packing, Schema, Shape, numpy_dtype
+from .detection import ragged_of
+from .errors import LossyError, SchemaError, SelectError
+from .functions import Call, Evaluation, named_in, parse_call, result_of
+from .schema import DTYPES, INTEGERS, Field, Packing, Schema, Shape, numpy_dtype
+from .tally import Tally
 
 _PICK = re.compile(r"(?P<field>.+)\[(?:(?P<index>-?\d+)|(?P<start>\d*):(?P<stop>\d*))\]", re.DOTALL)
+_SHIFT = re.compile(r"(?P<term>.*[^\s+-])\s*(?P<sign>[+-])\s*(?P<number>\d{1,18})", re.DOTALL)
 
 Select: TypeAlias = "Mapping[str, str] | Iterable[str]"
 """{"name[:dtype]": "expression"}, or texts "name[:dtype]=expression"."""
@@ -62,6 +68,10 @@ class Pick:
     field: str
     index: int | None = None
     bounds: tuple[int, int | None] | None = None
+    call: Call | None = None
+    """A function that makes the column, of this field and maybe others."""
+    shift: int = 0
+    """What is added to each value."""
 
 
 class Selection:
@@ -71,6 +81,8 @@ class Selection:
         select: as Select; None takes everything.
         allow_lossy: fields of the result in which values may change, for which a LossyError is not raised.
         pack: other packings for fields of the result.
+        where: a bytes field; only rows in which it is not empty are taken.
+        classes: a field of the result whose range apply tallies, where it has integers.
 
     Raises:
         SelectError: an expression cannot be read, or a field is not there, or not what is asked of it.
@@ -83,8 +95,11 @@ class Selection:
         schema: Schema,
         allow_lossy: Sequence[str] = (),
         pack: Mapping[str, Packing] | None = None,
+        where: str | None = None,
+        classes: str | None = None,
     ) -> None:
         self._source, self._allow_lossy = schema, frozenset(allow_lossy)
+        self._where, self._classes = where, classes
         self._is_identity = select is None and not pack
         self._picks = {name: Pick(name, None, name, name) for name in schema} if select is None else {}
         fields = list(schema.values()) if select is None else []
@@ -100,10 +115,15 @@ class Selection:
         with _asked_for("allow_lossy"):
             for name in allow_lossy:
                 self.schema[name]
+        with _asked_for(f"where {where!r}"):
+            if where is not None and (schema[where].dtype, schema[where].shape) != ("bytes", ()):
+                raise SchemaError(f"field {where!r} is {schema[where]}, and not bytes, which may be empty", field=where)
 
     def _field(self, pick: Pick) -> Field:
-        source = self._source[pick.field]
+        source = self._source[pick.field] if pick.call is None else result_of(pick.call, self._source)
         dtype = pick.dtype or source.dtype
+        if pick.shift and dtype in ("bytes", "bool"):
+            raise SchemaError(f"nothing is added to {dtype}, which {pick.expression!r} gives", field=pick.name)
         if (dtype == "bytes") != (source.dtype == "bytes"):
             raise SchemaError(f"field {pick.field!r} is {source.dtype}, which is not cast to {dtype}", field=pick.name)
         shape = _picked_shape(source, pick)
@@ -114,7 +134,8 @@ class Selection:
     @property
     def sources(self) -> tuple[str, ...]:
         """The fields that must be read."""
-        return tuple(dict.fromkeys(pick.field for pick in self._picks.values()))
+        named = [name for pick in self._picks.values() for name in (pick.call.fields if pick.call else (pick.field,))]
+        return tuple(dict.fromkeys([*named, *([] if self._where is None else [self._where])]))
 
     def with_dtypes(self, dtypes: Mapping[str, str]) -> dict[str, str]:
         """The select that gives the same columns, some with other dtypes."""
@@ -124,8 +145,19 @@ class Selection:
             select[f"{pick.name}:{dtype}" if dtype else pick.name] = pick.expression
         return select
 
-    def apply(self, batch: Batch) -> Batch:
-        """The selected columns of a Batch.
+    def kept(self, batch: Batch) -> NDArray[np.int64] | None:
+        """The rows of a Batch that where takes; None where it takes all."""
+        if self._where is None:
+            return None
+        column = batch[self._where]
+        assert isinstance(column, Ragged)  # the schema says bytes
+        return None if column.lengths.all() else np.flatnonzero(column.lengths)
+
+    def apply(self, batch: Batch, tally: Tally | None = None) -> Batch:
+        """The selected columns of a Batch. Of its rows, all: see kept.
+
+        Args:
+            tally: takes what is to be said of the rows together.
 
         Raises:
             SchemaError: a row has no such value (.field, .row).
@@ -133,21 +165,62 @@ class Selection:
         """
         if self._is_identity:
             return batch
-        columns = {pick.name: self._column(batch[pick.field], pick) for pick in self._picks.values()}
+        evaluation = Evaluation(batch, Tally() if tally is None else tally)
+        columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
+        if self._classes is not None and self._classes in columns:
+            numbers = columns[self._classes]
+            if self.schema[self._classes].dtype in INTEGERS:
+                evaluation.tally.include(
+                    "classes", numbers.numbers() if isinstance(numbers, Ragged) else numbers.reshape(-1)
+                )
         return Batch(columns, self.schema, num_rows=len(batch))
 
-    def _column(self, column: Column, pick: Pick) -> Column:
-        picked = pick_values(column, pick)
+    def _column(self, evaluation: Evaluation, pick: Pick) -> Column:
+        if pick.call is None:
+            picked = pick_values(evaluation.batch[pick.field], pick)
+        else:
+            picked = evaluation.column(pick.call, pick.name)
         dtype, lossy = self.schema[pick.name].dtype, pick.name in self._allow_lossy
         advice = f"; allow it with --allow-lossy {pick.name} (allow_lossy=({pick.name!r},))"
         if isinstance(picked, Ragged):
-            if picked.dtype == dtype:
+            if picked.dtype == dtype and not pick.shift:
                 return picked
             rows = np.repeat(np.arange(len(picked)), picked.counts)
             numbers = cast(picked.numbers(), dtype, pick.name, lossy=lossy, advice=advice, rows=rows)
-            lengths = picked.counts * numbers.itemsize
-            return Ragged(as_bytes(numbers), np.cumsum(lengths) - lengths, lengths, dtype)
-        return cast(picked, dtype, pick.name, lossy=lossy, advice=advice)
+            return ragged_of(_shifted(numbers, pick, rows), picked.counts)
+        return _shifted(cast(picked, dtype, pick.name, lossy=lossy, advice=advice), pick)
+
+
+def _shifted(array: NDArray[Any], pick: Pick, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """The numbers with the pick's shift added to each; LossyError where that is none of their dtype.
+
+    rows: the row of each number; None where it is the first axis.
+    """
+    if not pick.shift or not array.size:
+        return array
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        bound = int(limits.max if pick.shift > 0 else limits.min) - pick.shift  # the last that has room
+        bad = np.asarray(array > bound if pick.shift > 0 else array < bound)
+        if not limits.min <= bound <= limits.max:
+            bad = np.ones(array.shape, dtype=np.bool_)
+        wide = array if array.itemsize == 8 else array.astype(np.int64)
+        step = wide.dtype.type(abs(pick.shift))
+        result = (wide + step if pick.shift > 0 else wide - step).astype(array.dtype)
+    else:
+        step = array.dtype.type(pick.shift)
+        result = array + step
+        bad = np.isfinite(array) & (result - step != array)
+    wrong = np.flatnonzero(bad.reshape(-1))
+    if len(wrong):
+        at = int(wrong[0])
+        row = int(rows[at]) if rows is not None else at // array[0].size
+        raise LossyError(
+            f"row {row} of field {pick.name!r}: {array.reshape(-1)[at]} {pick.shift:+d} is no {array.dtype.name}",
+            field=pick.name,
+            row=row,
+        )
+    return np.asarray(result)
 
 
 @contextmanager
@@ -168,27 +241,40 @@ def _parse(target: str, expression: str, schema: Schema) -> Pick:
             raise SchemaError(f"dtype {target.rpartition(':')[2]!r} is unknown; known are {', '.join(DTYPES)}")
     if not name:
         raise SchemaError("the name before = is empty")
-    if expression in schema:
-        return Pick(name, dtype or None, expression, expression)
-    match = _PICK.fullmatch(expression)
-    if match is None or match["field"] not in schema:
-        field, bracket, rest = expression.partition("[")
-        if field not in schema:
-            field = match["field"] if match else expression
-        raise SchemaError(f"after field {schema[field].name!r} comes {bracket + rest!r}, expected [i] or [a:b]")
-    if match["index"] is not None:
-        return Pick(name, dtype or None, expression, match["field"], index=int(match["index"]))
-    stop = int(match["stop"]) if match["stop"] else None
-    return Pick(name, dtype or None, expression, match["field"], bounds=(int(match["start"] or 0), stop))
+    term, shift = (expression, 0) if expression in schema else _split_shift(expression)
+    if term in schema:
+        return Pick(name, dtype or None, expression, term, shift=shift)
+    match = _PICK.fullmatch(term)
+    if match is not None and match["field"] in schema:
+        if match["index"] is not None:
+            return Pick(name, dtype or None, expression, match["field"], index=int(match["index"]), shift=shift)
+        bounds = (int(match["start"] or 0), int(match["stop"]) if match["stop"] else None)
+        return Pick(name, dtype or None, expression, match["field"], bounds=bounds, shift=shift)
+    call = parse_call(term, schema)
+    if call is not None:
+        return Pick(name, dtype or None, expression, call.fields[0], call=call, shift=shift)
+    field, bracket, rest = term.partition("[")
+    if field not in schema:
+        field = match["field"] if match else term
+    raise SchemaError(f"after field {schema[field].name!r} comes {bracket + rest!r}, expected [i] or [a:b]")
 
 
-def named_fields(select: Mapping[str, str] | Iterable[str] | None) -> frozenset[str] | None:
+def _split_shift(expression: str) -> tuple[str, int]:
+    """An expression without the + N or - N at its end, and the number; 0 where there is none."""
+    match = _SHIFT.fullmatch(expression)
+    return (expression, 0) if match is None else (match["term"], int(match["sign"] + match["number"]))
+
+
+def named_fields(select: Mapping[str, str] | Iterable[str] | None, where: str | None = None) -> frozenset[str] | None:
     """The names that a select may mean, before it is known which fields there are; None where it takes all."""
     if select is None:
         return None
-    expressions = as_pairs(select).values()
-    picked = [match["field"] for expression in expressions if (match := _PICK.fullmatch(expression))]
-    return frozenset([*expressions, *picked])
+    names = [] if where is None else [where]
+    for expression in as_pairs(select).values():
+        for term in {expression, _split_shift(expression)[0]}:
+            match = _PICK.fullmatch(term)
+            names += [term, *named_in(term), *([] if match is None else [match["field"]])]
+    return frozenset(names)
 
 
 def _picked_shape(field: Field, pick: Pick) -> Shape:

@@ -401,3 +401,74 @@ def test_a_float64_is_cast_exactly_to_an_int_or_refused(value, target):
         assert cast([value], "float64", target) == [int(value)]
     elif not whole:
         assert refused([value], "float64", target).row == 0
+
+
+# ---- what is added ----
+
+
+def test_a_number_is_added_after_the_cast():
+    batch = selected(labels([0.0], [9.0]), {"a:int64": "label[0] + 1", "b:int64": "label[0]-1", "c": "label[0]+1"})
+    assert batch["a"].tolist() == [1, 10]
+    assert batch["b"].tolist() == [-1, 8]
+    assert batch["c"].tolist() == [1.0, 10.0]
+    assert batch.schema["c"].dtype == "float32"
+
+
+def test_a_number_is_added_to_every_value_of_a_row():
+    batch = selected(labels([0.0, 1.0], [], [4.0]), {"n:int64": "label + 10"})
+    assert [row.tolist() for row in batch["n"]] == [[10, 11], [], [14]]
+
+
+def test_a_field_whose_name_ends_as_a_sum_wins():
+    batch = Batch.of({"conv-1": [7], "conv": [1]})
+    assert selected(batch, {"n": "conv-1"})["n"].tolist() == [7]
+    assert selected(batch, {"n": "conv - 1"})["n"].tolist() == [0]
+    assert selected(batch, {"n": "conv-1-1"})["n"].tolist() == [6]
+
+
+def test_nothing_is_added_to_bytes():
+    with pytest.raises(SelectError, match="added"):
+        Selection({"n": "image + 1"}, Schema(Field("image", "bytes")))
+
+
+INTEGER_TYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(dtype=st.sampled_from(INTEGER_TYPES), shift=st.integers(1 - 10**18, 10**18 - 1), near=st.booleans(), data=st.data())
+def test_a_sum_is_exact_or_refused(dtype, shift, near, data):
+    info = np.iinfo(dtype)
+    shift = shift % 400 - 200 if near else shift
+    values = data.draw(st.lists(st.integers(int(info.min), int(info.max)), min_size=1, max_size=4))
+    values += data.draw(st.lists(st.sampled_from([int(info.min), int(info.max)]), max_size=2))
+    batch = Batch.of({"x": np.array(values, dtype=dtype)})
+    expected = [value + shift for value in values]
+    wrong = [row for row, value in enumerate(expected) if not info.min <= value <= info.max]
+    if wrong:
+        with pytest.raises(LossyError) as caught:
+            selected(batch, {"y": f"x {shift:+d}"})
+        assert caught.value.row == wrong[0]
+    else:
+        assert selected(batch, {"y": f"x {shift:+d}"})["y"].tolist() == expected
+
+
+def test_a_float_sum_that_rounds_is_refused():
+    with pytest.raises(LossyError, match="row 1"):
+        selected(labels([1.0], [2.0**24]), {"n": "label[0] + 1"})
+
+
+# ---- rows that are left out ----
+
+
+def test_where_takes_the_rows_that_are_not_empty():
+    batch = Batch.of({"id": [1, 2, 3], "image": [b"x", b"", b"y"]})
+    selection = Selection({"id": "id"}, batch.schema, where="image")
+    assert selection.sources == ("id", "image")
+    assert selection.kept(batch).tolist() == [0, 2]
+    assert selection.kept(batch.slice(0, 1)) is None
+
+
+@pytest.mark.parametrize("where", ["id", "picture"])
+def test_where_names_a_field_of_bytes(where):
+    with pytest.raises(SelectError, match=f"where '{where}'"):
+        Selection(None, Schema(Field("id", "int64"), Field("image", "bytes")), where=where)
