@@ -19,7 +19,7 @@ from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_s
 from .recordfile import RecordFile
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shards_beside
-from .sidecar import make_sidecar
+from .sidecar import make_sidecar, read_names
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
 from .unpacked import Unpacked
 
@@ -224,6 +224,10 @@ def convert(
     dst: PathLike,
     *,
     select: Mapping[str, str] | Sequence[str] | None = None,
+    preset: str | None = None,
+    label_offset: int | None = None,
+    class_names: PathLike | Sequence[str] | None = None,
+    where: str | None = None,
     shards: int | None = None,
     shuffle: bool = False,
     seed: int | None = None,
@@ -247,7 +251,12 @@ def convert(
         src: as in inspect.
         dst: the output; with shards, of stem-00000-of-00064.suffix and so on.
         select: {"name[:dtype]": "field", "field[i]" or "field[a:b]"}, or a list of "name[:dtype]=...": the columns
-            written.
+            written. help("recordio_bridge.functions") lists the functions, such as "height(image)".
+        preset: "imagenet", "detection" or "faces": a ready selection, of which select replaces columns of the same name
+            and to which it adds others; help("recordio_bridge.presets").
+        label_offset: what the preset adds to a class, where that is not its usual: 0, or 1 for detection.
+        class_names: what classes are called, from the first on: a list, or the path of a file with one name a line.
+        where: a bytes field; rows in which it is empty are left out. "faces" takes where="image".
         shards: how many files to write; None writes the one that dst names.
         shuffle, seed: in the order of an exact permutation, which the seed (0 if not given) decides.
         workers: processes that write shards at the same time; None is 1.
@@ -295,6 +304,7 @@ def convert(
         tfds,
         tfmd,
     )
+    wishes = replace(wishes, preset=preset, label_offset=label_offset, class_names=_names(class_names), where=where)
     target = os.fspath(dst) if wishes.dataset is None else output_in(os.fspath(dst), wishes.dataset)
     _refuse_output(target, wishes, overwrite)
     source = Source.open(src, source_options, on_bad_record)
@@ -310,9 +320,11 @@ def _convert(
     from .migrate.local import run_orders
     from .migrate.onepass import convert_in_one_pass
     from .migrate.plan import make_plan
+    from .presets import prepared
 
     source.log_doubts(only_alarms=True)  # the others are in the notes of the manifest
     fingerprints = tuple(fingerprint(path) for path in source.paths)
+    wishes = prepared(wishes, source)
     done = None if progress else convert_in_one_pass(source, target, wishes)
     if done is not None:
         return finish(*done, fingerprints, overwrite=overwrite)
@@ -336,6 +348,13 @@ def _run_unpacked(plan: Plan, workers: int, report: Callable[[int], None]) -> li
         return [
             replace(receipt, skipped=tuple(unpacked.original(each) for each in receipt.skipped)) for receipt in receipts
         ]
+
+
+def _names(given: PathLike | Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names of classes, out of their file where that is given."""
+    if given is None or not isinstance(given, (str, os.PathLike)):
+        return None if given is None else tuple(given)
+    return read_names(os.fspath(given))
 
 
 def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:

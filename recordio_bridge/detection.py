@@ -25,7 +25,7 @@ LEAST_HEADER, LEAST_OBJECT = 2, 5
 PADDING = -1  # the class of an object that is none
 _FRACTIONS_TO = 2  # a coordinate above that is one of pixels
 _OUTSIDE = 0.01  # of the image: what rounding explains
-_SHAPE = "[A, B, A - 2 more, then B values for each object], with A from 2 and B from 5"
+_SHAPE = "[A, B, A - 2 more, then B values for each object] with A from 2 and B from 5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +170,5 @@ def _no_objects(row: int, label: NDArray[Any], found: int, width: int | None, na
     else:
         shown = ", ".join(str(number) for number in label[:6].tolist())
         more = ", ..." if len(label) > 6 else ""
-        what = f"its label, {len(label)} values [{shown}{more}], is no detection label {_SHAPE}"
+        what = f"its label [{shown}{more}] of {len(label)} in all is no detection label, which is {_SHAPE}"
     return SchemaError(f"row {row}: {what}", field=name, row=row)

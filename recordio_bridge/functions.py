@@ -171,7 +171,13 @@ class Evaluation:
         return self._known[key]
 
     def _images(self, name: str) -> Images:
-        images: Images = self._once(name, lambda: Images.of(self.batch[name]))
+        images: Images = self._once(name, lambda: self._surveyed(name))
+        return images
+
+    def _surveyed(self, name: str) -> Images:
+        images = Images.of(self.batch[name])
+        self.tally.include("height", images.heights[images.heights > 0])
+        self.tally.include("width", images.widths[images.widths > 0])
         return images
 
     def _objects(self, call: Call, name: str) -> Objects:
@@ -209,7 +215,6 @@ class Evaluation:
                 field=name,
                 row=row,
             )
-        self.tally.include(call.function, sizes)
         return sizes
 
     def _no_image(self, row: int, image: str, name: str) -> SchemaError:

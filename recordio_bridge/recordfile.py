@@ -55,8 +55,9 @@ class RowIndex:
         source: Source,
         on_skip: Callable[[Skipped], None] = lambda skipped: None,
         fields: Iterable[str] | None = None,
+        where: str | None = None,
     ) -> RowIndex:
-        request = source.request(Schema(), None, on_skip, fields)
+        request = source.request(Schema(), None, on_skip, fields, where)
         states = tuple(map(FileState.of, source.paths))
         heads = (join_heads(source.format.heads(extent, opts, request)) for extent, opts in source.extents())
         return cls(source, tuple(heads), states)

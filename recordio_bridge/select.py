@@ -163,17 +163,16 @@ class Selection:
             SchemaError: a row has no such value (.field, .row).
             LossyError: a cast would change a value (.field, .row).
         """
-        if self._is_identity:
-            return batch
-        evaluation = Evaluation(batch, Tally() if tally is None else tally)
-        columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
-        if self._classes is not None and self._classes in columns:
-            numbers = columns[self._classes]
-            if self.schema[self._classes].dtype in INTEGERS:
-                evaluation.tally.include(
-                    "classes", numbers.numbers() if isinstance(numbers, Ragged) else numbers.reshape(-1)
-                )
-        return Batch(columns, self.schema, num_rows=len(batch))
+        tally = Tally() if tally is None else tally
+        selected = batch
+        if not self._is_identity:
+            evaluation = Evaluation(batch, tally)
+            columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
+            selected = Batch(columns, self.schema, num_rows=len(batch))
+        if self._classes is not None and self.schema[self._classes].dtype in INTEGERS:
+            classes = selected[self._classes]
+            tally.include("classes", classes.numbers() if isinstance(classes, Ragged) else classes)
+        return selected
 
     def _column(self, evaluation: Evaluation, pick: Pick) -> Column:
         if pick.call is None:
@@ -234,11 +233,11 @@ def _asked_for(argument: str) -> Iterator[None]:
 
 def _parse(target: str, expression: str, schema: Schema) -> Pick:
     """The Pick that `target=expression` stands for; SchemaError where it cannot be read, or names no field."""
-    name, colon, dtype = target.rpartition(":")
-    if not colon or dtype not in DTYPES:
-        name, dtype = target, ""
-        if colon and not target.endswith(":") and "/" not in target.rpartition(":")[2]:
-            raise SchemaError(f"dtype {target.rpartition(':')[2]!r} is unknown; known are {', '.join(DTYPES)}")
+    name = name_of(target)
+    dtype = target[len(name) + 1 :]
+    _, colon, unknown = name.rpartition(":")
+    if not dtype and colon and unknown and "/" not in unknown:
+        raise SchemaError(f"dtype {unknown!r} is unknown; known are {', '.join(DTYPES)}")
     if not name:
         raise SchemaError("the name before = is empty")
     term, shift = (expression, 0) if expression in schema else _split_shift(expression)
@@ -257,6 +256,12 @@ def _parse(target: str, expression: str, schema: Schema) -> Pick:
     if field not in schema:
         field = match["field"] if match else term
     raise SchemaError(f"after field {schema[field].name!r} comes {bracket + rest!r}, expected [i] or [a:b]")
+
+
+def name_of(target: str) -> str:
+    """The name in NAME[:DTYPE]."""
+    name, colon, dtype = target.rpartition(":")
+    return name if colon and dtype in DTYPES else target
 
 
 def _split_shift(expression: str) -> tuple[str, int]:

@@ -6,7 +6,8 @@
      "ends": {"a.rec": {"nbytes": 120, "crc32c": 2874},      which bytes these were, and those of their indexes
               "a.idx": {"nbytes": 16, "crc32c": 91}},
      "payload": "image",
-     "schema": [...]
+     "schema": [...],
+     "class_names": {"field": "label", "first": 0, "names": ["cat", "dog"]}    where they were given
     }
 
 A sidecar is believed only for the files that it names, and only while they are the bytes that it was written for: their
@@ -30,6 +31,55 @@ from .shards import schema_path, sidecar_candidates
 
 _VERSION = 1
 _LARGEST = 1 << 26  # bytes; a sidecar beyond that was not written by us
+_SHOWN = 4  # names of classes that a note holds
+
+
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What the classes are called that a field holds: names[i] is that of class first + i."""
+
+    field: str
+    first: int
+    names: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return {"field": self.field, "first": self.first, "names": list(self.names)}
+
+    @classmethod
+    def from_json(cls, value: object) -> ClassNames | None:
+        """What to_json wrote, or None; SchemaError for anything else."""
+        if value is None:
+            return None
+        if isinstance(value, dict) and set(value) == {"field", "first", "names"}:
+            field, first, names = value["field"], value["first"], value["names"]
+            texts = [field, *names] if isinstance(names, list) else [None]
+            if type(first) is int and all(isinstance(text, str) for text in texts):
+                return cls(field, first, tuple(names))
+        raise SchemaError("class_names are a field, the number of its first class, and a list of names")
+
+    def __str__(self) -> str:
+        more = ", ..." if len(self.names) > _SHOWN else ""
+        return f"{len(self.names)} classes of {self.field}, from {self.first}: {', '.join(self.names[:_SHOWN])}{more}"
+
+
+def read_names(path: str) -> tuple[str, ...]:
+    """The names in a file, one a line.
+
+    Raises:
+        FormatError: it is no text in UTF-8, or a line between others is empty.
+    """
+    data = _read_at_most(path, _LARGEST)
+    try:
+        lines = data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as err:
+        raise FormatError(f"{path}: not a text in UTF-8: {err}", path=path) from err
+    names = [line.strip() for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    if not names or not all(names):
+        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
+        raise FormatError(f"{path}: {where}; expected the name of a class on each line, in their order", path=path)
+    return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +92,7 @@ class Sidecar:
     payload: str | None = None
     ends: Mapping[str, Ends] | None = None
     """Of the files and their indexes, when they were written; None where the sidecar does not say."""
+    class_names: ClassNames | None = None
 
     def describes(self, path: str) -> bool:
         """Whether a file, or an index, is the one that it was written for, as far as it says."""
@@ -70,7 +121,13 @@ class Sidecar:
         )
 
 
-def make_sidecar(output: str, written: Sequence[Sequence[Pending]], schema: Schema, payload: str | None) -> Pending:
+def make_sidecar(
+    output: str,
+    written: Sequence[Sequence[Pending]],
+    schema: Schema,
+    payload: str | None,
+    class_names: ClassNames | None = None,
+) -> Pending:
     """The sidecar of an output, waiting for its name. written: each file and what belongs to it, the file first."""
     ends = {os.path.basename(file.final): asdict(ends_of(file.temporary)) for files in written for file in files}
     content = {
@@ -79,6 +136,7 @@ def make_sidecar(output: str, written: Sequence[Sequence[Pending]], schema: Sche
         "ends": ends,
         "payload": payload,
         "schema": schema.to_json(),
+        **({} if class_names is None else {"class_names": class_names.to_json()}),
     }
     return pending_file(schema_path(output), (json.dumps(content, indent=1) + "\n").encode())
 
@@ -135,7 +193,8 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
     except (AttributeError, TypeError):
         raise problem from None
     try:
-        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends)
+        names = ClassNames.from_json(content.get("class_names"))
+        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names)
     except SchemaError as err:
         raise FormatError(f"{path}: {err}", path=path) from err
 

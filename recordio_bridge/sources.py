@@ -19,6 +19,7 @@ from .formats import format_of_source, format_of_target, get_format
 from .formats.base import ALARM, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
 from .schema import Field, Schema
 from .shards import shard_names, shards_beside
+from .sidecar import find_sidecar
 
 _log = logging.getLogger(__name__)
 
@@ -175,9 +176,10 @@ class Source:
         batch_rows: int | None,
         on_skip: Callable[[Skipped], None],
         fields: Iterable[str] | None = None,
+        where: str | None = None,
     ) -> Request:
         chosen = None if fields is None else frozenset(fields)
-        return Request(schema, batch_rows, self.on_bad_record, on_skip, fields=chosen)
+        return Request(schema, batch_rows, self.on_bad_record, on_skip, fields=chosen, where=where)
 
     def summaries(
         self, on_skip: Callable[[Skipped], None] = lambda skipped: None, fields: Iterable[str] | None = None
@@ -216,8 +218,11 @@ class Source:
     def summary(
         self, on_skip: Callable[[Skipped], None] = lambda skipped: None, fields: Iterable[str] | None = None
     ) -> Summary:
-        """What the files hold together. fields as for summaries."""
-        return merge_summaries(self.paths, self.summaries(on_skip, fields))
+        """What the files hold together, and what their sidecars call it. fields as for summaries."""
+        merged = merge_summaries(self.paths, self.summaries(on_skip, fields))
+        sidecars = [find_sidecar(path) for path in self.paths]
+        named = {str(each.class_names) for each in sidecars if each is not None and each.class_names is not None}
+        return replace(merged, notes=(*merged.notes, *(f"the sidecar names {names}" for names in sorted(named))))
 
     def extents(self) -> list[tuple[Extent, Any]]:
         """Every file as one extent, with its options."""
@@ -243,7 +248,10 @@ def merge_summaries(
     notes = (f"{len(paths)} files", *_merge_notes(paths, [summary.notes for summary in summaries]))
     warnings = _merge_notes(paths, [summary.warnings for summary in summaries])
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
-    return Summary(first.format, merge_schemas(paths, summaries, common, optional), rows, nbytes, notes, warnings)
+    schema = merge_schemas(paths, summaries, common, optional)
+    empty = {name: sum(each.empty.get(name, 0) for each in summaries) for name in first.empty}
+    preset = first.preset if all(each.preset == first.preset for each in summaries) else None
+    return Summary(first.format, schema, rows, nbytes, notes, warnings, empty, preset)
 
 
 def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

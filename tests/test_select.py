@@ -435,7 +435,9 @@ INTEGER_TYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
 
 
 @settings(deadline=None, max_examples=300)
-@given(dtype=st.sampled_from(INTEGER_TYPES), shift=st.integers(1 - 10**18, 10**18 - 1), near=st.booleans(), data=st.data())
+@given(
+    dtype=st.sampled_from(INTEGER_TYPES), shift=st.integers(1 - 10**18, 10**18 - 1), near=st.booleans(), data=st.data()
+)
 def test_a_sum_is_exact_or_refused(dtype, shift, near, data):
     info = np.iinfo(dtype)
     shift = shift % 400 - 200 if near else shift

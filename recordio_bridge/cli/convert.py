@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from .. import api
 from ..formats.base import ALARM
+from ..presets import OFFSETS, explained
 from ..select import split_pairs
 from ..shards import manifest_path
+from ..sources import Source
 from .options import add_json, add_source_options, counted, print_notes, source_options
 
 if TYPE_CHECKING:
@@ -22,13 +25,15 @@ _SHOWN = 20  # records that were left out, for people
 HELP = "convert a file or a set of files to the format that the target's suffix names"
 EXAMPLES = (
     "recordio-bridge convert train.rec train.tfrecord --shards 64 --shuffle --seed 1",
-    "recordio-bridge convert train.rec train.tfrecord --select image/encoded=image 'image/class/label:int64=label[0]'",
+    "recordio-bridge convert train.rec train.tfrecord --preset imagenet --select 'image/class/label:int64=label[0]'",
 )
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("src", metavar="SRC", help="a file, a folder, a glob, or the base name of a shard set")
-    parser.add_argument("dst", metavar="DST", help="the output; its suffix names the format")
+    parser.add_argument(
+        "src", metavar="SRC", nargs="?", help="a file, a folder, a glob, or the base name of a shard set"
+    )
+    parser.add_argument("dst", metavar="DST", nargs="?", help="the output; its suffix names the format")
     parser.add_argument("--shards", type=int, metavar="N", help="write N files: stem-00000-of-0000N.suffix")
     parser.add_argument("--shuffle", action="store_true", help="write the rows in random order: an exact permutation")
     parser.add_argument("--seed", type=int, metavar="N", help="which permutation (default: 0)")
@@ -39,6 +44,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         help="write this column: a field, field[i] or field[a:b], cast where that is exact; several may follow "
         "(default: all fields)",
     )
+    _add_preset(parser)
     parser.add_argument(
         "--workers",
         type=int,
@@ -99,11 +105,54 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _add_preset(parser: argparse.ArgumentParser) -> None:
+    """Arguments about ready selections."""
+    parser.add_argument(
+        "--preset",
+        choices=sorted(OFFSETS),
+        help="write the columns that training code expects; --select replaces those of the same name, and adds others",
+    )
+    parser.add_argument("--explain", action="store_true", help="show what the preset selects (of SRC), and do nothing")
+    parser.add_argument(
+        "--label-offset", type=int, metavar="N", help="add N to the preset's classes (default: 0; detection: 1)"
+    )
+    parser.add_argument(
+        "--class-names", metavar="FILE", help="note what classes are called in the sidecars: a name on each line"
+    )
+    parser.add_argument(
+        "--where", metavar="FIELD", help="leave out rows in which this field is empty (the preset faces: image)"
+    )
+
+
+def _explain(args: argparse.Namespace) -> int:
+    """Print the selection of a preset as the arguments that say the same."""
+    if args.preset is None:
+        raise ValueError("--explain shows a preset: name it with --preset")
+    source = None if args.src is None else Source.open(args.src, source_options(args), args.on_bad_record)
+    select, where = explained(args.preset, source, args.label_offset, args.select, args.where)
+    if args.json:
+        print(json.dumps({"preset": args.preset, "select": select, "where": where}))
+        return 0
+    for name, expression in select.items():
+        print(f"--select {shlex.quote(f'{name}={expression}')}")
+    if where is not None:
+        print(f"--where {shlex.quote(where)}")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
+    if args.explain:
+        return _explain(args)
+    if args.src is None or args.dst is None:
+        raise ValueError("convert takes SRC and DST; only --explain goes without them")
     manifest = api.convert(
         args.src,
         args.dst,
         select=args.select,
+        preset=args.preset,
+        label_offset=args.label_offset,
+        class_names=args.class_names,
+        where=args.where,
         shards=args.shards,
         shuffle=args.shuffle,
         seed=args.seed,
@@ -128,6 +177,8 @@ def run(args: argparse.Namespace) -> int:
     if len(manifest.skipped) > _SHOWN:
         more = len(manifest.skipped) - _SHOWN
         print(f"  and {more:,} more; {manifest_path(manifest.output)} lists all", file=sys.stderr)
+    for reason, rows in manifest.left_out.items():
+        print(f"left out {counted(rows, 'row')}: {reason}", file=sys.stderr)
     notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
     print_notes(notes, manifest.warnings, args.quiet)
     if args.json:

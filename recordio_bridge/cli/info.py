@@ -46,12 +46,17 @@ def run(args: argparse.Namespace) -> int:
             "schema": summary.schema.to_json(),
             "notes": list(summary.notes),
             "warnings": list(summary.warnings),
+            "preset": summary.preset,
         }
         print(json.dumps(content))
         return 0
     print(f"{args.path}: {summary.format}, {counted(summary.num_rows, 'row')}, {counted(summary.nbytes, 'byte')}")
     for field in summary.schema.values():
         print(f"  {field}")
+    if summary.preset is not None:
+        print(
+            f"preset: {summary.preset} fits (convert --preset {summary.preset}; add --explain to see what it selects)"
+        )
     for note in summary.notes:
         print(f"{'warning' if note in summary.warnings else 'note'}: {note}")
     return 0

@@ -6,7 +6,7 @@ alone. Nothing outside of a format's module knows its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -67,6 +67,7 @@ class Request:
         holds: of records that are read undecoded, the payload and the fields that each must hold; one that does not
             is a fault, as it would be decoded.
         fields: the names that inspect and heads are to look at, where a file has others beside; None for all.
+        where: a bytes field; heads leaves out rows in which it is empty, where that can be seen without reading them.
         on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
@@ -79,6 +80,7 @@ class Request:
     fields: frozenset[str] | None = None
     on_summary: Callable[[Summary], None] | None = None
     holds: tuple[str, Schema] | None = None
+    where: str | None = None
 
     @property
     def skip(self) -> Callable[[Skipped], None] | None:
@@ -91,7 +93,8 @@ class Summary:
     """What a file or a set of files holds.
 
     Attributes: format, its name; schema; num_rows; nbytes, the size on disk; notes, sentences for people; warnings,
-    those of the notes that mean that something may be lost, which are shown to those too who want no notes (-q).
+    those of the notes that mean that something may be lost, which are shown to those too who want no notes (-q); empty,
+    in how many rows a bytes field is empty, where that is seen without reading them; preset, the one that fits.
     """
 
     format: str
@@ -100,6 +103,8 @@ class Summary:
     nbytes: int
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    empty: Mapping[str, int] = field(default_factory=dict)
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

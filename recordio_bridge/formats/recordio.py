@@ -78,6 +78,7 @@ from .recordio_index import (
     renewed_index,
     unique_keys,
 )
+from .recordio_layout import Layout, heads_of_images, layout_of
 from .recordio_list import read_list
 from .recordio_writer import RecordIOWriter
 
@@ -262,7 +263,8 @@ class RecordIO:
     def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
         schema, is_all = self.certain(path, options)
         extra = facts.fields()  # also looks at the index, for the notes
-        notes = facts.notes() + sidecar_doubts(path)
+        layout = self._layout(path, options, facts)
+        notes = facts.notes(layout.notes) + sidecar_doubts(path)
         if options.payload == "sagemaker":
             notes.append("the records are SageMaker's (application/x-recordio-protobuf)")
         if are_messages(options.payload) and not is_all:
@@ -275,7 +277,18 @@ class RecordIO:
         if options.payload == "example" and "id" not in schema and any(field.name == "key" for field in extra):
             warnings.append(f"{options.index_path(path)} has keys of its own, which only another .rec can take over")
             notes.append(warnings[-1])
-        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), tuple(notes), tuple(warnings))
+        told = (tuple(notes), tuple(warnings), facts.empty(), layout.preset)
+        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), *told)
+
+    def _layout(self, path: str, options: RecordIOOptions, facts: Facts) -> Layout:
+        """What the records are likely to be, by a look at some."""
+
+        def rows_from(offset: int, rows: int) -> Batch | None:
+            request = Request(IMAGE_SCHEMA.pick(("label", "image")), rows, "skip")
+            with closing(self.read(Extent(path, offset), replace(options, labels=None), request)) as batches:
+                return next(batches, None)
+
+        return layout_of(path, facts.kinds, rows_from) if options.payload == "image" else Layout()
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
         return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
@@ -293,7 +306,10 @@ class RecordIO:
                 request.on_summary(self._summary(extent.path, options, request, facts))
 
     def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
-        return (heads for heads, _, _ in self._steps(extent, request))
+        steps = self._steps(extent, request)
+        if request.where == "image" and options.payload == "image":
+            return heads_of_images(steps, extent.first_record)
+        return (heads for heads, _, _ in steps)
 
     def _steps(
         self, extent: Extent, request: Request, images: bool = False

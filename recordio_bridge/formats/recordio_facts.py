@@ -13,6 +13,7 @@ from ..batch import Ragged
 from ..errors import FormatError, TruncatedError
 from ..schema import Field
 from .base import ALARM
+from .recordio_faces import Kinds
 from .recordio_header import HEADER
 from .recordio_index import REBUILD, IndexLines, RecordIndex, check_against_heads, read_index
 
@@ -42,6 +43,7 @@ class Facts:
         self._kept_from = self.num_rows = 0
         self._has_id2 = False
         self._widest = self._without_image = self._vectors_of_one = 0
+        self.kinds = Kinds()
         if keep:
             self._index = self._read_index()
         else:
@@ -73,6 +75,7 @@ class Facts:
             self._has_id2 = self._has_id2 or bool(headers["id2"].any())
             self._widest = max(self._widest, int(flags[left >= 0].max(initial=0)))
             self._without_image += int((left == 0).sum())
+            self.kinds.add(offsets, lengths, headers)
             self._vectors_of_one += int(((flags == 1) & (left >= 0)).sum())
         if self._lines is not None and not self._follow(self._lines, offsets, headers["id"]):
             self._read_whole()
@@ -167,8 +170,12 @@ class Facts:
         differs = self._differs or _differ(kept, self._expected(self.ids, self._kept_from)[: len(kept)])
         return [Field("key", keys.dtype.name)] if differs else []
 
-    def notes(self) -> list[str]:
-        """What people should know of the file."""
+    def empty(self) -> dict[str, int]:
+        """In how many rows a field is empty, as far as heads say it."""
+        return {"image": self._without_image} if self._is_image else {}
+
+    def notes(self, layout: list[str] | None = None) -> list[str]:
+        """What people should know of the file; layout: what is known of its records without an image."""
         notes = self.warnings()
         if self._is_image and self._widest > 1:
             notes.append(f"labels have up to {self._widest} values")
@@ -177,7 +184,9 @@ class Facts:
                 f"{self._vectors_of_one} of {self.num_rows} records have their one label in a vector (flag 1): "
                 "the number is kept everywhere, that form from .rec to .rec alone"
             )
-        if self._without_image:
+        if layout is not None:
+            notes += layout
+        elif self._without_image:
             notes.append(
                 f"{self._without_image} of {self.num_rows} records hold no image (metadata, as InsightFace's, or empty)"
             )

@@ -23,6 +23,11 @@ def padded_headers(payloads: Ragged) -> NDArray[np.void]:
     return headers
 
 
+def without_image(lengths: NDArray[np.int64], headers: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which image records, of these sizes, end behind their labels."""
+    return np.asarray(lengths == HEADER.itemsize + 4 * headers["flag"].astype(np.int64))
+
+
 def label_counts(payloads: Ragged, flags: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many labels follow each flagged header: the flag; 0 for a legacy flag; -1 where the record is too short."""
     left = payloads.lengths - HEADER.itemsize - 4 * flags

@@ -132,7 +132,8 @@ def _verify_sidecar(manifest: Manifest, shards: Sequence[Shard], report: Report)
     path = schema_path(manifest.output)
     try:
         sidecar = read_sidecar(path)
-        if sidecar.schema != manifest.schema or sidecar.payload != manifest.payload:
+        told = (sidecar.schema, sidecar.payload, sidecar.class_names)
+        if told != (manifest.schema, manifest.payload, manifest.class_names):
             raise FormatError(
                 f"{path}: does not say what the manifest says of the fields; damaged, or edited", path=path
             )

@@ -8,12 +8,14 @@ from ..errors import SourceChangedError
 from ..files import Pending, discard, publish
 from ..formats import get_format
 from ..formats.base import Skipped
-from ..sidecar import make_sidecar
+from ..presets import first_class, report
+from ..sidecar import ClassNames, make_sidecar
+from ..tally import Tally, total
 from .ledger import Manifest, SourceFile, companion_of, fingerprint, shard_of, stale_files
 from .neighbours import write_neighbours
 from .plan import Plan
 from .recode import notes_of
-from .work import Receipt
+from .work import LEFT_OUT, Receipt
 
 
 def finish(
@@ -37,7 +39,8 @@ def finish(
         manifest = _manifest(plan, receipts, sources, neighbours, said)
         format = get_format(plan.orders[0].target_format)
         stale = stale_files(plan.output, format, receipts, neighbours)
-        files.append(make_sidecar(plan.output, [receipt.files for receipt in receipts], plan.schema, plan.payload))
+        written = [receipt.files for receipt in receipts]
+        files.append(make_sidecar(plan.output, written, plan.schema, plan.payload, manifest.class_names))
         files.append(manifest.to_file())
         publish(files, stale, overwrite=overwrite)
     except BaseException:
@@ -64,6 +67,8 @@ def _manifest(
     filled = sum(receipt.num_rows > 0 for receipt in receipts)
     if filled < len(receipts) > 1:
         notes.append(f"shards that hold rows: {filled} of {len(receipts)}")
+    tally = total(receipt.tally for receipt in receipts)
+    found, warnings = report(plan.wishes, order.classes, plan.source.paths, tally)
     return Manifest(
         output=plan.output,
         format=order.target_format,
@@ -74,7 +79,23 @@ def _manifest(
         content_of=view if order.verify == "content" else None,
         sources=tuple(sources),
         skipped=tuple(skipped[place] for place in sorted(skipped)),
-        notes=tuple(notes),
-        warnings=plan.summary.warnings,
+        notes=(*notes, *found),
+        warnings=(*plan.summary.warnings, *warnings),
         neighbours=tuple(map(companion_of, neighbours)),
+        left_out=_left_out(plan, tally),
+        class_names=_class_names(plan),
     )
+
+
+def _left_out(plan: Plan, tally: Tally) -> dict[str, int]:
+    """The rows that were left out on purpose, by the reason."""
+    where = plan.orders[0].where
+    if where is None:
+        return {}
+    unread = plan.summary.empty.get(where, 0) if plan.orders[0].shuffle is not None else 0  # they were not shuffled
+    return {f"{where} is empty": tally.counts.get(LEFT_OUT, 0) + unread}
+
+
+def _class_names(plan: Plan) -> ClassNames | None:
+    classes, names = plan.orders[0].classes, plan.wishes.class_names
+    return None if classes is None or names is None else ClassNames(classes, first_class(plan.wishes), tuple(names))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import FormatError, SchemaError
@@ -17,7 +17,7 @@ from ..formats import format_names, get_format
 from ..formats.base import Format, Skipped
 from ..schema import Schema
 from ..shards import manifest_path, schema_path, sidecar_candidates
-from ..sidecar import read_json
+from ..sidecar import ClassNames, read_json
 from .work import Receipt
 
 _VERSION = 1
@@ -70,7 +70,8 @@ class Manifest:
     shards; content_of, the payload and columns over which their content is taken (raw records where they passed
     through), None where it is not; paths, of the shards; files, of all that was written; sources; skipped, the ranges
     of damaged bytes that were left out; notes; warnings, those of the notes that mean that something may be lost;
-    neighbours, the files for other programs, such as features.json.
+    neighbours, the files for other programs, such as features.json; left_out, how many sound rows were left out on
+    purpose, by the reason; class_names.
     """
 
     output: str
@@ -85,6 +86,8 @@ class Manifest:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     neighbours: tuple[Companion, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    class_names: ClassNames | None = None
 
     @property
     def num_rows(self) -> int:
@@ -123,6 +126,8 @@ class Manifest:
             "content_of": self.content_of and {"payload": self.content_of[0], "schema": self.content_of[1].to_json()},
             "sources": [source.to_json() for source in self.sources],
             "skipped": [asdict(skipped) for skipped in self.skipped],
+            "left_out": dict(self.left_out),
+            "class_names": self.class_names and self.class_names.to_json(),
             "notes": list(self.notes),
             "warnings": list(self.warnings),
             "neighbours": [asdict(each) for each in self.neighbours],
@@ -160,7 +165,7 @@ def read_manifest(path: str) -> Manifest:
         raise FormatError(f"{path}: not a manifest of recordio_bridge, version {_VERSION}", path=path)
     try:
         return _from_json(path.removesuffix(".manifest.json"), content)
-    except (KeyError, TypeError, ValueError) as err:
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise FormatError(f"{path}: not a manifest of recordio_bridge: {err}", path=path) from err
 
 
@@ -192,6 +197,8 @@ def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a
         tuple(str(note) for note in content["notes"]),
         tuple(str(note) for note in content["warnings"]),
         tuple(Companion(**_checked_file(each)) for each in content.get("neighbours", ())),
+        {str(reason): int(rows) for reason, rows in content.get("left_out", {}).items()},
+        ClassNames.from_json(content.get("class_names")),
     )
 
 

@@ -6,7 +6,7 @@ crosses to another process as a line of text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..example import storable_dtypes
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
+from ..presets import OFFSETS, class_field
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
 from ..select import Selection, as_pairs, named_fields, split_pairs
@@ -49,6 +50,10 @@ class Wishes:
     encode: Mapping[str, str] | Sequence[str] = ()
     tfds: str | None = None
     tfmd: bool = False
+    where: str | None = None
+    preset: str | None = None
+    label_offset: int | None = None
+    class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.verify not in ("content", "counts", "none"):
@@ -59,6 +64,12 @@ class Wishes:
             raise ValueError("a seed without shuffle=True (--shuffle) does nothing")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed={self.seed}: expected 0 or more")
+        if self.preset is not None and self.preset not in OFFSETS:
+            raise ValueError(f"preset={self.preset!r}: expected one of {', '.join(map(repr, OFFSETS))}")
+        if self.label_offset is not None and self.preset is None:
+            raise ValueError(
+                "label_offset (--label-offset) is for presets; without one, select 'label:int64=label[0] + 1'"
+            )
 
     @property
     def dataset(self) -> DatasetName | None:
@@ -117,11 +128,16 @@ class Order:
     """How arrays become encoded images; see images.Encoding."""
     looks: bool = False
     """Whether the receipt is to say what bytes hold; see tfds.Contents."""
+    where: str | None = None
+    """Only rows in which this field is not empty are written."""
+    classes: str | None = None
+    """The field that holds classes, whose range is reported."""
 
     def selection(self) -> Selection:
         """The columns that are chosen of those that are read."""
         select = None if self.select is None else dict(self.select)
-        return Selection(select, self.schema, self.allow_lossy, cast("dict[str, Packing]", dict(self.pack)))
+        pack = cast("dict[str, Packing]", dict(self.pack))
+        return Selection(select, self.schema, self.allow_lossy, pack, self.where, self.classes)
 
     @property
     def written(self) -> Schema:
@@ -166,6 +182,7 @@ class Plan:
     dataset: DatasetName | None = None
     tfmd: bool = False
     """Whether a schema.pbtxt is written."""
+    wishes: Wishes = field(default_factory=lambda: Wishes())
 
     @property
     def num_rows(self) -> int:
@@ -197,7 +214,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     format, options = target_format(target, wishes.target_options or {})
     made = make_options(format, options)
     skipped: list[Skipped] = []
-    summaries = presumed or source.summaries(skipped.append, named_fields(wishes.select))
+    summaries = presumed or source.summaries(skipped.append, named_fields(wishes.select, wishes.where))
     summary = _merged(source, summaries, format, options, wishes)
     order = Order(
         source_format=source.format.name,
@@ -211,9 +228,11 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         target_options=options,
         verify=wishes.verify,
         on_bad_record=wishes.on_bad_record,
-        num_rows=sum(each.num_rows for each in summaries),
+        num_rows=sum(_rows_kept(summaries, wishes)),
         looks=wishes.tfds is not None,
+        where=wishes.where,
     )
+    order = replace(order, classes=class_field(wishes, order.selection().schema))
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
     order = _reading_less(_keeping_fields(order, payload))
@@ -221,10 +240,10 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     order = _undecoded(order, source, format, payload)
     schema = _with_keys(schema, order, summaries, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
-        order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema)))
-    orders = _shared_out(order, source, [each.num_rows for each in summaries], wishes)
+        order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema, where=order.where)))
+    orders = _shared_out(order, source, _rows_kept(summaries, wishes), wishes)
     skips = tuple(skipped)
-    plan = Plan(target, tuple(orders), source, summary, skips, schema, payload, wishes.dataset, wishes.tfmd)
+    plan = Plan(target, tuple(orders), source, summary, skips, schema, payload, wishes.dataset, wishes.tfmd, wishes)
     check_neighbours(plan, format, made)
     return plan
 
@@ -241,6 +260,11 @@ def _with_images(order: Order, wishes: Wishes) -> Order:
     return replace(order, encode=tuple(encode.items()))
 
 
+def _rows_kept(summaries: Sequence[Summary], wishes: Wishes) -> list[int]:
+    """The rows of each file, without those that are known to be left out."""
+    return [each.num_rows - each.empty.get(wishes.where or "", 0) for each in summaries]
+
+
 def _merged(
     source: Source, summaries: Sequence[Summary], target: Format, options: Mapping[str, object], wishes: Wishes
 ) -> Summary:
@@ -250,8 +274,8 @@ def _merged(
     are found out with the records of all files; what all files together have is not to be hidden by the new sidecar.
     """
     payloads = {source.format.payload(opts, each.schema) for opts, each in zip(source.options, summaries, strict=True)}
-    changes = wishes.select is not None or wishes.pack or wishes.allow_lossy or options or _has_labels(source)
-    changes = changes or wishes.decode or wishes.encode
+    asked = (wishes.select is not None, wishes.where, wishes.pack, wishes.allow_lossy, options)
+    changes = any(map(bool, (*asked, wishes.decode, wishes.encode))) or _has_labels(source)
     if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in _KEYED:
         bare = [replace(each, schema=each.schema.pick([n for n in each.schema if n != "key"])) for each in summaries]
         return merge_summaries(source.paths, bare, optional=("id2",))
@@ -291,8 +315,8 @@ def _payload_of(order: Order, source: Source, target: Format, made: Any) -> str 
 
 
 def _changes(order: Order) -> bool:
-    """Whether columns are chosen, cast, packed, decoded or encoded on the way, or looked at."""
-    if order.looks:
+    """Whether columns are chosen, cast, packed, decoded or encoded on the way, or looked at, or rows are left out."""
+    if order.looks or order.where is not None:
         return True
     return bool(order.select is not None or order.pack or order.allow_lossy or order.decode or order.encode)
 
@@ -353,9 +377,9 @@ def _cut(
         inside = [(max(a - before, 0), min(b - before, rows)) for a, b in ranges]
         cuts = sorted({row for a, b in inside if a < b for row in (a, b) if 0 < row < rows})
         ends = {0: _Cut(extent.start, extent.first_record), rows: _Cut(extent.stop, 0)}
-        found = ends | _cuts(source, extent.path, options, cuts, order.schema)
+        found = ends | _cuts(source, extent.path, options, cuts, order)
         for part, (a, b) in zip(parts, inside, strict=True):
-            if a < b:
+            if a < b or (rows == 0 and part is parts[0] and order.where is not None):  # of which all are left out
                 part.append((Extent(extent.path, found[a].offset or 0, found[b].offset, found[a].record), options))
         before += rows
     return [tuple(part) for part in parts]
@@ -369,13 +393,13 @@ class _Cut(NamedTuple):
 
 
 def _cuts(
-    source: Source, path: str, options: Mapping[str, object], rows: Sequence[int], fields: Iterable[str]
+    source: Source, path: str, options: Mapping[str, object], rows: Sequence[int], order: Order
 ) -> dict[int, _Cut]:
     """Where these rows of a file begin. Their records have other numbers than they where records are left out."""
     found: dict[int, _Cut] = {}
     if not rows:
         return found
-    request = source.request(Schema(), None, lambda skipped: None, fields)
+    request = source.request(Schema(), None, lambda skipped: None, order.schema, order.where)
     before = 0
     for heads in source.format.heads(Extent(path), source.format.options(**options), request):
         for row in rows:

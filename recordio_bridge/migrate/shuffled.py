@@ -37,7 +37,7 @@ class ShuffledRows:
     def of(cls, order: Order) -> ShuffledRows:
         """Look through the source of an order."""
         assert order.shuffle is not None  # who asks has looked
-        index = RowIndex.of(_source(order), fields=order.schema)
+        index = RowIndex.of(_source(order), fields=order.schema, where=order.where)
         return cls(order, index, order.shuffle.permutation(len(index)))
 
     def serves(self, order: Order) -> bool:

@@ -20,11 +20,14 @@ from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
 from ..places import Places
 from ..schema import Schema
 from ..sources import make_options
+from ..tally import Tally
 from ..tfds import Contents
 from .plan import Order
 from .recode import Recoder
 from .shuffled import ShuffledRows
 
+LEFT_OUT = "left out"
+"""What a tally calls the rows that where left out."""
 _ADVICE = "disk or memory is at fault: run it again"
 
 OnSummary = Callable[[Summary], None]
@@ -45,6 +48,8 @@ class Receipt:
     """What was done to how many images; see recode.Recoder."""
     contents: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What the bytes of fields hold, where the order asks; see tfds.Contents."""
+    tally: Tally = field(default_factory=Tally)
+    """What the selection counted."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -53,7 +58,8 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:  # Any: what a JSON object holds
         files = tuple(Pending(**file) for file in value["files"])
         skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
-        return cls(files, value["num_rows"], value["content"], skipped, value["changes"], value["contents"])
+        plain = (files, value["num_rows"], value["content"], skipped, value["changes"], value["contents"])
+        return cls(*plain, Tally.from_json(value["tally"]))
 
 
 def run_order(
@@ -71,6 +77,7 @@ def run_order(
         VerificationError: what was read back differs from what was written, naming the row.
     """
     skipped: list[Skipped] = []
+    tally = Tally()
     target = get_format(order.target_format)
     schema = order.written
     writer = target.create(order.target, schema, make_options(target, order.target_options))
@@ -78,7 +85,7 @@ def run_order(
     num_rows, changes = 0, {}  # type: int, dict[str, int]
     seen = Contents()
     try:
-        for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes):
+        for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes, tally):
             with numbered(places):
                 writer.write(batch)
             if order.verify == "content":
@@ -92,7 +99,7 @@ def run_order(
         writer.abort()
         raise
     known = content.hexdigest() if order.verify == "content" else None
-    receipt = Receipt(written.files, num_rows, known, tuple(skipped), changes, seen.to_json())
+    receipt = Receipt(written.files, num_rows, known, tuple(skipped), changes, seen.to_json(), tally)
     try:
         _verify(order, receipt, written, target, schema)
     except BaseException:
@@ -107,20 +114,29 @@ def rows_of(
     on_summary: OnSummary | None = None,
     shuffled: ShuffledRows | None = None,
     changes: dict[str, int] | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[tuple[Batch, Sequence[int] | Places]]:
     """The rows that an order writes, in Batches of whatever size is cheap, with where they were read.
 
     That is their numbers among all rows of the source, where the format knows no more. changes counts what is done to
-    images to make them fit.
+    images to make them fit; tally takes what the selection counts, and the rows that it leaves out.
     """
+    tally = Tally() if tally is None else tally
     format = get_format(order.source_format)
     selection = order.selection()
     request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
     recoder = Recoder(order, on_skip, changes) if order.decode or order.encode else None
     for batch, numbers in _read(order, format, request, shuffled):
         places = numbers if batch.places is None else batch.places
+        kept = selection.kept(batch)
+        if kept is not None:
+            tally.count(LEFT_OUT, len(batch) - len(kept))
+            batch = batch.take(kept)
+            places = places.take(kept) if isinstance(places, Places) else np.asarray(places)[kept].tolist()
+            if not len(kept):
+                continue
         with numbered(places):
-            selected = selection.apply(batch)
+            selected = selection.apply(batch, tally)
         if recoder is None:
             yield selected, places
         else:
