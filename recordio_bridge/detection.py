@@ -125,21 +125,21 @@ def notes_of(tally: Tally) -> tuple[list[str], list[str]]:
     counts = tally.counts
     pixels, plain = counts.get("rows in pixels", 0), counts.get("rows in fractions", 0)
     notes, warnings = [], []
-    if pixels:
-        notes.append(f"boxes in pixels, in {pixels} rows, were divided by width and height of their image")
     if pixels and plain:
         warnings.append(
-            f"boxes are in pixels in {pixels} rows and fractions of the image in {plain}: if the file has one kind "
-            f"only, those rows are wrong whose every coordinate is, or some of whose are not, within {_FRACTIONS_TO}"
+            f"rows with boxes in pixels: {pixels}, with fractions of the image: {plain}; each was judged by itself (a "
+            f"coordinate above {_FRACTIONS_TO} is of pixels), so if the file has one kind only, some are wrong"
         )
+    if pixels:
+        notes.append(f"rows whose boxes, in pixels, were divided by width and height of their image: {pixels}")
     for name, text in (
-        ("boxes outside", "boxes reach beyond their image: is the image another, or another size, than was labelled?"),
-        ("boxes without area", "boxes have no area (xmax <= xmin or ymax <= ymin); MXNet's readers drop such"),
-        ("padding", "objects of class -1, which is padding, were left out"),
-        ("rows without objects", "rows have no objects"),
+        ("boxes outside", "boxes that reach beyond their image (is it of the size that was labelled?)"),
+        ("boxes without area", "boxes without area (xmax <= xmin or ymax <= ymin), which MXNet's readers drop"),
+        ("padding", "objects of class -1, which is padding, left out"),
+        ("rows without objects", "rows without objects"),
     ):
         if name in counts:
-            notes.append(f"{counts[name]} {text}")
+            notes.append(f"{text}: {counts[name]}")
     return [*warnings, *notes], warnings
 
 

@@ -374,12 +374,15 @@ def _cut(
     parts: list[list[tuple[Extent, Mapping[str, object]]]] = [[] for _ in ranges]
     before = 0
     for (extent, options), rows in zip(order.extents, file_rows, strict=True):
+        if rows == 0 and order.where is not None:  # all rows are left out, by whoever: they are counted there
+            parts[0].append((extent, options))
+            continue
         inside = [(max(a - before, 0), min(b - before, rows)) for a, b in ranges]
         cuts = sorted({row for a, b in inside if a < b for row in (a, b) if 0 < row < rows})
         ends = {0: _Cut(extent.start, extent.first_record), rows: _Cut(extent.stop, 0)}
         found = ends | _cuts(source, extent.path, options, cuts, order)
         for part, (a, b) in zip(parts, inside, strict=True):
-            if a < b or (rows == 0 and part is parts[0] and order.where is not None):  # of which all are left out
+            if a < b:
                 part.append((Extent(extent.path, found[a].offset or 0, found[b].offset, found[a].record), options))
         before += rows
     return [tuple(part) for part in parts]
