@@ -43,7 +43,11 @@ def expand(source: SourceArgument) -> list[str]:
     if os.path.exists(path):
         return [path]
     if any(char in path for char in _GLOB):
-        found = sorted(file for file in glob.glob(path, recursive=True) if os.path.isfile(file) and _is_data(file))
+        suffix = os.path.splitext(path)[1]
+        is_named = suffix != "" and not any(char in suffix for char in _GLOB)
+        found = sorted(
+            file for file in glob.glob(path, recursive=True) if os.path.isfile(file) and _is_data(file, is_named)
+        )
         if not found:
             raise FileNotFoundError(f"{path}: no file fits this pattern")
         return found
@@ -59,14 +63,16 @@ def _in_folder(folder: str) -> list[str]:
     return found
 
 
-def _is_data(path: str) -> bool:
+def _is_data(path: str, is_named: bool = False) -> bool:
+    """Whether a file is one of data. Of a format without a suffix of its own, only where its suffix is named."""
     if os.path.basename(path).startswith("."):
         return False
     try:
         format_of_target(path)
     except UnknownFormatError:
         try:
-            return bool(format_of_source(path)) and not path.endswith((".idx", ".lst", ".json"))
+            has_suffix = format_of_source(path).suffixes != ()
+            return (has_suffix or is_named) and not path.endswith((".idx", ".lst", ".json"))
         except UnknownFormatError:
             return False
     return True

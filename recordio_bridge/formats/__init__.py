@@ -18,6 +18,7 @@ from .base import Format
 
 _TABLE = {  # name: (what messages and --to call it, suffixes, "module:object", bytes without which it is not asked)
     "hdf5": ("h5", (".h5", ".hdf5"), "recordio_bridge.formats.hdf5:FORMAT", b"\x89HDF\r\n\x1a\n"),
+    "insightface": ("bin", (), "recordio_bridge.formats.insightface:FORMAT", b""),
     "npy": ("npy", (".npy",), "recordio_bridge.formats.npy:FORMAT", b"\x93NUMPY"),
     "npz": ("npz", (".npz",), "recordio_bridge.formats.npz:FORMAT", b"PK"),
     "recordio": ("rec", (".rec",), "recordio_bridge.formats.recordio:FORMAT", b""),
