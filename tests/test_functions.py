@@ -258,6 +258,11 @@ def test_objects_are_those_that_are_found_one_by_one(rows):
         ]
 
 
+def test_no_rows_have_no_objects():
+    batch = detections(GLUON).slice(0, 0)
+    assert one(batch, "objects(label, 5)[0]") == one(batch, "boxes(label, 5, image)[0]") == []
+
+
 # ---- how functions are called ----
 
 SCHEMA = Schema(Field("image", "bytes"), Field("label", "float32", (None,)), Field("id", "uint64"))

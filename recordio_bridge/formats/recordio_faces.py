@@ -43,7 +43,7 @@ class Ids:
             self.count += len(ids)
 
     def __str__(self) -> str:
-        return f"ids {self.low} to {self.high}" if self.count else "none"
+        return f"ids {self.low} to {self.high}" if self.count else "no ids"
 
 
 @dataclass(slots=True)
