@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
 from .errors import FormatError, SourceChangedError
-from .formats.base import Heads, Request, Skipped, join_heads, pick_schema
+from .formats.base import Heads, OnBadRecord, Request, Skipped, join_heads, pick_schema
 from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
@@ -118,14 +118,20 @@ class RecordFile:
     """
 
     def __init__(
-        self, source: SourceArgument, fields: Sequence[str] | None = None, options: Mapping[str, object] | None = None
+        self,
+        source: SourceArgument,
+        fields: Sequence[str] | None = None,
+        options: Mapping[str, object] | None = None,
+        on_bad_record: OnBadRecord = "raise",
+        on_skip: Callable[[Skipped], None] = lambda skipped: None,
     ) -> None:
         self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
         self._unpacked: Unpacked | None = None
-        self._source = Source.open(source, options).absolute()
+        self._on_skip = on_skip
+        self._source = Source.open(source, options, on_bad_record).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
-        self._index = RowIndex.of(self._plain(), fields=fields)
+        self._index = RowIndex.of(self._plain(), on_skip, fields=fields)
         found = self._source.summary(fields=fields)
         unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
@@ -148,6 +154,18 @@ class RecordFile:
     def schema(self) -> Schema:
         """The fields of a row."""
         return self.summary.schema
+
+    @property
+    def run_rows(self) -> int:
+        """How many neighbouring rows are read for one of them: those of a chunk (HDF5), else 1."""
+        source = self._index.source
+        each = zip(source.paths, source.options, strict=True)
+        return max(source.format.run_rows(path, options, self.schema) for path, options in each)
+
+    @property
+    def on_bad_record(self) -> OnBadRecord:
+        """ "skip": take leaves out rows that cannot be read, and tells on_skip."""
+        return self._source.on_bad_record
 
     def __len__(self) -> int:
         return len(self._index)
@@ -185,7 +203,10 @@ class RecordFile:
         if not len(rows):
             return Batch.of({name: [] for name in self.schema}, self.schema)
         with nullcontext() if self._unpacked is None else self._unpacked.naming_originals():
-            return self._index.take(np.where(rows < 0, rows + len(self), rows), Request(self.schema))
+            return self._index.take(
+                np.where(rows < 0, rows + len(self), rows),
+                self._source.request(self.schema, None, self._on_skip),
+            )
 
     def close(self) -> None:
         """Remove the temporary file of a compressed source; harmless for others."""

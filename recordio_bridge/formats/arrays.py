@@ -446,6 +446,14 @@ class ArrayFormat(ABC):
             for at in range(extent.start, stop, step):
                 yield table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
 
+    def num_rows(self, path: str, options: Any) -> int | None:
+        with self.table(path, options, None) as table:
+            return table.num_rows
+
+    def run_rows(self, path: str, options: Any, schema: Schema) -> int:
+        with self.table(path, options, frozenset(schema)) as table:
+            return max((column.chunk_rows for column in table.columns.values()), default=1)
+
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:
             stop = table.num_rows if extent.stop is None else extent.stop

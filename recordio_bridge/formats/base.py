@@ -214,6 +214,12 @@ class Format(Protocol):
     def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         """The rows of an extent, in file order."""
 
+    def num_rows(self, path: str, options: Any) -> int | None:
+        """How many rows a file has, where that is known without reading through it."""
+
+    def run_rows(self, path: str, options: Any, schema: Schema) -> int:
+        """How many neighbouring rows must be read for these fields of one of them; 1 where each can be read alone."""
+
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         """Where the rows of an extent begin, in file order, without reading their bodies where that can be helped."""
 

@@ -248,6 +248,12 @@ class RecordIO:
                 facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
             return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
 
+    def num_rows(self, path: str, options: RecordIOOptions) -> int | None:
+        return None
+
+    def run_rows(self, path: str, options: RecordIOOptions, schema: Schema) -> int:
+        return 1
+
     def is_sequential(self, options: RecordIOOptions) -> bool:
         return False
 

@@ -1,23 +1,20 @@
-"""What needs TensorFlow; the only importer of it."""
+"""parse_spec: what tf.io.parse_example needs to know of a schema."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from .errors import MissingDependencyError, SchemaError
-from .example import check_encodable
-from .parsing import stored
-from .schema import Field, Schema
-from .sources import Source
+import tensorflow as tf
 
-try:
-    import tensorflow as tf
-except ImportError as err:
-    raise MissingDependencyError.for_extra("tensorflow", "tensorflow-cpu", "recordio_bridge.tf") from err
+from ..errors import SchemaError
+from ..example import check_encodable
+from ..parsing import stored
+from ..schema import Field, Schema
+from ..sources import Source
 
 if TYPE_CHECKING:
-    from .sources import SourceArgument
+    from ..sources import SourceArgument
 
 Feature: TypeAlias = "tf.io.FixedLenFeature | tf.io.RaggedFeature"
 

@@ -1,0 +1,177 @@
+"""A source, prepared to be fed: which batches come, in which order, and what is made of each."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias
+
+from ..batch import Batch, as_column
+from ..errors import SchemaError
+from ..formats.base import OnBadRecord, Skipped
+from ..schema import Schema
+from ..select import Select
+from .gauge import Gauge
+from .rows import Shard
+from .schedule import Job, Position, Schedule, Work, position
+from .state import State, first_of, state_of
+from .streams import is_data_iter, owned
+from .supply import FeedSource, Wants, describe, make_supply
+
+_log = logging.getLogger(__name__)
+
+Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
+"""Runs on the threads, on each batch; gives a Batch, or a dict of arrays in the order that the fields are to have."""
+
+
+class Course:
+    """The batches of a source from `first` on, and the transform that each passes.
+
+    Args: as of Feeder.
+    """
+
+    def __init__(
+        self,
+        source: FeedSource,
+        batch_size: int,
+        *,
+        fields: Sequence[str] | None,
+        select: Select | None,
+        shuffle: bool,
+        seed: int | None,
+        drop_remainder: bool,
+        transform: Transform | None,
+        on_bad_record: OnBadRecord,
+        source_options: Mapping[str, object] | None,
+        shard: Shard | None,
+        state: Mapping[str, object] | None,
+    ) -> None:
+        if seed is None:
+            seed = _seed_in(state) if state is not None else secrets.randbits(32)
+        self.gauge = Gauge()
+        self._drop_remainder = drop_remainder
+        self._transform = transform
+        self._batch_size = batch_size
+        starts_later = state is not None and state.get("batch") != 0
+        wants = Wants(
+            batch_size,
+            fields,
+            select,
+            shuffle,
+            seed,
+            drop_remainder,
+            on_bad_record,
+            source_options or {},
+            shard,
+            starts_later,
+        )
+        self._depends_on = {
+            "batch_size": batch_size,
+            "drop_remainder": drop_remainder,
+            "seed": seed if shuffle else None,
+            "shard": list(wants.cut.shard),
+            "source": describe(source),
+        }
+        self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
+        self.is_single = is_data_iter(source)
+        """Whether only one pass can be made at a time."""
+        self._supply = make_supply(source, wants, self._skipped)
+        self._schema = self._supply.schema if transform is None else None
+        self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
+        self._tried: tuple[Batch, Batch] | None = None
+
+    @property
+    def num_batches(self) -> int | None:
+        """Of an epoch; None where that is not known."""
+        return self._supply.num_batches
+
+    def schema(self, stop: int | None) -> Schema:
+        """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.
+
+        Args:
+            stop: of the work that will be asked for first.
+        """
+        if self._schema is None:
+            work = Schedule(self._supply, self.first, stop).work()
+            begun = next(work, None)
+            if begun is None:
+                raise SchemaError("the source has no rows, so what the transform makes of them is not known")
+            batches = begun.job.make()
+            made = Job(begun.job.num_batches, lambda: batches)
+            self._begun = (stop, begun._replace(job=made), work)
+            position.set(begun.first)
+            self._tried = (batches[0], self._transformed(batches[0]))
+            self._schema = self._tried[1].schema
+        return self._schema
+
+    def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
+        """The batches from first to the end of the epoch before stop (None: without end), before finish."""
+        if self._begun is not None and self._begun[:1] == (stop,) and self._begun[1].first == first:
+            _, begun, rest = self._begun
+            self._begun = None
+            with closing(rest):
+                yield begun
+                yield from rest
+            return
+        with closing(Schedule(self._supply, first, stop).work()) as work:
+            yield from work
+
+    def finish(self, batch: Batch) -> Batch:
+        """What is fed of a batch.
+
+        Raises:
+            SchemaError: the transform gave other fields, dtypes or shapes than for the first batch.
+        """
+        if self._transform is None:
+            return batch
+        if self._tried is not None and self._tried[0] is batch:
+            (_, made), self._tried = self._tried, None
+        else:
+            made = self._transformed(batch)
+        if self._schema is None:
+            self._schema = made.schema
+        if made.schema != self._schema:
+            names = (*self._schema, *made.schema)
+            name = next((name for name in names if made.schema.find(name) != self._schema.find(name)), "")
+            raise SchemaError(
+                f"the transform gave field {name!r} as {made.schema.find(name) or 'missing'}, and of the first batch "
+                f"as {self._schema.find(name) or 'missing'}; give the same dtypes and shapes for every batch",
+                field=name,
+            )
+        if self._drop_remainder and len(made) != len(batch):
+            raise SchemaError(
+                f"the transform gave {len(made)} rows of {len(batch)}, and drop_remainder promises "
+                f"{self._batch_size} in every batch; leave drop_remainder away"
+            )
+        self.gauge.add(skipped=max(0, len(batch) - len(made)))
+        return made
+
+    def _transformed(self, batch: Batch) -> Batch:
+        assert self._transform is not None  # who calls has looked
+        made = self._transform(batch)
+        if isinstance(made, Batch):
+            return made
+        if not isinstance(made, Mapping):
+            raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
+        return Batch({name: as_column(owned(value), name, None) for name, value in made.items()})
+
+    def state(self, at: Position) -> State:
+        """With the batch `at` to come next."""
+        return state_of(at, self._depends_on)
+
+    def close(self) -> None:
+        """Let go of what was begun and not fed."""
+        if self._begun is not None:
+            self._begun[2].close()
+            self._begun = None
+
+    def _skipped(self, skipped: Skipped) -> None:
+        self.gauge.add(skipped=1)
+        _log.warning("%s: left out %s: %s", skipped.path, skipped.where, skipped.reason)
+
+
+def _seed_in(state: Mapping[str, Any]) -> int:  # Any: of JSON
+    seed = state.get("seed")
+    return seed if isinstance(seed, int) else 0

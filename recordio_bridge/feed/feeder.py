@@ -1,0 +1,154 @@
+"""Feeder: the batches of a source from background threads, behind a bounded queue."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from ..batch import Batch
+from ..errors import FeedError
+from ..formats.base import OnBadRecord
+from ..schema import Schema
+from ..select import Select
+from .course import Course, Transform
+from .gauge import Stats
+from .pump import Pump, Queue, failure_of
+from .rows import Shard
+from .schedule import Position
+from .state import State
+from .supply import FeedSource
+
+
+class Feeder:
+    """An iterator over the batches of a source, which are read and transformed on background threads.
+
+    with Feeder("train.rec", 128, shuffle=True, seed=1, epochs=3, n_threads=2) as feeder:
+        for batch in feeder:
+            batch["image"], batch["label"]
+
+    The order is the same for any number of threads, and for the same seed.
+
+    Args:
+        source: a path, a list of paths or globs, a RecordFile, a callable that gives an iterator of Batches or of
+            tuples or dicts of arrays, or an mx.io.DataIter.
+        batch_size: rows of a batch; the last of an epoch may have fewer, or is left out with drop_remainder.
+        fields: the columns wanted, in the order wanted; for a source of tuples, names for their positions.
+        select: as in convert.
+        shuffle: each epoch in a new random order of all rows, from (seed, epoch); where rows are stored in chunks
+            (HDF5), of chunks, and of rows within windows of 64 MiB. Ignored, with a log line, for iterators.
+        seed: None takes one at random; state() tells it.
+        epochs: None is without end.
+        capacity: batches that wait in the queue at most.
+        n_threads: each reads, and holds, a few batches beside.
+        transform: runs on the threads: transform(batch) gives a Batch, or a dict of arrays. feed.position.get() is then
+            the number of the epoch and of the batch, to seed what is random.
+        on_bad_record: "skip" leaves out what cannot be read, logs it, and counts it in stats().skipped.
+        source_options: of the format, such as {"payload": "raw"}.
+        shard: (index, count): only this trainer's part of each epoch.
+        state: what state() gave: goes on with the batch after the last one that was taken.
+
+    Raises:
+        FeedError: the state is of another source, or of other options.
+        SchemaError, FormatError, OSError: the source cannot be read, or has no such fields.
+    """
+
+    def __init__(
+        self,
+        source: FeedSource,
+        batch_size: int = 128,
+        *,
+        fields: Sequence[str] | None = None,
+        select: Select | None = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+        epochs: int | None = 1,
+        capacity: int = 8,
+        n_threads: int = 1,
+        drop_remainder: bool = False,
+        transform: Transform | None = None,
+        on_bad_record: OnBadRecord = "raise",
+        source_options: Mapping[str, object] | None = None,
+        shard: Shard | None = None,
+        state: Mapping[str, object] | None = None,
+    ) -> None:
+        if epochs is not None and epochs < 0:
+            raise ValueError(f"epochs={epochs}: expected 0 or more, or None for no end")
+        self._course = Course(
+            source,
+            batch_size,
+            fields=fields,
+            select=select,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            transform=transform,
+            on_bad_record=on_bad_record,
+            source_options=source_options,
+            shard=shard,
+            state=state,
+        )
+        self._epochs, self._next = epochs, self._course.first
+        self._queue = Queue(capacity)
+        self._pump = Pump(
+            self._course.work(self._course.first, epochs),
+            self._queue,
+            self._course.finish,
+            self._course.gauge,
+            n_threads,
+        )
+        self._is_started = False
+        self._closer = weakref.finalize(self, self._pump.close)
+
+    @property
+    def schema(self) -> Schema:
+        """What a batch holds; with a transform, this makes the first batch."""
+        return self._course.schema(self._epochs)
+
+    @property
+    def num_batches(self) -> int | None:
+        """Of an epoch; None where that is not known before its end."""
+        return self._course.num_batches
+
+    def __iter__(self) -> Feeder:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._pump.was_forked:
+            raise FeedError("this process was forked while the Feeder had threads, and those stay behind: make it here")
+        if not self._is_started and self._closer.alive:
+            self._is_started = True
+            self._pump.start()
+        with self._course.gauge.waiting("consumer"):
+            taken = self._queue.get()
+        if taken is not None:
+            at, batch = taken
+            self._next = Position(at.epoch, at.batch + 1)
+            return batch
+        self._course.gauge.stop()
+        if self._pump.failure is not None:
+            raise failure_of(self._pump.failure)
+        if self._pump.was_closed_early or not self._is_started:
+            raise FeedError("the Feeder was closed before its end; make a new one, with state= to go on from there")
+        raise StopIteration
+
+    def state(self) -> State:
+        """A small JSON value: Feeder(..., state=...) goes on with the batch after the last one that was taken."""
+        return self._course.state(self._next)
+
+    def stats(self) -> Stats:
+        """What passed so far, and who waited for how long."""
+        return self._course.gauge.stats(len(self._queue), self._queue.capacity, len(self._pump.threads))
+
+    def close(self) -> None:
+        """Stop the threads, within about a second, also when they are blocked; harmless when done twice."""
+        self._closer()
+        self._course.close()
+
+    def __enter__(self) -> Feeder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

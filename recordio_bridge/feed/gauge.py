@@ -1,0 +1,97 @@
+"""What a feed did so far, and whether it or its consumer is the slower of the two."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+_IDLE = 0.05  # of the time: a consumer that waits for less of it is not held up
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """rows, batches and bytes handed over; seconds; fill is the number of batches that wait in the queue now.
+
+    consumer_wait_s: how long the model waited for batches. producer_wait_s: how long threads waited for room, all
+    of them together; num_threads is their number. skipped: rows and images that were left out as bad.
+    """
+
+    rows: int
+    batches: int
+    nbytes: int
+    elapsed_s: float
+    consumer_wait_s: float
+    producer_wait_s: float
+    fill: int
+    capacity: int
+    num_threads: int
+    skipped: int
+
+    @property
+    def summary(self) -> str:
+        """One sentence: which side is the bottleneck."""
+        if not self.batches or not self.elapsed_s:
+            return "nothing was handed over yet"
+        waited = self.consumer_wait_s / self.elapsed_s
+        rate = f"{self.rows / self.elapsed_s:,.0f} rows/s"
+        if waited < _IDLE:
+            return f"the model is the bottleneck: it waited for data {waited:.1%} of the time, at {rate}"
+        blocked = self.producer_wait_s / (self.elapsed_s * max(self.num_threads, 1))
+        advice = "" if blocked > 0.5 else "; try more threads, a lighter transform, or fewer fields"
+        return f"the data is the bottleneck: the model waited for it {waited:.1%} of the time, at {rate}{advice}"
+
+
+class Gauge:
+    """Counts what passes; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: float | None = None
+        self._ended: float | None = None
+        self._counts = {"rows": 0, "batches": 0, "nbytes": 0, "skipped": 0}
+        self._waits = {"consumer": 0.0, "producer": 0.0}
+
+    def start(self) -> None:
+        """The clock runs from the first start on."""
+        self._started = perf_counter() if self._started is None else self._started
+        self._ended = None
+
+    def stop(self) -> None:
+        """The clock stands, until it is started again."""
+        self._ended = perf_counter()
+
+    def add(self, **counts: int) -> None:
+        """Count rows, batches, nbytes or skipped."""
+        with self._lock:
+            for name, count in counts.items():
+                self._counts[name] += count
+
+    @contextmanager
+    def waiting(self, side: str) -> Iterator[None]:
+        """Time spent in here is waiting of the "consumer" or the "producer"."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waits[side] += perf_counter() - start
+
+    def stats(self, fill: int, capacity: int, num_threads: int, consumer_wait_s: float | None = None) -> Stats:
+        """Everything so far. consumer_wait_s: where somebody else measured it."""
+        with self._lock:
+            now = perf_counter() if self._ended is None else self._ended
+            elapsed = 0.0 if self._started is None else now - self._started
+            waited = self._waits["consumer"] if consumer_wait_s is None else consumer_wait_s
+            counts, producer = dict(self._counts), self._waits["producer"]
+        return Stats(
+            **counts,
+            elapsed_s=elapsed,
+            consumer_wait_s=waited,
+            producer_wait_s=producer,
+            fill=fill,
+            capacity=capacity,
+            num_threads=num_threads,
+        )

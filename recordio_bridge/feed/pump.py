@@ -1,0 +1,261 @@
+"""Threads that make the batches of a Schedule side by side, and hand them over in their order.
+
+A thread takes the next Work, makes its batches, waits for its turn, and puts them into the Sink. What goes wrong with a
+batch is told when its turn comes: everything before it has been handed over, nothing behind it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from time import monotonic
+from typing import Protocol
+
+from ..batch import Batch
+from ..errors import FeedError
+from .gauge import Gauge
+from .schedule import Position, Work, position
+
+_log = logging.getLogger(__name__)
+_PATIENCE_S = 1.0  # in which close returns, whatever a thread is held by
+
+
+class Closed(Exception):
+    """A Sink was closed while a thread waited for room in it."""
+
+
+class Sink(Protocol):
+    """Takes batches, one caller at a time."""
+
+    def put(self, at: Position, batch: Batch) -> None:
+        """Waits for room; Closed when cancel is called meanwhile."""
+
+    def end(self) -> None:
+        """There will be no more; after a failure, too, when what is there is sound."""
+
+    def cancel(self) -> None:
+        """Nobody takes any more: free whoever waits in put."""
+
+
+class Pump:
+    """Feeds a sink from a schedule's work, on its own threads, until the work or the sink ends.
+
+    Args:
+        finish: makes of a batch what is put: a transform.
+    """
+
+    def __init__(
+        self,
+        work: Generator[Work, None, None],
+        sink: Sink,
+        finish: Callable[[Batch], Batch],
+        gauge: Gauge,
+        num_threads: int,
+        on_failure: Callable[[BaseException], None] = lambda failure: None,
+    ) -> None:
+        if num_threads < 1:
+            raise ValueError(f"n_threads={num_threads}: expected 1 or more")
+        self._work, self._sink, self._finish, self._gauge = work, sink, finish, gauge
+        self._on_failure = on_failure
+        self._changed = threading.Condition()
+        self._is_taking = self._is_over = self._is_closed = False
+        self._next_ticket = self._turn = 0
+        self._busy = num_threads
+        self._pid = os.getpid()
+        self.failure: BaseException | None = None
+        self.threads = [
+            threading.Thread(target=self._run, name=f"recordio_bridge-feed-{number}", daemon=True)
+            for number in range(num_threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._gauge.start()
+        for thread in self.threads:
+            thread.start()
+
+    @property
+    def was_forked(self) -> bool:
+        """Whether this is a copy in a forked process, which has no threads."""
+        return os.getpid() != self._pid
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all threads have ended."""
+        return self._busy == 0
+
+    @property
+    def was_closed_early(self) -> bool:
+        """Whether it was closed before everything was handed over."""
+        return self._is_closed and not (self._is_over and self._turn == self._next_ticket)
+
+    def close(self) -> None:
+        """Stop the threads; returns within about a second.
+
+        A thread that is held by code of others, such as a transform that does not come back, is left alone and named in
+        the log; it ends when it is let go.
+        """
+        if self.was_forked:
+            return
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._sink.cancel()
+        deadline = monotonic() + _PATIENCE_S
+        started = [each for each in self.threads if each.ident is not None and each is not threading.current_thread()]
+        for thread in started:
+            thread.join(max(0.0, deadline - monotonic()))
+        held = [thread.name for thread in started if thread.is_alive()]
+        if held:
+            _log.warning(
+                "%s: still held after %g s, by the source or the transform; left alone, it ends when that returns",
+                ", ".join(held),
+                _PATIENCE_S,
+            )
+        elif not self._is_taking:
+            self._work.close()
+        self._gauge.stop()
+
+    # ---- on the threads ----
+
+    def _run(self) -> None:
+        try:
+            while (taken := self._take()) is not None:
+                ticket, work = taken
+                if not self._do(ticket, work):
+                    break
+        finally:
+            with self._changed:
+                self._busy -= 1
+                is_last = self._busy == 0
+            if is_last and not self._is_closed:
+                self._sink.end()
+
+    def _take(self) -> tuple[int, Work | BaseException] | None:
+        """The next work, or why there is none, with the number of its turn; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_taking or self._is_closed)
+            if self._is_closed or self._is_over:
+                return None
+            self._is_taking = True
+        work: Work | BaseException | None = None
+        try:
+            work = next(self._work, None)
+        except BaseException as err:  # a border: the consumer is told
+            work = err
+        with self._changed:
+            self._is_taking = False
+            self._is_over = not isinstance(work, Work)
+            ticket = self._next_ticket
+            self._next_ticket += work is not None
+            self._changed.notify_all()
+        return None if work is None else (ticket, work)
+
+    def _do(self, ticket: int, work: Work | BaseException) -> bool:
+        """Make batches and hand them over; whether to go on."""
+        made: Sequence[Batch] = ()
+        failure: BaseException | None = work if isinstance(work, BaseException) else None
+        if isinstance(work, Work):
+            made, failure = self._make(work)
+        with self._changed:
+            self._changed.wait_for(lambda: self._turn == ticket or self._is_closed)
+            if self._is_closed:
+                return False
+        try:
+            if isinstance(work, Work):
+                for number, batch in enumerate(made):
+                    self._put(Position(work.first.epoch, work.first.batch + number), batch)
+        except Closed:
+            self._give_up()
+            return False
+        except BaseException as err:  # a border
+            failure = err
+        if failure is not None:
+            self._fail(failure)
+            return False
+        with self._changed:
+            self._turn += 1
+            self._changed.notify_all()
+        return True
+
+    def _make(self, work: Work) -> tuple[Sequence[Batch], BaseException | None]:
+        """The batches of a work that could be made, and why there are no more."""
+        made: list[Batch] = []
+        try:
+            for number, batch in enumerate(work.job.make()):
+                position.set(Position(work.first.epoch, work.first.batch + number))
+                made.append(self._finish(batch))
+        except BaseException as err:  # a border: told when its turn comes
+            return made, err
+        return made, None
+
+    def _put(self, at: Position, batch: Batch) -> None:
+        with self._gauge.waiting("producer"):
+            self._sink.put(at, batch)
+        self._gauge.add(rows=len(batch), batches=1, nbytes=batch.nbytes)
+
+    def _give_up(self) -> None:
+        """The turn stays where it is, so nobody comes behind: let those go who wait for it."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _fail(self, failure: BaseException) -> None:
+        self.failure = failure
+        self._give_up()
+        self._on_failure(failure)
+        self._sink.end()
+
+
+class Queue:
+    """A Sink for threads of this process: a bounded queue of batches with their positions."""
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity={capacity}: expected 1 or more")
+        self.capacity = capacity
+        self._waiting: deque[tuple[Position, Batch]] = deque()
+        self._changed = threading.Condition()
+        self._has_ended = self._is_cancelled = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, at: Position, batch: Batch) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < self.capacity or self._is_cancelled)
+            if self._is_cancelled:
+                raise Closed
+            self._waiting.append((at, batch))
+            self._changed.notify_all()
+
+    def get(self) -> tuple[Position, Batch] | None:
+        """The next batch, when it is there; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._has_ended or self._is_cancelled)
+            if self._is_cancelled or not self._waiting:
+                return None
+            taken = self._waiting.popleft()
+            self._changed.notify_all()
+            return taken
+
+    def end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        with self._changed:
+            self._is_cancelled = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+
+def failure_of(failure: BaseException) -> FeedError:
+    """What the consumer is told of a thread that failed."""
+    error = FeedError(f"the thread that makes the batches failed: {type(failure).__name__}: {failure}")
+    error.__cause__ = failure
+    return error

@@ -1,0 +1,221 @@
+"""Supplies of rows that come as they come: files from their beginning, iterators of users, MXNet's DataIter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, Protocol, TypeAlias, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import Batch, as_column
+from ..errors import FeedError, SchemaError
+from ..schema import Schema
+from .rows import Cut, Select, Shard
+from .schedule import Job
+
+Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
+"""What an iterator of a user gives: a Batch, a dict of arrays, or a tuple of arrays."""
+DataIterator: TypeAlias = "Callable[[], Iterable[Columns]]"
+
+
+Pass: TypeAlias = Callable[[int, int], Iterator[Batch]]
+"""Begins a pass over a source: called with the number of the epoch, and of the rows to leave out at its beginning. Its
+Batches may have any number of rows."""
+
+
+class StreamSupply:
+    """Batches of what a Pass gives, one after another; one pass an epoch.
+
+    Args:
+        num_rows: of a pass, where that is known.
+    """
+
+    def __init__(self, start: Pass, schema: Schema, cut: Cut, num_rows: int | None = None) -> None:
+        self.schema = schema
+        self._start, self._cut = start, cut
+        self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
+
+    def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
+        """Batches that are there: the rows are read in here."""
+        rows = self._start(epoch, first * self._cut.batch_size)
+        try:
+            for batch in self._cut.batches(rows):
+                yield Job(1, partial(_there, batch))
+        finally:
+            if isinstance(rows, Generator):
+                rows.close()
+
+
+def _there(batch: Batch) -> Sequence[Batch]:
+    return [batch]
+
+
+class Streamed:
+    """A Pass that reads from the beginning, for a shard: of the rows, every count-th from index on."""
+
+    def __init__(self, rows: Callable[[], Iterator[Batch]], shard: Shard, select: Select) -> None:
+        self._rows, self._shard, self._select = rows, shard, select
+
+    def __call__(self, epoch: int, first_row: int) -> Generator[Batch, None, None]:
+        index, count = self._shard
+        rows, seen = self._rows(), 0
+        try:
+            for batch in rows:
+                mine = np.arange((index - seen) % count, len(batch), count)[first_row:]
+                first_row = max(0, first_row - len(range((index - seen) % count, len(batch), count)))
+                seen += len(batch)
+                if len(mine):
+                    yield self._select(batch if len(mine) == len(batch) else batch.take(mine))
+        finally:
+            if isinstance(rows, Generator):
+                rows.close()
+
+
+# ---- iterators of users ----
+
+
+class Arrays:
+    """A callable that gives an iterator of Batches, dicts or tuples of arrays, such as the posts' data_iterator.
+
+    The dtypes and shapes are those of the first item, which is kept for the first pass.
+
+    Args:
+        fields: names for the positions of tuples; or which columns of dicts are wanted.
+
+    Raises:
+        SchemaError: an item is none of these, or does not fit the first.
+    """
+
+    def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
+        self._source, self._fields = source, fields
+        items = iter(source())
+        first = next(items, None)
+        if first is None:
+            raise SchemaError("the iterator gave nothing, so its dtypes and shapes are not known; expected batches")
+        self._first: Batch | None = as_batch(first, fields, None)
+        self._rest: Iterator[Columns] | None = iter(items)
+        self.schema = self._first.schema
+
+    def __call__(self) -> Iterator[Batch]:
+        if self._first is not None and self._rest is not None:
+            begun: Iterator[Columns] = chain([self._first], self._rest)
+            self._first = self._rest = None
+        else:
+            begun = iter(self._source())
+        try:
+            for number, item in enumerate(begun):
+                yield as_batch(item, self._fields, self.schema, number)
+        finally:
+            if isinstance(begun, Generator):
+                begun.close()
+
+
+def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None, number: int = 0) -> Batch:
+    """A Batch of what an iterator gave, in memory of its own: the iterator may fill its arrays again.
+
+    Args:
+        schema: what it must fit; None for the first item, which says it.
+        number: of the item, for messages.
+    """
+    if isinstance(item, Batch):
+        batch = item if fields is None else item.pick(list(fields))
+        if schema is not None and batch.schema != schema:
+            raise SchemaError(f"item {number} of the iterator is {batch.schema!r}, and the first was {schema!r}")
+        return batch
+    columns = _named(item, fields, number)
+    try:
+        made = Batch({name: as_column(owned(value), name, None) for name, value in columns.items()})
+    except SchemaError as err:
+        raise SchemaError(f"item {number} of the iterator: {err}", field=err.field, row=err.row) from err
+    if schema is not None and made.schema != schema:
+        different = next((name for name in schema if made.schema.find(name) != schema[name]), "")
+        found = made.schema.find(different)
+        raise SchemaError(
+            f"item {number} of the iterator: field {different!r} is {found or 'missing'}, and of the first item it was "
+            f"{schema.find(different)}; give arrays of one dtype and one shape behind the rows",
+            field=different,
+        )
+    return made
+
+
+def _named(item: Columns, fields: Sequence[str] | None, number: int) -> dict[str, object]:
+    """Columns by name."""
+    if isinstance(item, Mapping):
+        names = list(item) if fields is None else list(fields)
+        missing = [name for name in names if name not in item]
+        if missing:
+            there = ", ".join(map(str, item))
+            raise SchemaError(f"item {number} of the iterator has no {missing[0]!r}; it has {there}", field=missing[0])
+        return {name: item[name] for name in names}
+    if isinstance(item, np.ndarray):
+        item = (item,)
+    if not isinstance(item, (tuple, list)):
+        raise SchemaError(
+            f"item {number} of the iterator is a {type(item).__name__}; expected a Batch, or a dict or tuple of arrays"
+        )
+    names = [str(position) for position in range(len(item))] if fields is None else list(fields)
+    if len(names) != len(item):
+        raise SchemaError(f"item {number} of the iterator has {len(item)} arrays, and fields= names {len(names)}")
+    return dict(zip(names, item, strict=True))
+
+
+def owned(value: object) -> object:
+    """A value in memory that nobody else writes to."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+# ---- MXNet's iterators ----
+
+
+class DataIter(Protocol):
+    """What we use of mx.io.DataIter."""
+
+    @property
+    def provide_data(self) -> Sequence[Any]: ...  # Any: mx.io.DataDesc
+
+    @property
+    def provide_label(self) -> Sequence[Any]: ...
+
+    def reset(self) -> None: ...
+
+    def next(self) -> Any: ...  # Any: mx.io.DataBatch
+
+
+def is_data_iter(source: object) -> TypeGuard[DataIter]:
+    """Whether this is an iterator of MXNet, or its like; MXNet need not be imported to know."""
+    return all(hasattr(source, name) for name in ("provide_data", "provide_label", "reset", "next"))
+
+
+class FromDataIter:
+    """The batches of an mx.io.DataIter, with its names and its layout, without the padding of the last one.
+
+    Each pass begins with a reset, so there is one pass at a time.
+    """
+
+    def __init__(self, source: DataIter) -> None:
+        self._source = source
+        self._names = [str(each[0]) for each in (*source.provide_data, *source.provide_label)]
+        self._pass = 0
+        first = next(self(), None)
+        if first is None:
+            raise SchemaError("the DataIter gave no batch, so its dtypes and shapes are not known")
+        self.schema = first.schema
+
+    def __call__(self) -> Iterator[Batch]:
+        self._pass += 1
+        mine = self._pass
+        self._source.reset()
+        while True:
+            if self._pass != mine:
+                raise FeedError("another pass over this DataIter has begun, and it can do one at a time")
+            try:
+                given = self._source.next()
+            except StopIteration:
+                return
+            arrays: list[NDArray[Any]] = [array.asnumpy() for array in (*given.data, *(given.label or []))]
+            rows = len(arrays[0]) - (given.pad or 0)
+            named = zip(self._names, arrays, strict=True)
+            yield Batch({name: as_column(array[:rows], name, None) for name, array in named})

@@ -1,0 +1,162 @@
+"""What a source of batches may be, and the Supply that it becomes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ..batch import Batch
+from ..formats.base import OnBadRecord, Skipped
+from ..recordfile import RecordFile
+from ..schema import Schema
+from ..select import Select, Selection
+from ..sources import Source, SourceArgument, expand
+from .rows import GROUP, Cut, IndexedSupply, Shard, Sifted, Windows
+from .schedule import Supply
+from .streams import Arrays, DataIter, DataIterator, FromDataIter, Streamed, StreamSupply, is_data_iter
+
+_log = logging.getLogger(__name__)
+
+FeedSource: TypeAlias = "SourceArgument | RecordFile | DataIterator | DataIter"
+"""A path, a list of paths or globs; a RecordFile; a callable that gives an iterator of Batches, of dicts, or of tuples
+of arrays; or an mx.io.DataIter."""
+
+WINDOW = 1 << 26  # bytes of rows that are in memory and shuffled together where whole chunks must be read
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What a feed is asked for: the arguments of CustomRunner that decide which batches come, and in which order."""
+
+    batch_size: int = 128
+    fields: Sequence[str] | None = None
+    select: Select | None = None
+    shuffle: bool = False
+    seed: int = 0
+    drop_remainder: bool = False
+    on_bad_record: OnBadRecord = "raise"
+    source_options: Mapping[str, object] = field(default_factory=dict)
+    shard: Shard | None = None
+    starts_later: bool = False
+    """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size}: expected 1 or more")
+        index, count = self.shard or (0, 1)
+        if not 0 <= index < count:
+            raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.batch_size, self.drop_remainder, (0, 1) if self.shard is None else self.shard)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The columns of a batch, made of what is read: selected, and in the order of fields."""
+
+    selection: Selection
+    schema: Schema
+
+    @classmethod
+    def of(cls, wants: Wants, schema: Schema, fields: Literal["heed"] | None = "heed") -> Chosen:
+        """For rows of this schema. fields: None where they are named as wanted already."""
+        selection = Selection(wants.select, schema)
+        chosen = selection.schema
+        if wants.fields is not None and fields is not None:
+            chosen = chosen.pick(tuple(wants.fields))
+        return cls(selection, chosen)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The fields that must be read."""
+        return self.selection.sources
+
+    def __call__(self, batch: Batch) -> Batch:
+        selected = self.selection.apply(batch)
+        return selected if selected.schema == self.schema else selected.pick(list(self.schema))
+
+
+def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
+    """The batches of a source.
+
+    Raises:
+        SchemaError: fields or select do not fit the source.
+        FormatError, OSError: the source cannot be read.
+        TypeError: this is no source.
+    """
+    if isinstance(source, RecordFile):
+        return _of_rows(source, wants)
+    if isinstance(source, (str, os.PathLike, Sequence)):
+        return _of_files(source, wants, on_skip)
+    if wants.shuffle:
+        _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
+    if is_data_iter(source):
+        batches = FromDataIter(source)
+        return _of_stream(batches, Chosen.of(wants, batches.schema), wants)
+    if callable(source):
+        items = Arrays(source, wants.fields)
+        return _of_stream(items, Chosen.of(wants, items.schema, fields=None), wants)
+    raise TypeError(
+        f"{type(source).__name__} is no source: expected a path, a list of paths, a RecordFile, a callable that gives "
+        "an iterator of batches, or an mx.io.DataIter"
+    )
+
+
+def _of_stream(
+    rows: Callable[[], Iterator[Batch]], chosen: Chosen, wants: Wants, num_rows: int | None = None
+) -> StreamSupply:
+    cut = wants.cut
+    index, count = cut.shard
+    mine = None if num_rows is None else len(range(index, num_rows, count))
+    return StreamSupply(Streamed(rows, cut.shard, chosen), chosen.schema, cut, mine)
+
+
+def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
+    """Read from the beginning where that will do, else by number."""
+    files = Source.open(source, wants.source_options, wants.on_bad_record)
+    schema = files.schema(None if wants.select is not None else wants.fields)
+    chosen = Chosen.of(wants, schema)
+    if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
+        rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, on_skip)
+        return _of_rows(rows, wants)
+    files.log_doubts()
+    needed = schema.pick(chosen.sources)
+    known = [files.format.num_rows(path, options) for path, options in zip(files.paths, files.options, strict=True)]
+    counts = [count for count in known if count is not None]
+    num_rows = sum(counts) if len(counts) == len(known) and wants.on_bad_record == "raise" else None
+    return _of_stream(lambda: files.read(needed, None, on_skip), chosen, wants, num_rows)
+
+
+def _of_rows(rows: RecordFile, wants: Wants) -> Supply:
+    """Read by number."""
+    chosen, cut, seed = Chosen.of(wants, rows.schema), wants.cut, wants.seed if wants.shuffle else None
+    run_rows = rows.run_rows
+    row_nbytes = rows.take(np.arange(min(len(rows), run_rows))).nbytes / max(min(len(rows), run_rows), 1)
+    is_sifted = rows.on_bad_record == "skip"
+    num_rows = None if is_sifted else len(range(cut.shard[0], len(rows), cut.shard[1]))
+    if seed is not None and run_rows > 1:
+        window = max(run_rows, int(WINDOW / max(row_nbytes, 1)))
+        _log.info("rows are stored in chunks of %d: shuffled as these, and within windows of %d rows", run_rows, window)
+        exact = num_rows if cut.shard[1] == 1 else None
+        return StreamSupply(Windows(rows, cut.shard, chosen, seed, run_rows, window), chosen.schema, cut, exact)
+    if is_sifted:
+        group = max(1, int(GROUP / max(row_nbytes, 1)))
+        return StreamSupply(Sifted(rows, cut.shard, chosen, seed, group), chosen.schema, cut)
+    return IndexedSupply(rows, chosen.schema, cut, chosen, seed, row_nbytes)
+
+
+def describe(source: FeedSource) -> dict[str, object] | None:
+    """What tells a source from another, as JSON values; None where nothing is known of it."""
+    if isinstance(source, RecordFile):
+        return {"rows": len(source), "nbytes": source.summary.nbytes}
+    if isinstance(source, (str, os.PathLike, Sequence)):
+        paths = expand(source)
+        return {"files": len(paths), "nbytes": sum(os.path.getsize(path) for path in paths)}
+    return None

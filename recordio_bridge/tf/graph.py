@@ -1,0 +1,201 @@
+"""Graph mode: a TensorFlow queue, what fills it, and what a training step takes out of it.
+
+A step that takes a batch first looks whether the threads were started, and says so where they were not, instead of
+waiting for ever. It notes which batch it took, and how long it waited for it, in a table of the graph: that needs
+neither Python nor a variable that would have to be initialised.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal, TypeAlias
+
+import tensorflow as tf
+
+from ..batch import Batch
+from ..errors import FeedError
+from ..feed.pump import Closed
+from ..feed.schedule import Position
+from .components import Components, Tensor
+
+_log = logging.getLogger(__name__)
+
+Session: TypeAlias = Any  # a tf.compat.v1.Session; TensorFlow has no types
+Unit: TypeAlias = Literal["batch", "row"]
+
+_EPOCH, _BATCH, _WAITED, _STARTED = range(4)  # of the cell: the next batch, seconds, and whether there are threads
+_NOT_STARTED = (
+    "no threads feed this queue yet: call runner.start_threads(sess) before the first step, after the variables are "
+    "initialised"
+)
+
+
+class GraphQueue:
+    """A queue in the default graph, and a Sink that fills it once it is bound to a session.
+
+    Args:
+        capacity: in batches.
+        min_after_dequeue: rows that stay in a queue of rows, to be mixed with.
+        fixed_rows: the number of rows of every batch; None where it varies.
+    """
+
+    def __init__(
+        self,
+        parts: Components,
+        batch_size: int,
+        capacity: int,
+        unit: Unit,
+        min_after_dequeue: int,
+        fixed_rows: int | None,
+    ) -> None:
+        v1 = tf.compat.v1
+        self.graph = v1.get_default_graph()
+        self._components, self._unit, self._fixed_rows = parts, unit, fixed_rows
+        self._batch_size = batch_size
+        self._session: Session = None
+        with tf.device("/cpu:0"), tf.name_scope("recordio_bridge"):
+            dtypes = [part.dtype for part in parts.parts]
+            self._feeds = [v1.placeholder(part.dtype, part.shape) for part in parts.parts]
+            if unit == "row":
+                shapes = [part.shape[1:] for part in parts.parts]
+                rows = capacity * batch_size
+                self._queue = tf.queue.RandomShuffleQueue(rows, min_after_dequeue, dtypes, shapes)
+                self._enqueue_op = self._queue.enqueue_many(self._feeds)
+            else:
+                self._queue = tf.queue.FIFOQueue(capacity, [tf.float64, *dtypes])
+                self._feeds = [v1.placeholder(tf.float64, [2]), *self._feeds]
+                self._enqueue_op = self._queue.enqueue(self._feeds)
+            self._end_op = self._queue.close()
+            self._cancel_op = self._queue.close(cancel_pending_enqueues=True)
+            self._size_op = self._queue.size()
+            self._table = tf.raw_ops.MutableHashTableOfTensorsV2(
+                key_dtype=tf.int64, value_dtype=tf.float64, value_shape=[4], use_node_name_sharing=True
+            )
+            self._key = tf.constant(0, tf.int64)
+            self._cell = self._read_cell()
+            self._first = v1.placeholder(tf.float64, [4])
+            self._start_op = self._write_cell(self._first)
+
+    def _read_cell(self) -> Tensor:
+        return tf.raw_ops.LookupTableFindV2(
+            table_handle=self._table, keys=self._key, default_value=tf.zeros([4], tf.float64)
+        )
+
+    def _write_cell(self, value: Tensor) -> Any:
+        return tf.raw_ops.LookupTableInsertV2(table_handle=self._table, keys=self._key, values=value)
+
+    # ---- what a step takes ----
+
+    def dequeue(self) -> tuple[Tensor, ...]:
+        """The tensors of a batch, one for each field."""
+        with tf.device("/cpu:0"), tf.name_scope("recordio_bridge"):
+            cell = self._read_cell()
+            with tf.control_dependencies([tf.debugging.Assert(cell[_STARTED] > 0, [_NOT_STARTED])]):
+                before = tf.timestamp()
+            with tf.control_dependencies([before]):
+                taken = self._take()
+            with tf.control_dependencies(taken):
+                after = tf.timestamp()
+            if self._unit == "row":
+                at, parts = cell[: _BATCH + 1], taken
+            else:
+                at, parts = taken[0], taken[1:]
+            waited = cell[_WAITED] + after - before
+            noted = self._write_cell(tf.stack([at[_EPOCH], at[_BATCH], waited, cell[_STARTED]]))
+            with tf.control_dependencies([noted]):
+                parts = [tf.identity(part) for part in parts]
+            for tensor, part in zip(parts, self._components.parts, strict=True):
+                tensor.set_shape(part.shape)
+            given = self._components.tensors(parts)
+        for tensor, spec in zip(given, self._components.specs(self._fixed_rows), strict=True):
+            if isinstance(spec, tf.TensorSpec):
+                tensor.set_shape(spec.shape)
+        return given
+
+    def _take(self) -> list[Tensor]:
+        if self._unit == "row":
+            whole = self._fixed_rows is not None
+            taken = self._queue.dequeue_many(self._batch_size) if whole else self._queue.dequeue_up_to(self._batch_size)
+        else:
+            taken = self._queue.dequeue()
+        return list(taken) if isinstance(taken, (list, tuple)) else [taken]
+
+    # ---- what a session does with it ----
+
+    def bind(self, session: Session, first: Position) -> None:
+        """From here on, put feeds the queue of this session, of which steps may take."""
+        self._session = session
+        self._enqueue = session.make_callable(self._enqueue_op, self._feeds)
+        session.run(self._start_op, {self._first: [*first, 0.0, 1.0]})
+
+    def put(self, at: Position, batch: Batch) -> None:
+        arrays: list[Any] = self._components.arrays(batch)
+        if self._unit == "batch":
+            arrays = [(float(at.epoch), float(at.batch + 1)), *arrays]
+        try:
+            self._enqueue(*arrays)
+        except tf.errors.CancelledError:
+            raise Closed from None
+        except RuntimeError as err:
+            if not _is_closed(self._session):
+                raise
+            _log.warning("the session was closed while threads fed it; call runner.stop() before session.close()")
+            raise Closed from err
+
+    def end(self) -> None:
+        self._quietly(self._end_op)
+
+    def cancel(self) -> None:
+        self._quietly(self._cancel_op)
+
+    def _quietly(self, operation: Any) -> None:
+        """In a session that may be closed, and then has no queue any more."""
+        if self._session is not None and not _is_closed(self._session):
+            try:
+                self._session.run(operation)
+            except (tf.errors.CancelledError, RuntimeError):
+                if not _is_closed(self._session):
+                    raise
+
+    @property
+    def fill(self) -> int:
+        """Batches in the queue."""
+        if self._session is None or _is_closed(self._session):
+            return 0
+        size = int(self._session.run(self._size_op))
+        return size // self._batch_size if self._unit == "row" else size
+
+    def taken(self) -> tuple[Position, float] | None:
+        """The batch after the last that a step took, and how long steps waited, in seconds; None without a session."""
+        if self._session is None or _is_closed(self._session):
+            return None
+        cell = self._session.run(self._cell)
+        return Position(int(cell[_EPOCH]), int(cell[_BATCH])), float(cell[_WAITED])
+
+
+def raw_session(session: Session) -> Session:
+    """The tf.Session inside of a MonitoredSession, whose hooks are not for other threads; others as they are.
+
+    Raises:
+        FeedError: it is closed.
+    """
+    if hasattr(session, "run_step_fn"):
+        if session.should_stop():
+            raise FeedError("the session is closed, or was asked to stop; make a new one")
+        session = session.run_step_fn(lambda step_context: step_context.session)
+    if _is_closed(session):
+        raise FeedError("the session is closed; make a new one, and start the threads in it")
+    return session
+
+
+def _is_closed(session: Session) -> bool:
+    return bool(getattr(session, "_closed", False))  # it has no public name
+
+
+def uninitialised(session: Session) -> list[str]:
+    """The variables of a session that have no value yet; none are looked for in a graph that is finalized."""
+    if session.graph.finalized:
+        return []
+    with session.graph.as_default(), tf.device("/cpu:0"):
+        report = tf.compat.v1.report_uninitialized_variables()
+    return [name.decode() for name in session.run(report)]
