@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import _kernels
 from .casts import cast, exact_array
 from .errors import SchemaError
+from .memory import gather
 from .places import Places
 from .schema import DTYPES, Field, Schema, numpy_dtype
 
@@ -291,7 +292,7 @@ class Batch:
         chosen = np.asarray(indices, dtype=np.int64)
         columns: dict[str, Column] = {}
         for name, column in self._columns.items():
-            columns[name] = column.take(chosen) if isinstance(column, Ragged) else column[chosen]
+            columns[name] = column.take(chosen) if isinstance(column, Ragged) else gather(column, chosen)
         return Batch(columns, self.schema, num_rows=len(chosen))
 
     def slice(self, start: int, stop: int) -> Batch:

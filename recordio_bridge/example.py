@@ -31,6 +31,7 @@ from . import _kernels
 from .batch import Batch, Column, Ragged, Row, as_bytes, sealed, spans_of
 from .casts import cast
 from .errors import FormatError, LossyError, SchemaError
+from .memory import aligned_empty
 from .schema import INTEGERS, Field, Schema, numpy_dtype
 
 if TYPE_CHECKING:
@@ -271,12 +272,12 @@ class Features:
         total = int(counts.sum())
         numbers: NDArray[np.generic]
         if field.dtype in INTEGERS:
-            numbers = np.empty(total, dtype=field.numpy_dtype)
+            numbers = aligned_empty(total, field.numpy_dtype)
             row, value = _kernels.fill_ints(self.spans(index), INTEGERS.index(field.dtype), numbers)
             if row < len(counts):
                 raise _misfit(field, row, f"holds {value}, which does not fit {field.dtype}")
         else:
-            floats = np.empty(total, dtype=np.float32)
+            floats = aligned_empty(total, np.float32)
             _kernels.fill_floats(self.spans(index), floats)
             numbers = cast(floats, field.dtype, field.name)
         if field.shape == (None,):

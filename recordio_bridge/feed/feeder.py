@@ -35,8 +35,9 @@ class Feeder:
         batch_size: rows of a batch; the last of an epoch may have fewer, or is left out with drop_remainder.
         fields: the columns wanted, in the order wanted; for a source of tuples, names for their positions.
         select: as in convert.
-        shuffle: each epoch in a new random order of all rows, from (seed, epoch); where rows are stored in chunks
-            (HDF5), of chunks, and of rows within windows of 64 MiB. Ignored, with a log line, for iterators.
+        shuffle: each epoch in a new random order of all rows, from (seed, epoch). Rows of up to 64 MiB are read once
+            and kept in memory. Where more of them are stored in chunks (HDF5), the order is one of chunks, and of rows
+            within windows of 64 MiB. Ignored, with a log line, for iterators.
         seed: None takes one at random; state() tells it.
         epochs: None is without end.
         capacity: batches that wait in the queue at most.

@@ -12,9 +12,11 @@ Trainers with the same seed have shards without a row in common, which make up t
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -103,6 +105,29 @@ class IndexedSupply:
         return [taken] if len(taken) <= size else [taken.slice(at, at + size) for at in range(0, len(taken), size)]
 
 
+class HeldRows:
+    """Rows that fit into memory: read once, when they are first asked for, and kept.
+
+    Args:
+        select: is applied to all of them at once.
+    """
+
+    def __init__(self, rows: Rows, select: Select) -> None:
+        self._rows, self._select = rows, select
+        self._lock = threading.Lock()
+        self._held: Batch | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, indices: NDArray[np.int64]) -> Batch:
+        """Copies of these rows."""
+        with self._lock:
+            if self._held is None:
+                self._held = self._select(self._rows.take(np.arange(len(self._rows))))
+        return self._held.take(indices)
+
+
 class Windows:
     """Passes over rows that are shuffled as runs, and then within windows of runs.
 
@@ -114,19 +139,26 @@ class Windows:
         window_rows: rows that are in memory at a time, and shuffled among one another.
     """
 
-    def __init__(self, rows: Rows, shard: Shard, select: Select, seed: int, run_rows: int, window_rows: int) -> None:
-        self._rows, self._shard, self._select, self._seed = rows, shard, select, seed
+    def __init__(self, rows: Rows, cut: Cut, select: Select, seed: int, run_rows: int, window_rows: int) -> None:
+        self._rows, self._cut, self._select, self._seed = rows, cut, select, seed
         self._run_rows, self._runs_at_once = run_rows, max(1, window_rows // run_rows)
 
     def __call__(self, epoch: int, first_row: int) -> Iterator[Batch]:
-        bits, (index, count) = _bits(self._seed, epoch), self._shard
+        bits, (index, count), size = _bits(self._seed, epoch), self._cut.shard, self._cut.batch_size
         runs = _permutation(math.ceil(len(self._rows) / self._run_rows), bits)[index::count]
+        done = 0
         for at in range(0, len(runs), self._runs_at_once):
             stored = np.sort(self._rows_of(runs[at : at + self._runs_at_once]))
-            order = _permutation(len(stored), bits)[first_row:]
-            first_row = max(0, first_row - len(stored))
-            if len(order):
-                yield self._select(self._rows.take(stored)).take(order)
+            order = _permutation(len(stored), bits)
+            begin, end = max(0, first_row - done), len(stored)
+            if begin < end:
+                window = self._select(self._rows.take(stored))
+                edges = range(
+                    begin + size - (done + begin) % size, end, size
+                )  # where batches end, so that none is joined
+                for start, stop in pairwise([begin, *edges, end]):
+                    yield window.take(order[start:stop])
+            done += end
 
     def _rows_of(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
         rows = (runs[:, None] * self._run_rows + np.arange(self._run_rows)).reshape(-1)

@@ -16,7 +16,7 @@ from ..recordfile import RecordFile
 from ..schema import Schema
 from ..select import Select, Selection
 from ..sources import Source, SourceArgument, expand
-from .rows import GROUP, Cut, IndexedSupply, Shard, Sifted, Windows
+from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
 from .schedule import Supply
 from .streams import Arrays, DataIter, DataIterator, FromDataIter, Streamed, StreamSupply, is_data_iter
 
@@ -26,7 +26,8 @@ FeedSource: TypeAlias = "SourceArgument | RecordFile | DataIterator | DataIter"
 """A path, a list of paths or globs; a RecordFile; a callable that gives an iterator of Batches, of dicts, or of tuples
 of arrays; or an mx.io.DataIter."""
 
-WINDOW = 1 << 26  # bytes of rows that are in memory and shuffled together where whole chunks must be read
+WINDOW = 1 << 26  # bytes of rows that are in memory, and shuffled, together where whole chunks must be read; and of all
+# rows that are kept in memory because they are so few
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +142,21 @@ def _of_rows(rows: RecordFile, wants: Wants) -> Supply:
     row_nbytes = rows.take(np.arange(min(len(rows), run_rows))).nbytes / max(min(len(rows), run_rows), 1)
     is_sifted = rows.on_bad_record == "skip"
     num_rows = None if is_sifted else len(range(cut.shard[0], len(rows), cut.shard[1]))
+    if seed is not None and not is_sifted and row_nbytes * len(rows) <= WINDOW:
+        return IndexedSupply(HeldRows(rows, chosen), chosen.schema, cut, _as_is, seed, row_nbytes)
     if seed is not None and run_rows > 1:
         window = max(run_rows, int(WINDOW / max(row_nbytes, 1)))
         _log.info("rows are stored in chunks of %d: shuffled as these, and within windows of %d rows", run_rows, window)
         exact = num_rows if cut.shard[1] == 1 else None
-        return StreamSupply(Windows(rows, cut.shard, chosen, seed, run_rows, window), chosen.schema, cut, exact)
+        return StreamSupply(Windows(rows, cut, chosen, seed, run_rows, window), chosen.schema, cut, exact)
     if is_sifted:
         group = max(1, int(GROUP / max(row_nbytes, 1)))
         return StreamSupply(Sifted(rows, cut.shard, chosen, seed, group), chosen.schema, cut)
     return IndexedSupply(rows, chosen.schema, cut, chosen, seed, row_nbytes)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
 
 
 def describe(source: FeedSource) -> dict[str, object] | None:

@@ -22,21 +22,18 @@ from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged
 from ..errors import SchemaError
+from ..memory import aligned_empty, is_aligned
 from ..schema import Field, Schema
 
 Tensor: TypeAlias = Any  # TensorFlow has no types
 Array: TypeAlias = NDArray[Any]
 
-_ALIGNMENT = 64  # bytes; TensorFlow takes the memory of an array that begins so, and copies others
 
-
-def aligned(array: Array) -> Array:
+def _aligned(array: Array) -> Array:
     """The same values in memory that TensorFlow takes as it is. A copy is made here, without the GIL, and not there."""
-    if array.ctypes.data % _ALIGNMENT == 0 and array.flags.c_contiguous:
+    if is_aligned(array):
         return array
-    block = np.empty(array.nbytes + _ALIGNMENT, dtype=np.uint8)
-    start = -block.ctypes.data % _ALIGNMENT
-    copy = block[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_empty(array.shape, array.dtype)
     np.copyto(copy, array)
     return copy
 
@@ -82,7 +79,7 @@ class Dense(Component):
 
     def arrays(self, column: Column) -> list[Array]:
         assert isinstance(column, np.ndarray)  # as the field says
-        return [aligned(column)]
+        return [_aligned(column)]
 
 
 class Bytes(Component):
@@ -127,7 +124,7 @@ class Numbers(Component):
 
     def arrays(self, column: Column) -> list[Array]:
         assert isinstance(column, Ragged)  # as the field says
-        return [aligned(column.numbers()), _splits(column.counts)]
+        return [_aligned(column.numbers()), _splits(column.counts)]
 
     def tensor(self, parts: Sequence[Tensor]) -> Tensor:
         return tf.RaggedTensor.from_row_splits(parts[0], parts[1], validate=False)
@@ -156,7 +153,7 @@ class Padded(Component):
         longest = int(counts.max(initial=0))
         padded = np.full((len(column), longest), self._pad, dtype=self.field.numpy_dtype)
         padded[np.arange(longest) < counts[:, None]] = column.numbers()
-        return [aligned(padded)]
+        return [_aligned(padded)]
 
 
 class Strung(Component):

@@ -1,0 +1,192 @@
+"""One way to feed a softmax regression on 28x28 numbers, for so many seconds: prints examples per second as JSON.
+
+    python scripts/ladder.py STEP FOLDER [--seconds 3]
+
+The model is that of the posts of 2016: Adam, batches of 128, graph mode. The steps:
+
+    filled      a queue filled before the clock starts, and no producer: what no queue can be faster than
+    tf.data     tf.data's shuffle and batch of tensors in memory
+    tfrecord-queues   string_input_producer, TFRecordReader, parse_single_example, shuffle_batch
+    posts       the posts' CustomRunner: a thread that feeds a RandomShuffleQueue with enqueue_many
+    rec, h5, npz, tfrecord    ours, from the file of that name in FOLDER, shuffled
+
+Each is a process of its own, as threads and memory of one would disturb the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+BATCH, PIXELS = 128, 784
+_WARM_UP_S = 1.0
+
+
+def arrays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(folder / "rows.npz") as archive:
+        return archive["pixels"], archive["label"]
+
+
+def train(inputs, start: Callable[[object], None], seconds: float, steps: int | None = None) -> float:
+    """Examples per second of the model on these inputs; start is called when the variables have values."""
+    pixels, labels = inputs
+    weights = v1.get_variable("w1", [PIXELS, 10], initializer=v1.zeros_initializer())
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=tf.matmul(pixels, weights))
+    step = v1.train.AdamOptimizer().minimize(tf.reduce_mean(loss))
+    with v1.Session() as sess:
+        sess.run(v1.global_variables_initializer())
+        start(sess)
+        run = sess.make_callable(step)
+        if steps is not None:  # no warm-up: they would be gone
+            begin = time.perf_counter()
+            for _ in range(steps):
+                run()
+            return steps * BATCH / (time.perf_counter() - begin)
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < _WARM_UP_S:
+            run()
+        done, begin = 0, time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            run()
+            done += 1
+        return done * BATCH / (time.perf_counter() - begin)
+
+
+def filled(folder: Path, seconds: float) -> float:
+    pixels, labels = arrays(folder)
+    steps = 2000
+    feeds = [v1.placeholder(tf.float32, [BATCH, PIXELS]), v1.placeholder(tf.int64, [BATCH])]
+    queue = tf.queue.FIFOQueue(steps, [tf.float32, tf.int64], [[BATCH, PIXELS], [BATCH]])
+    enqueue = queue.enqueue(feeds)
+
+    def fill(sess) -> None:
+        put = sess.make_callable(enqueue, feeds)
+        random = np.random.default_rng(0)
+        for _ in range(steps):
+            rows = random.integers(0, len(pixels), BATCH)
+            put(pixels[rows], labels[rows])
+
+    return train(queue.dequeue(), fill, seconds, steps)
+
+
+def tf_data(folder: Path, seconds: float) -> float:
+    pixels, labels = arrays(folder)
+    feeds = v1.placeholder(tf.float32, pixels.shape), v1.placeholder(tf.int64, labels.shape)
+    data = (
+        tf.data.Dataset.from_tensor_slices(feeds).shuffle(10_000).repeat().batch(BATCH, drop_remainder=True).prefetch(4)
+    )
+    iterator = v1.data.make_initializable_iterator(data)
+    begin = dict(zip(feeds, (pixels, labels), strict=True))
+    return train(iterator.get_next(), lambda sess: sess.run(iterator.initializer, begin), seconds)
+
+
+def tfrecord_queues(folder: Path, seconds: float) -> float:
+    names = v1.train.string_input_producer([str(folder / "rows.tfrecord")])
+    _, serialized = v1.TFRecordReader().read(names)
+    spec = {"pixels": tf.io.FixedLenFeature([PIXELS], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
+    row = tf.io.parse_single_example(serialized, spec)
+    inputs = v1.train.shuffle_batch([row["pixels"], row["label"]], BATCH, capacity=2000, min_after_dequeue=1000)
+    return train(inputs, lambda sess: v1.train.start_queue_runners(sess), seconds)
+
+
+def posts(folder: Path, seconds: float) -> float:
+    pixels, labels = arrays(folder)
+    feeds = [v1.placeholder(tf.float32, [None, PIXELS]), v1.placeholder(tf.int64, [None])]
+    queue = tf.queue.RandomShuffleQueue(2000, 1000, [tf.float32, tf.int64], [[PIXELS], []])
+    enqueue = queue.enqueue_many(feeds)
+
+    def data_iterator():
+        while True:
+            order = np.random.permutation(len(pixels))
+            shuffled_pixels, shuffled_labels = pixels[order], labels[order]
+            for at in range(0, len(pixels), BATCH):
+                yield shuffled_pixels[at : at + BATCH], shuffled_labels[at : at + BATCH]
+
+    def feed(sess) -> None:
+        try:
+            for batch in data_iterator():
+                sess.run(enqueue, dict(zip(feeds, batch, strict=True)))
+        except (tf.errors.CancelledError, RuntimeError):
+            pass  # the session was closed
+
+    return train(
+        queue.dequeue_many(BATCH),
+        lambda sess: threading.Thread(target=feed, args=(sess,), daemon=True).start(),
+        seconds,
+    )
+
+
+def ours(name: str) -> Callable[[Path, float], float]:
+    def run(folder: Path, seconds: float) -> float:
+        from recordio_bridge.tf import CustomRunner
+
+        is_raw = name == "rec"
+        fields = ["image", "label"] if is_raw else ["pixels", "label"]
+        runner = CustomRunner(
+            str(folder / f"rows.{name}"),
+            BATCH,
+            fields=None if is_raw else fields,
+            select={"image": "image", "label:int64": "label"} if is_raw else None,
+            shuffle=True,
+            seed=1,
+            drop_remainder=True,
+        )
+        inputs = runner.get_inputs()
+        if is_raw:
+            inputs = (tf.reshape(tf.io.decode_raw(inputs[0], tf.float32), [BATCH, PIXELS]), inputs[1])
+        rate = train(inputs, runner.start_threads, seconds)
+        print(runner.summary(), file=sys.stderr)
+        runner.stop()
+        return rate
+
+    return run
+
+
+STEPS = {
+    "filled": filled,
+    "tf.data": tf_data,
+    "tfrecord-queues": tfrecord_queues,
+    "posts": posts,
+    **{name: ours(name) for name in ("rec", "h5", "npz", "tfrecord")},
+}
+
+
+def make_files(folder: Path, rows: int) -> None:
+    """The same rows in all formats; in the .rec, pixels are raw bytes behind the image header."""
+    import recordio_bridge as rb
+
+    random = np.random.default_rng(0)
+    pixels, label = random.random((rows, PIXELS), dtype=np.float32), random.integers(0, 10, rows)
+    for name in ("h5", "npz", "tfrecord"):
+        rb.write(folder / f"rows.{name}", {"pixels": pixels, "label": label}, overwrite=True)
+    image = rb.Ragged.of([row.tobytes() for row in pixels])
+    numbered = {"id": np.arange(rows, dtype=np.uint64), "label": label.astype(np.float32), "image": image}
+    rb.write(folder / "rows.rec", numbered, overwrite=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    args = parser.parse_args()
+    with tf.Graph().as_default():
+        print(json.dumps(STEPS[args.step](args.folder, args.seconds)))
+    sys.stdout.flush()
+    os._exit(0)  # daemon threads of the posts' runner do not end by themselves
+
+
+if __name__ == "__main__":
+    sys.exit(main())
