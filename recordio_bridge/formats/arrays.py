@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -49,6 +49,10 @@ class Array(Protocol):
     def chunk_rows(self) -> int:
         """Rows that are cheap to read together; 1 where it does not matter."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it may take as long as its file is open."""
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop, in a fresh array."""
 
@@ -62,6 +66,8 @@ class ArrayColumn(ABC):
     field: Field
     num_rows: int
     chunk_rows: int
+    held: int
+    """Bytes of memory that it may take as long as its file is open."""
 
     @abstractmethod
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
@@ -92,7 +98,7 @@ class DenseColumn(ArrayColumn):
 
     def __init__(self, field: Field, array: Array, members: tuple[str, ...] = ()) -> None:
         self.field, self._array, self._members = field, array, members
-        self.num_rows, self.chunk_rows = array.shape[0], array.chunk_rows
+        self.num_rows, self.chunk_rows, self.held = array.shape[0], array.chunk_rows, array.held
 
     def values(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         """The values as they are stored."""
@@ -140,6 +146,7 @@ class RaggedColumn(ArrayColumn):
         shape = () if inner is None and self._is_bytes else (None,)
         self.field = Field(name, "bytes" if self._is_bytes else values.dtype.name, shape)
         self.num_rows, self.chunk_rows = len(offsets) - 1, 1
+        self.held = values.held + offsets.nbytes + (0 if inner is None else inner.nbytes)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         if not isinstance(rows, slice):
@@ -352,6 +359,23 @@ def _as_declared(schema: Schema, declared: Schema | None) -> Schema:
     return Schema(*fields)
 
 
+class OpenTable:
+    """A file that is open for rows of a schema to be taken."""
+
+    def __init__(self, path: str, table: AbstractContextManager[Table], schema: Schema) -> None:
+        self._path, self._schema = path, schema
+        with ExitStack() as stack:
+            self._table = stack.enter_context(table)
+            self._open = stack.pop_all()
+        self.nbytes = sum(column.held for column in self._table.columns.values())
+
+    def take(self, heads: Heads) -> Batch:
+        return self._table.batch(self._path, heads.offsets, self._schema)
+
+    def close(self) -> None:
+        self._open.close()
+
+
 class ArrayFormat(ABC):
     """The part of a Format that files of arrays share; see formats.base.Format. Their Extents count rows."""
 
@@ -361,8 +385,8 @@ class ArrayFormat(ABC):
 
     @contextmanager
     @abstractmethod
-    def store(self, path: str, options: Any) -> Iterator[Store]:
-        """The arrays of a file, open as long as the block lasts."""
+    def store(self, path: str, options: Any, keep: int = 0) -> Iterator[Store]:
+        """The arrays of a file, open as long as the block lasts. keep is that of a Request."""
 
     @abstractmethod
     def sniff(self, head: bytes) -> bool: ...
@@ -394,9 +418,9 @@ class ArrayFormat(ABC):
         raise TypeError(f"{self.name} has no records that could pass undecoded")
 
     @contextmanager
-    def table(self, path: str, options: Any, wanted: frozenset[str] | None) -> Iterator[Table]:
+    def table(self, path: str, options: Any, wanted: frozenset[str] | None, keep: int = 0) -> Iterator[Table]:
         """The columns of a file, or those wanted, open as long as the block lasts."""
-        with self.store(path, options) as store:
+        with self.store(path, options, keep) as store:
             yield table_of(path, store, self.declared(path), wanted)
 
     def certain(self, path: str, options: Any) -> tuple[Schema, bool]:
@@ -461,9 +485,8 @@ class ArrayFormat(ABC):
             rows = np.arange(extent.start, stop, dtype=np.int64)
             yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 
-    def take(self, path: str, heads: Heads, options: Any, request: Request) -> Batch:
-        with self.table(path, options, frozenset(request.schema)) as table:
-            return table.batch(path, heads.offsets, request.schema)
+    def open_rows(self, path: str, options: Any, request: Request) -> OpenTable:
+        return OpenTable(path, self.table(path, options, frozenset(request.schema), request.keep), request.schema)
 
     def index_path(self, path: str) -> str:
         raise FormatError(f"{path}: rows of a {self.name} file are found by their number; it needs no index", path=path)

@@ -16,6 +16,7 @@ Specification: HDF5 1.14 file format; h5py 3.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ _CHUNK = 1 << 18  # bytes of a chunk that we write
 _WRITE = 1 << 22  # bytes of dense columns written together
 _RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
+_MOST_CACHE = 1 << 28  # bytes that are kept of a dataset at most, where a single row is in more
+_CACHE_SLOTS = 10_007  # of 8 bytes, and prime; more than chunks, as two that want one slot are not kept both
 _OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
 
 
@@ -61,18 +64,24 @@ class Hdf5(ArrayFormat):
         return any(head[place : place + 8] == _SIGNATURE for place in _PLACES)
 
     @contextmanager
-    def store(self, path: str, options: Hdf5Options) -> Iterator[Store]:
+    def store(self, path: str, options: Hdf5Options, keep: int = 0) -> Iterator[Store]:
         with _h5_errors(path, path):
             file = h5py.File(path, "r")
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
+            chunked: list[str] = []
 
             def visit(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
+                if isinstance(item, h5py.Dataset) and keep and item.chunks:
+                    chunked.append(name)
+                    found[name] = ""  # its place; a dataset must be closed to be opened otherwise
+                elif isinstance(item, h5py.Dataset):
                     found[name] = _dataset(path, name, item)
 
             with _h5_errors(path, path):
                 file.visititems(visit)
+                for name in chunked:
+                    found[name] = _cached(path, name, file, keep)
             yield Store(found, _notes(path))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
@@ -90,13 +99,38 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
 
 
+def _cached(path: str, name: str, file: h5py.File, keep: int) -> Array | ArrayColumn | str:
+    """As _dataset, for single rows in any order: with a cache of chunks that fits them."""
+    held = _cache_nbytes(file[name], keep)
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(_CACHE_SLOTS, held, 0)  # 0: the chunk used longest ago makes room
+    opened = h5py.h5d.open(file.id, name.encode("utf-8", "surrogateescape"), access)
+    array = _dataset(path, name, h5py.Dataset(opened, readonly=True))  # so that it remembers its shape
+    if not isinstance(array, str):
+        array.held = held
+    return array
+
+
+def _cache_nbytes(dataset: h5py.Dataset, keep: int) -> int:
+    """Bytes of the chunks to keep.
+
+    At least those that one row is in, so that its neighbours need not unpack them again. None where chunks are not
+    packed: then HDF5 reads the row alone, and not its chunk.
+    """
+    if not _is_packed(dataset):
+        return 0
+    counts = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    chunk = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
+    return int(min(max(keep, math.prod(counts[1:]) * chunk), math.prod(counts) * chunk, _MOST_CACHE))
+
+
 def _notes(path: str) -> tuple[str, ...]:
     if read_head(path, 10) == b"MATLAB 7.3":
         return ("a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers",)
     return ()
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
+def _dataset(path: str, name: str, dataset: h5py.Dataset) -> H5Array | _TextColumn | _VlenColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
@@ -138,19 +172,19 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
+    held = 0
+
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.is_packed = _is_packed(dataset)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, read straight into a fresh array."""
-        values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
-        if values.size:
-            with _reading(self._path, self._name, self._dataset):
-                self._dataset.read_direct(values, np.s_[start:stop])
-        return values
+        """Rows start to stop, in a fresh array."""
+        with _reading(self._path, self._name, self._dataset):
+            return np.asarray(self._dataset[start:stop])
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
@@ -158,17 +192,23 @@ class H5Array:
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows in any order: HDF5 wants rising ones, and those that share a chunk are read together."""
-    if not len(rows):
-        return array.read(0, 0)
+    """Rows in any order: neighbours are read together, and of a packed chunk all from the first to the last."""
+    if len(rows) < 2:
+        first = int(rows[0]) if len(rows) else 0
+        return array.read(first, first + len(rows))
     asked, order = np.unique(rows, return_inverse=True)
-    breaks = np.flatnonzero(asked[1:] // array.chunk_rows > asked[:-1] // array.chunk_rows + 1) + 1
-    breaks = breaks if array.chunk_rows > 1 else np.flatnonzero(np.diff(asked) > 1) + 1
+    gaps = np.diff(asked // array.chunk_rows) > 0 if array.is_packed else np.diff(asked) > 1
     parts = []
-    for run in np.split(asked, breaks):
-        first = int(run[0])
-        parts.append(array.read(first, int(run[-1]) + 1)[run - first])
+    for run in np.split(asked, np.flatnonzero(gaps) + 1):
+        first, stop = int(run[0]), int(run[-1]) + 1
+        part = array.read(first, stop)
+        parts.append(part if len(run) == stop - first else part[run - first])
     return np.asarray(np.concatenate(parts)[order.reshape(-1)])
+
+
+def _is_packed(dataset: h5py.Dataset) -> bool:
+    """Whether a part of a chunk costs as much as all of it."""
+    return bool(dataset.id.get_create_plist().get_nfilters())
 
 
 @contextmanager
@@ -190,7 +230,9 @@ def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
 
 
 class _ObjectRows:
-    """The rows of a dataset that h5py gives as an array of objects."""
+    """The rows of a dataset that h5py gives as an array of objects: a chunk says only where each lies in the file."""
+
+    is_packed = False
 
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
@@ -212,7 +254,7 @@ class _TextColumn(ArrayColumn):
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._rows = _ObjectRows(path, name, dataset)
         self.field = Field(name, "bytes", dataset.shape[1:])
-        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
@@ -243,7 +285,7 @@ class _VlenColumn(ArrayColumn):
         self._is_bytes = base == np.uint8
         self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
         self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))
-        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)

@@ -49,7 +49,7 @@ class PairColumn(ArrayColumn):
     chunk_rows = 1
 
     def __init__(self, field: Field, values: Column) -> None:
-        self.field, self._values, self.num_rows = field, values, len(values)
+        self.field, self._values, self.num_rows, self.held = field, values, len(values), values.nbytes
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         if isinstance(self._values, Ragged):
@@ -69,7 +69,7 @@ class InsightFace(ArrayFormat):
         return _HEAD.match(head) is not None
 
     @contextmanager
-    def store(self, path: str, options: InsightFaceOptions) -> Iterator[Store]:
+    def store(self, path: str, options: InsightFaceOptions, keep: int = 0) -> Iterator[Store]:
         status = os.stat(path)
         images, same = _read(path, status.st_size, (status.st_mtime_ns, status.st_dev, status.st_ino))
         columns = (

@@ -118,6 +118,7 @@ class FileArray:
     """The rows of an array whose values lie plain in a file, from offset on. Read by position: nothing is shared."""
 
     chunk_rows = 1
+    held = 0
 
     def __init__(self, path: str, fd: int, header: Header, offset: int, watch: Watcher | None = None) -> None:
         self._path, self._fd, self._header, self._offset, self._watch = path, fd, header, offset, watch
@@ -191,7 +192,7 @@ class Npy(ArrayFormat):
         return replace(options, field=names[0]) if len(names) == 1 and options == NpyOptions() else options
 
     @contextmanager
-    def store(self, path: str, options: NpyOptions) -> Iterator[Store]:
+    def store(self, path: str, options: NpyOptions, keep: int = 0) -> Iterator[Store]:
         with open(path, "rb", buffering=0) as file:
             header = read_header(path, lambda size: file.read(size) or b"")
             nbytes = os.fstat(file.fileno()).st_size - header.nbytes

@@ -57,15 +57,14 @@ class Npz(ArrayFormat):
 
     def resolve(self, path: str, options: NpzOptions) -> NpzOptions:
         """DEFLATE where a member is not stored: such a file is read from its beginning."""
-        with _opened(path) as archive:
+        with _opened(path) as (archive, _):
             deflated = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
         return NpzOptions("DEFLATE" if deflated else "")
 
     @contextmanager
-    def store(self, path: str, options: NpzOptions) -> Iterator[Store]:
+    def store(self, path: str, options: NpzOptions, keep: int = 0) -> Iterator[Store]:
         with ExitStack() as stack:
-            archive = stack.enter_context(_opened(path))
-            file = stack.enter_context(open(path, "rb", buffering=0))
+            archive, file = stack.enter_context(_opened(path))
             arrays: dict[str, Array] = {}
             others = []
             for member in archive.infolist():
@@ -86,7 +85,7 @@ class Npz(ArrayFormat):
 
     def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
         """Write the same arrays without compression."""
-        with _opened(path) as archive, zipfile.ZipFile(target, "w") as plain:
+        with _opened(path) as (archive, _), zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
                 _check_claims(path, member)
                 with (
@@ -118,11 +117,13 @@ def _zip_errors(path: str, where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[zipfile.ZipFile]:
-    with _zip_errors(path, path):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        yield archive
+def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
+    """The archive, and the file that it is in, which takes one descriptor for both."""
+    with open(path, "rb") as file:
+        with _zip_errors(path, path):
+            archive = zipfile.ZipFile(file)
+        with archive:
+            yield archive, file
 
 
 def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
@@ -212,6 +213,7 @@ class DeflatedArray:
     """The rows of a member that is compressed: read in order, or from the beginning again."""
 
     chunk_rows = 1
+    held = 0
 
     def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> None:
         self._path, self._archive, self._member, self._header = path, archive, member, header

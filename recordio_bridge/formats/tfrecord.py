@@ -40,13 +40,13 @@ from .framed import (
     Fill,
     FrameWriter,
     Framing,
+    OpenRecords,
     Records,
     first_records,
     first_run,
     most_held,
     scan_file,
     split_at_heads,
-    take_framed,
     walk_file,
 )
 from .payloads import NO_RAW, RAW_SCHEMA, decode_messages, looks_like_example, raw_batch, survey_messages
@@ -226,8 +226,8 @@ class TFRecord:
         else:
             yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
 
-    def take(self, path: str, heads: Heads, options: TFRecordOptions, request: Request) -> Batch:
-        return self._batch(take_framed(path, heads, FRAMING), options, request)
+    def open_rows(self, path: str, options: TFRecordOptions, request: Request) -> OpenRecords:
+        return OpenRecords(path, FRAMING, lambda records: self._batch(records, options, request))
 
     def index_path(self, path: str) -> str:
         return path.removesuffix(".tfrecord").removesuffix(".tfrecords") + ".tfindex"
