@@ -215,15 +215,15 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
     last = values.shape[0]
     read = []
     for label, array in found.items():
-        offsets = array.read(0, array.shape[0]).astype(np.int64)
-        if offsets[0] != 0 or offsets[-1] != last or np.any(np.diff(offsets) < 0):
+        offsets = array.read(0, array.shape[0])
+        if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
                 f"{path}: '{name}/{label}' does not lead from 0 to the {last} entries of what it cuts, without going "
                 "back; the file is damaged, or rename the two arrays if they do not belong together",
                 path=path,
             )
         last = len(offsets) - 1
-        read.append(offsets)
+        read.append(offsets.astype(np.int64))
     return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None)
 
 
