@@ -182,20 +182,21 @@ class RaggedColumn(ArrayColumn):
 def columns_of(path: str, store: Store, declared: Schema | None) -> dict[str, ArrayColumn | str]:
     """The column that each field of a file is read by, or the reason why it cannot be.
 
-    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a.
+    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a, or has them beside it.
     """
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in store.arrays:
         base = name.removesuffix("/offsets")
-        if base != name and (declared is None or base in declared):
+        if base != name and (declared is None or (base in declared and name not in declared)):
             column = _ragged(path, base, store.arrays)
             if column is not None:
                 joined |= {name, f"{base}/values", f"{base}/inner_offsets"}
                 columns[base] = column
     for name, array in store.arrays.items():
         if name not in joined:
-            columns |= _plain(name, array)
+            for leaf, made in _plain(name, array).items():
+                columns[leaf] = _TWICE if leaf in columns else made
     if declared is not None and set(declared) <= set(columns):
         return {name: columns.pop(name) for name in declared} | columns
     return columns
@@ -227,6 +228,7 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
     return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None)
 
 
+_TWICE = "is what two fields would be called, an array and a part of another; save one of them under another name"
 _REFUSED = {
     "O": "is an object array, which needs pickle; save it as a plain array",
     "M": "holds dates; save it as integers, .astype('datetime64[s]').astype('int64')",

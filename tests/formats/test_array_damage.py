@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError
+from recordio_bridge import FormatError, SchemaError
 
 
-def save(path: Path, **arrays: np.ndarray) -> Path:
+def save(path: Path, **named: np.ndarray) -> Path:
     """The arrays in a file of the format that the suffix names; __ in a name stands for /."""
-    named = {name.replace("__", "/"): values for name, values in arrays.items()}
+    named = {name.replace("__", "/"): values for name, values in named.items()}
     if path.suffix == ".npz":
         np.savez(path, **named)
     else:
@@ -52,3 +52,33 @@ def test_offsets_of_any_integers_are_read(path: Path, dtype: str) -> None:
     save(path, a__values=np.arange(5, dtype=np.int16), a__offsets=np.array([0, 2, 2, 5], dtype=dtype))
     (batch,) = rb.read(path)
     assert [row.tolist() for row in batch["a"]] == [[0, 1], [], [2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ({"s": np.zeros(2, dtype=[("x", "i4"), ("y", "i4")]), "s/x": np.array([7, 8])}, "s/x"),
+        ({"a": np.arange(2), "a/values": np.arange(5), "a/offsets": np.array([0, 2, 5])}, "a"),
+        ({"a/values": np.arange(5), "a/offsets": np.array([0, 2, 5]), "a": np.arange(2)}, "a"),
+    ],
+    ids=["member", "dense first", "ragged first"],
+)
+def test_a_name_of_two_fields_is_an_error_and_neither_vanishes(
+    tmp_path: Path, named: dict[str, np.ndarray], name: str
+) -> None:
+    """HDF5 has no such names: a dataset is no group."""
+    path = save(tmp_path / "x.npz", **named, y=np.arange(2))
+    with pytest.raises(SchemaError, match=f"'{name}' is what two fields would be called") as caught:
+        rb.inspect(path)
+    assert caught.value.field == name
+    with pytest.raises(SchemaError, match=f"'{name}'"):
+        list(rb.read(path, fields=[name]))
+    (batch,) = rb.read(path, fields=["y"])
+    assert batch["y"].tolist() == [0, 1]
+
+
+def test_a_field_beside_its_like_comes_back_as_its_sidecar_says(tmp_path: Path) -> None:
+    columns = {"a": [1, 2], "a/values": [1, 2], "a/offsets": [0, 2]}
+    rb.write(tmp_path / "x.npz", columns)
+    (batch,) = rb.read(tmp_path / "x.npz")
+    assert {name: batch[name].tolist() for name in batch} == columns
