@@ -179,16 +179,20 @@ class RaggedColumn(ArrayColumn):
         return float(ends[-1]) * self._values.dtype.itemsize / max(self.num_rows, 1)
 
 
-def columns_of(path: str, store: Store, declared: Schema | None) -> dict[str, ArrayColumn | str]:
+def columns_of(
+    path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None
+) -> dict[str, ArrayColumn | str]:
     """The column that each field of a file is read by, or the reason why it cannot be.
 
     declared: what a sidecar says; a/values and a/offsets are not joined where it has no a, or has them beside it.
+    wanted: what will be asked for, None for all; nothing is joined, and no offsets are read, for other fields.
     """
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in store.arrays:
         base = name.removesuffix("/offsets")
-        if base != name and (declared is None or (base in declared and name not in declared)):
+        told = declared is None or (base in declared and name not in declared)
+        if base != name and told and (wanted is None or base in wanted):
             column = _ragged(path, base, store.arrays)
             if column is not None:
                 joined |= {name, f"{base}/values", f"{base}/inner_offsets"}
@@ -197,8 +201,9 @@ def columns_of(path: str, store: Store, declared: Schema | None) -> dict[str, Ar
         if name not in joined:
             for leaf, made in _plain(name, array).items():
                 columns[leaf] = _TWICE if leaf in columns else made
-    if declared is not None and set(declared) <= set(columns):
-        return {name: columns.pop(name) for name in declared} | columns
+    first = [name for name in declared or () if wanted is None or name in wanted]
+    if set(first) <= set(columns):
+        return {name: columns.pop(name) for name in first} | columns
     return columns
 
 
@@ -220,7 +225,7 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
         if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
                 f"{path}: '{name}/{label}' does not lead from 0 to the {last} entries of what it cuts, without going "
-                "back; the file is damaged, or rename the two arrays if they do not belong together",
+                "back; the file is damaged, or, if the two do not belong together, choose them with fields= or rename",
                 path=path,
             )
         last = len(offsets) - 1
@@ -315,7 +320,7 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
     Raises:
         SchemaError: the rows of these columns differ in number, or one of them cannot be read.
     """
-    found = columns_of(path, store, declared)
+    found = columns_of(path, store, declared, wanted)
     names = [name for name in found if wanted is None or name in wanted]
     for name in names:
         reason = found[name]
@@ -405,7 +410,7 @@ class ArrayFormat(ABC):
         try:
             with self.table(path, options, None) as table:
                 return table.schema, True
-        except SchemaError:  # not for all fields; those that are asked for may do
+        except (SchemaError, FormatError):  # not for all fields; those that are asked for may do
             return Schema(), False
 
     def presume(self, path: str, options: Any) -> Schema | None:

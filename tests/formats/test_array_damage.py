@@ -10,6 +10,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import FormatError, SchemaError
+from recordio_bridge.formats import arrays
 
 
 def save(path: Path, **named: np.ndarray) -> Path:
@@ -82,3 +83,35 @@ def test_a_field_beside_its_like_comes_back_as_its_sidecar_says(tmp_path: Path) 
     rb.write(tmp_path / "x.npz", columns)
     (batch,) = rb.read(tmp_path / "x.npz")
     assert {name: batch[name].tolist() for name in batch} == columns
+
+
+@pytest.mark.parametrize("offsets", [np.array([5, 6, 7]), np.array([0, 2, 3])], ids=["unfit", "fit"])
+def test_arrays_that_are_not_wanted_do_not_stop_those_that_are(path: Path, offsets: np.ndarray) -> None:
+    save(path, y=np.arange(3), x__values=np.arange(3), x__offsets=offsets)
+    (batch,) = rb.read(path, fields=["y"])
+    assert batch["y"].tolist() == [0, 1, 2]
+    with rb.open(path, fields=["y"]) as file:
+        assert file.take([2, 0])["y"].tolist() == [2, 0]
+    assert rb.convert(path, path.with_suffix(".tfrecord"), select=["y=y"]).num_rows == 3
+
+
+def test_two_arrays_that_do_not_belong_together_can_be_chosen_apart(path: Path) -> None:
+    save(path, x__values=np.arange(3), x__offsets=np.array([5, 6, 7]))
+    with pytest.raises(FormatError, match="choose them with fields="):
+        rb.inspect(path)
+    (batch,) = rb.read(path, fields=["x/offsets", "x/values"])
+    assert {name: batch[name].tolist() for name in batch} == {"x/offsets": [5, 6, 7], "x/values": [0, 1, 2]}
+
+
+def test_offsets_of_fields_that_are_not_wanted_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(path, y=np.arange(3), x__values=np.arange(3), x__offsets=np.array([0, 2, 3, 3]))
+    joined: list[str] = []
+    real = arrays.RaggedColumn.__init__
+
+    def spy(self: arrays.RaggedColumn, name: str, *rest: object) -> None:
+        joined.append(name)
+        real(self, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(arrays.RaggedColumn, "__init__", spy)
+    rb.convert(path, path.with_suffix(".tfrecord"), select=["y=y"])
+    assert joined == []
