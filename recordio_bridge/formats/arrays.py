@@ -91,28 +91,29 @@ class DenseColumn(ArrayColumn):
     """Numbers, or the member of a structured array that members leads to."""
 
     def __init__(self, field: Field, array: Array, members: tuple[str, ...] = ()) -> None:
-        self.field, self._array, self._members = field, array, members
+        self.field, self.array, self._members = field, array, members
         self.num_rows, self.chunk_rows = array.shape[0], array.chunk_rows
 
-    def values(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        """The values as they are stored."""
-        values = _get(self._array, rows)
+    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
+        return self.column_of(_get(self.array, rows))
+
+    def column_of(self, values: NDArray[Any]) -> Column:
+        """The column out of rows of the array, which its other members may share."""
         for member in self._members:
             values = values[member]
-        return values
+        return self._made(values)
 
-    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        return np.ascontiguousarray(self.values(rows), dtype=numpy_dtype(self.field.dtype))
+    def _made(self, values: NDArray[Any]) -> Column:
+        return np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype))
 
     def row_bytes(self) -> float:
-        return self._array.dtype.itemsize * float(np.prod(self._array.shape[1:]))
+        return self.array.dtype.itemsize * float(np.prod(self.array.shape[1:]))
 
 
 class TextColumn(DenseColumn):
     """S and U arrays of a fixed width: bytes without the NULs at their end."""
 
-    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        values = self.values(rows)
+    def _made(self, values: NDArray[Any]) -> Column:
         if values.dtype.kind == "U":
             values = np.char.encode(values, "utf-8") if values.size else values.astype("S1")
         flat = np.ascontiguousarray(values).reshape(-1)
@@ -297,10 +298,18 @@ class Table:
         """Some rows, cast to this schema where that is exact."""
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         columns = {}
+        shared: dict[int, NDArray[Any]] = {}  # rows of structured arrays, by their id, for all their members
         for name, field in schema.items():
-            if name not in self.columns:
+            column = self.columns.get(name)
+            if column is None:
                 raise SchemaError(f"{path}: has no field {name!r}; it has {', '.join(self.columns)}", field=name)
-            columns[name] = as_column(self.columns[name].column(rows, field), name, field)
+            if isinstance(column, DenseColumn) and column.array.dtype.names:
+                if id(column.array) not in shared:
+                    shared[id(column.array)] = _get(column.array, rows)
+                values = column.column_of(shared[id(column.array)])
+            else:
+                values = column.column(rows, field)
+            columns[name] = as_column(values, name, field)
         return Batch(columns, schema, num_rows=count)
 
     def block_rows(self, names: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,30 @@ def test_a_large_member_is_read_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert rows == 200_000
     assert peak < 40 << 20  # of 80 MB
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_structured_array_is_read_once_for_all_its_members(
+    tmp_path: Path, save: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.zeros(1_000_000, dtype=[(f"m{i}", "i4") for i in range(4)])
+    for number, name in enumerate(values.dtype.names or ()):
+        values[name] = np.arange(1_000_000) + number
+    save(tmp_path / "x.npz", s=values)
+    rows: list[int] = []
+    for kind in (npz.FileArray, npz.DeflatedArray):
+
+        def spy(self: object, start: int, stop: int, real: Callable[..., np.ndarray] = kind.read) -> np.ndarray:
+            rows.append(stop - start)
+            return real(self, start, stop)
+
+        monkeypatch.setattr(kind, "read", spy)
+    batches = list(rb.read(tmp_path / "x.npz", batch_rows=1_000_000))
+    assert len(rows) > 1
+    assert sum(rows) == 1_000_000
+    assert all(np.array_equal(batches[0][f"s/{name}"], values[name]) for name in values.dtype.names or ())
+    with rb.open(tmp_path / "x.npz") as file:
+        assert file.take([7, 3])["s/m2"].tolist() == [9, 5]
 
 
 def test_members_that_are_no_arrays_are_named_in_a_note(tmp_path: Path) -> None:
