@@ -55,6 +55,15 @@ class Array(Protocol):
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order, in a fresh array."""
 
+    def check(self, again: bool) -> None:
+        """Compare the checksum of all that is stored, where there is one and reading has not done so.
+
+        again: also where this process did so before, and the file was not written to since.
+
+        Raises:
+            ChecksumError: it does not fit.
+        """
+
 
 class ArrayColumn(ABC):
     """A column of a file of arrays."""
@@ -70,6 +79,9 @@ class ArrayColumn(ABC):
     @abstractmethod
     def row_bytes(self) -> float:
         """What a row takes in memory, on average."""
+
+    def check(self, again: bool) -> None:  # noqa: B027  # nothing to check is right
+        """As Array.check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,9 @@ class DenseColumn(ArrayColumn):
 
     def row_bytes(self) -> float:
         return self.array.dtype.itemsize * float(np.prod(self.array.shape[1:]))
+
+    def check(self, again: bool) -> None:
+        self.array.check(again)
 
 
 class TextColumn(DenseColumn):
@@ -178,6 +193,9 @@ class RaggedColumn(ArrayColumn):
     def row_bytes(self) -> float:
         ends = self._offsets if self._inner is None else self._inner
         return float(ends[-1]) * self._values.dtype.itemsize / max(self.num_rows, 1)
+
+    def check(self, again: bool) -> None:
+        self._values.check(again)  # the offsets were read from end to end
 
 
 def columns_of(
@@ -311,6 +329,11 @@ class Table:
                 values = column.column(rows, field)
             columns[name] = as_column(values, name, field)
         return Batch(columns, schema, num_rows=count)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksums of the columns; see Array.check."""
+        for column in self.columns.values():
+            column.check(again)
 
     def block_rows(self, names: Sequence[str]) -> int:
         """Rows to read together: about a block, in whole chunks where these are not too large."""
@@ -458,12 +481,20 @@ class ArrayFormat(ABC):
     def _blocks(self, extent: Extent, options: Any, request: Request) -> Iterator[Batch]:
         with self.table(extent.path, options, frozenset(request.schema)) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
+            is_whole = extent.start == 0 and stop == table.num_rows  # of parts, heads() has checked all
             step = table.block_rows(list(request.schema))
             for at in range(extent.start, stop, step):
-                yield table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+                batch = table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+                if is_whole and at + step >= stop:
+                    table.check(again=True)
+                yield batch
+            if is_whole and stop == 0:
+                table.check(again=True)
 
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:
+            if not self.is_sequential(options):  # else unpacking compares them
+                table.check(again=False)
             stop = table.num_rows if extent.stop is None else extent.stop
             each = round(sum(column.row_bytes() for column in table.columns.values()))
             rows = np.arange(extent.start, stop, dtype=np.int64)

@@ -109,9 +109,10 @@ def header_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 class Watcher(Protocol):
-    """Sees the values that are read, and where they lie, for a checksum."""
+    """Sees the values that are read, and where they lie, for a checksum; check is that of Array."""
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None: ...
+    def check(self, again: bool) -> None: ...
 
 
 class FileArray:
@@ -166,6 +167,11 @@ class FileArray:
         buffer = read_spans(self._path, self._fd, self._offset + rows * self._row_nbytes, sizes)
         shape = (len(rows), *self.shape[1:])
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksum; a .npy by itself has none."""
+        if self._watch is not None:
+            self._watch.check(again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """numpy's .npz: a zip with a .npy for each array, stored as it is or deflated.
 
 Members that are stored are read by position, rows at a time; deflated ones are streams. Either way memory holds a
-block, and the CRC-32 of a member is compared when its last row has been read in order. A member that expands more than
+block. The CRC-32 of a member is compared when its last row has been read in order, else by a pass of its own: before
+rows are picked at will, and at the end of a member that lies column after column. A member that expands more than
 deflate can, or whose size is not what its header says, is refused before a byte of it is believed.
 
 Specification: numpy, lib/format.py; PKWARE, APPNOTE.TXT 4.3 (local header: 30 bytes, then name and extra).
@@ -13,11 +14,13 @@ import errno
 import os
 import struct
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -170,7 +173,7 @@ def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo
         return DeflatedArray(path, archive, member, header)
     offset = _data_offset(path, fd, member)
     head = os.pread(fd, header.nbytes, offset)
-    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, head, member, header))
+    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, fd, offset, head, member))
 
 
 def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
@@ -189,23 +192,54 @@ def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
 
 
 class _Crc:
-    """The CRC-32 of a member that is read from its first row to its last; other ways of reading it end the watch."""
+    """The CRC-32 of a stored member, followed while it is read from its first row to its last."""
 
-    def __init__(self, where: str, path: str, head: bytes, member: zipfile.ZipInfo, header: Header) -> None:
-        self._where, self._path, self._expected = where, path, member.CRC
-        self._crc, self._at, self._nbytes = zlib.crc32(head), 0, header.values_nbytes
+    def __init__(self, where: str, path: str, fd: int, offset: int, head: bytes, member: zipfile.ZipInfo) -> None:
+        self._where, self._path, self._fd, self._offset, self._member = where, path, fd, offset, member
+        self._crc, self._head, self._at = zlib.crc32(head), len(head), len(head)
+        self._is_sound = False
+        self._turn = threading.Lock()  # threads may read rows of one open file
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None:
-        if offset != self._at or self._at < 0:
-            self._at = -1
-            return
-        self._crc = zlib.crc32(values.data, self._crc)
-        self._at += len(values)
-        if self._at == self._nbytes and self._crc != self._expected:
+        with self._turn:
+            if self._head + offset != self._at:  # not in order: there is nothing more to follow
+                self._at = -1
+                return
+            self._crc = zlib.crc32(values.data, self._crc)
+            self._at += len(values)
+            if self._at == self._member.file_size:
+                self._compare(self._crc)
+
+    def check(self, again: bool) -> None:
+        """Compare it now, by reading the member unless that was done."""
+        if not self._is_sound:
+            status = os.fstat(self._fd)
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            find = _crc_of.__wrapped__ if again else _crc_of
+            self._compare(find(self._path, state, self._offset, self._member.file_size))
+
+    def _compare(self, crc: int) -> None:
+        if crc != self._member.CRC:
             raise ChecksumError(
-                f"{self._where}: CRC-32 is {self._crc:08x}, expected {self._expected:08x}; the file is damaged",
+                f"{self._where}: CRC-32 is {crc:08x}, expected {self._member.CRC:08x}; the file is damaged",
                 path=self._path,
             )
+        self._is_sound = True
+
+
+@lru_cache(maxsize=1 << 12)
+def _crc_of(path: str, state: tuple[int, ...], offset: int, nbytes: int) -> int:
+    """The CRC-32 of these bytes of a file; remembered while its state is the same."""
+    crc, buffer = 0, memoryview(bytearray(_COPY))
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        while nbytes:
+            got = file.readinto(buffer[: min(nbytes, _COPY)])
+            if not got:
+                raise TruncatedError(f"{path}: another program cut the file", path=path)
+            crc = zlib.crc32(buffer[:got], crc)
+            nbytes -= got
+    return crc
 
 
 class DeflatedArray:
@@ -220,6 +254,7 @@ class DeflatedArray:
         self._whole: NDArray[Any] | None = None
         self._stream: IO[bytes] | None = None
         self._at = 0
+        self._is_sound = False
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
@@ -272,6 +307,15 @@ class DeflatedArray:
             raise FormatError(
                 f"{self._path}: member {self._member.filename!r}: bytes follow its values", path=self._path
             )
+        self._is_sound = True
+
+    def check(self, again: bool) -> None:
+        """Compare the CRC-32, by unpacking all of it unless that was done."""
+        if not self._is_sound:
+            self._rewind()
+            self._skip(self._header.values_nbytes)
+            self._finish()
+            self.close()
 
     def _spilled(self) -> NDArray[Any]:
         """The values in a temporary file without a name, mapped: it is ours alone, so nobody can cut it."""
