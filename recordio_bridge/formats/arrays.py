@@ -99,6 +99,11 @@ def _get(array: Array, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     return array.read(rows.start, rows.stop) if isinstance(rows, slice) else array.take(rows)
 
 
+def with_bools(values: NDArray[Any]) -> NDArray[Any]:
+    """The values, bools as 0 and 1: files may hold any bytes, and numpy takes all but 0 for true."""
+    return values.view(np.uint8) != 0 if values.dtype == np.bool_ else values
+
+
 class DenseColumn(ArrayColumn):
     """Numbers, or the member of a structured array that members leads to."""
 
@@ -116,7 +121,7 @@ class DenseColumn(ArrayColumn):
         return self._made(values)
 
     def _made(self, values: NDArray[Any]) -> Column:
-        return np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype))
+        return with_bools(np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype)))
 
     def row_bytes(self) -> float:
         return self.array.dtype.itemsize * float(np.prod(self.array.shape[1:]))
@@ -173,7 +178,7 @@ class RaggedColumn(ArrayColumn):
     def _flat(self, offsets: NDArray[np.int64], dtype: str) -> Ragged:
         """Rows that lie one after another between these offsets."""
         target = np.dtype(np.uint8) if dtype == "bytes" else numpy_dtype(dtype)
-        values = np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target)
+        values = with_bools(np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target))
         starts = (offsets[:-1] - offsets[0]) * target.itemsize
         return Ragged(values.view(np.uint8), starts, np.diff(offsets) * target.itemsize, dtype)
 

@@ -115,3 +115,39 @@ def test_offsets_of_fields_that_are_not_wanted_are_not_read(path: Path, monkeypa
     monkeypatch.setattr(arrays.RaggedColumn, "__init__", spy)
     rb.convert(path, path.with_suffix(".tfrecord"), select=["y=y"])
     assert joined == []
+
+
+def test_any_byte_but_0_is_true_as_it_is_for_numpy_and_is_written_as_1(tmp_path: Path) -> None:
+    """A mask of 0 and 255, seen as bool, saves its bytes as they are."""
+    mask = np.array([[0, 255], [2, 1]], dtype=np.uint8)
+    pair = np.zeros(2, dtype=[("b", "?"), ("n", "i4")])
+    pair.view(np.uint8)[::5] = [0, 7]
+    save(
+        tmp_path / "x.npz",
+        a=mask.view(bool),
+        f=np.asfortranarray(mask).view(bool),
+        s=pair,
+        r__values=np.array([0, 3, 255, 1], dtype=np.uint8).view(bool),
+        r__offsets=np.array([0, 3, 4]),
+    )
+    (batch,) = rb.read(tmp_path / "x.npz")
+    for name in ("a", "f"):
+        assert batch[name].view(np.uint8).tolist() == [[0, 1], [1, 1]]
+    assert batch["s/b"].view(np.uint8).tolist() == [0, 1]
+    assert [row.view(np.uint8).tolist() for row in batch["r"]] == [[0, 1, 1], [1]]
+    assert rb.convert(tmp_path / "x.npz", tmp_path / "x.tfrecord").num_rows == 2
+    assert rb.convert(tmp_path / "x.npz", tmp_path / "y.npz").num_rows == 2
+    with np.load(tmp_path / "y.npz") as file:
+        assert file["a"].view(np.uint8).tolist() == [[0, 1], [1, 1]]
+
+
+def test_any_byte_but_0_of_a_bool_in_hdf5_is_true(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["b"] = np.array([False, True, True, True])
+        raw = np.array([0, 1, 2, 255], dtype=np.uint8)
+        same = file["b"].id.get_type()
+        file["b"].id.write(h5py.h5s.ALL, h5py.h5s.ALL, raw, mtype=same)
+        file.create_dataset("v", (4,), h5py.vlen_dtype(bool))[3] = raw.view(bool)
+    (batch,) = rb.read(tmp_path / "x.h5")
+    assert batch["b"].view(np.uint8).tolist() == [0, 1, 1, 1]
+    assert batch["v"][3].view(np.uint8).tolist() == [0, 1, 1, 1]
