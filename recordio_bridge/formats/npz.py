@@ -17,7 +17,7 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch
-from ..errors import ChecksumError, FormatError, TruncatedError
+from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
 from .arrays import Array, ArrayFormat, Store
@@ -37,6 +37,7 @@ from .npy import FileArray, Header, header_bytes, read_header, write_all
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _DEFLATE_MOST = 1032  # bytes out of one byte in
+_LONGEST_NAME = (1 << 16) - 1  # bytes of a member's name
 _COPY = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # as numpy: the same input gives the same bytes
 
@@ -347,6 +348,7 @@ class NpzWriter:
 
     def __init__(self, path: str, schema: Schema, deflate: bool) -> None:
         self._flattener, self._deflate = Flattener(schema), deflate
+        _check_names(self._flattener.arrays)
         self._scratch = Scratch(path)
         folder = os.path.dirname(path) or "."
         self._spools: dict[str, IO[bytes]] = {}
@@ -383,6 +385,18 @@ class NpzWriter:
         for spool in self._spools.values():
             spool.close()
         self._scratch.abort()
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """SchemaError for a name that a zip would cut, or cannot hold."""
+    for name in names:
+        if "\0" in name:
+            raise SchemaError(f"field {name[:80]!r}: the name of a .npz member ends at a NUL; rename it", field=name)
+        if len(f"{name}.npy".encode()) > _LONGEST_NAME:
+            raise SchemaError(
+                f"field {name[:80]!r}...: the name of a .npz member has at most {_LONGEST_NAME} bytes; rename it",
+                field=name,
+            )
 
 
 def _info(name: str, deflate: bool) -> zipfile.ZipInfo:

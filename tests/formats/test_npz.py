@@ -224,3 +224,29 @@ def test_fields_whose_arrays_would_share_a_name_are_refused(tmp_path: Path) -> N
     with pytest.raises(SchemaError, match="taken"):
         rb.write(tmp_path / "x.npz", Batch.of({"a": [b"x"], "a/values": [1]}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "NUL"),
+        ("x" * 70_000, "65535"),
+        ("é" * 40_000, "65535"),
+        ("x" * 65_532, "65535"),
+    ],
+    ids=["nul", "long", "wide", "longest and one"],
+)
+@pytest.mark.parametrize("values", [[1, 2], [b"x", b""]], ids=["dense", "ragged"])
+def test_a_name_that_no_zip_keeps_is_refused(tmp_path: Path, name: str, reason: str, values: list[object]) -> None:
+    with pytest.raises(SchemaError, match=reason) as caught:
+        rb.write(tmp_path / "x.npz", {name: values, "b": [1, 2]})
+    assert len(str(caught.value)) < 300
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 65_531, "é", "a b", "/a", "x.npy", "..", "a\\b"])
+def test_any_other_name_comes_back(tmp_path: Path, name: str) -> None:
+    rb.write(tmp_path / "x.npz", {name: [1, 2]})
+    (tmp_path / "x.npz.schema.json").unlink()
+    (batch,) = rb.read(tmp_path / "x.npz")
+    assert {name: batch[name].tolist() for name in batch} == {name: [1, 2]}
