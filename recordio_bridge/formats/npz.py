@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import IO, Any, Literal
 
@@ -33,6 +33,7 @@ from ..schema import Schema
 from .arrays import Array, ArrayFormat, Store
 from .base import OnBadRecord, Written
 from .flatten import Flattener
+from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
@@ -48,6 +49,10 @@ class NpzOptions:
 
     compression: Literal["auto", "", "DEFLATE"] = "auto"
     """Writing: "auto" and "" store, DEFLATE compresses as numpy.savez_compressed. Reading finds out by itself."""
+    expansion: Literal["bounded", "any"] = "bounded"
+    """"bounded": refuse a compressed file in which one row, or the offsets of a field, take more than 512 MiB and more
+    than 32 times the size of the file, as none but a trap is likely to; "any": take as much memory as it says. Reading
+    only."""
 
 
 class Npz(ArrayFormat):
@@ -63,12 +68,13 @@ class Npz(ArrayFormat):
         """DEFLATE where a member is not stored: such a file is read from its beginning."""
         with _opened(path) as archive:
             deflated = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-        return NpzOptions("DEFLATE" if deflated else "")
+        return replace(options, compression="DEFLATE" if deflated else "")
 
     @contextmanager
     def store(self, path: str, options: NpzOptions) -> Iterator[Store]:
         with ExitStack() as stack:
             archive = stack.enter_context(_opened(path))
+            held = most_held(path, trusted=options.expansion == "any")
             file = stack.enter_context(open(path, "rb", buffering=0))
             arrays: dict[str, Array] = {}
             others = []
@@ -79,7 +85,7 @@ class Npz(ArrayFormat):
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
                     raise FormatError(f"{path}: has two arrays {name!r}; unpack it and save them apart", path=path)
-                arrays[name] = _array(path, file.fileno(), archive, member)
+                arrays[name] = _array(path, file.fileno(), archive, member, held)
                 if isinstance(arrays[name], DeflatedArray):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
             notes = [f"members that are no arrays are left out: {', '.join(others)}"] if others else []
@@ -90,16 +96,19 @@ class Npz(ArrayFormat):
 
     def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
         """Write the same arrays without compression."""
+        with self.store(path, options) as store:
+            for array in store.arrays.values():
+                if isinstance(array, DeflatedArray) and array.shape and array.shape[0]:
+                    array.check_held(1)
         with _opened(path) as archive, zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
-                _check_claims(path, member)
                 with (
                     archive.open(member) as source,
                     plain.open(_info(member.filename, False), "w", force_zip64=True) as out,
                 ):
                     while piece := _piece(path, member, source, _COPY):
                         out.write(piece)
-        return NpzOptions("")
+        return replace(options, compression="")
 
     def create(self, path: str, schema: Schema, options: NpzOptions) -> NpzWriter:
         return NpzWriter(path, schema, options.compression == "DEFLATE")
@@ -134,6 +143,12 @@ def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
     what = f"{path}: member {member.filename!r}"
     if member.flag_bits & 1:
         raise FormatError(f"{what}: is encrypted; unpack it with its password and save it again", path=path)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(
+            f"{what}: is packed by method {member.compress_type}, expected 0 or 8, as numpy writes; load it, and "
+            "save it with numpy.savez_compressed",
+            path=path,
+        )
     if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
         raise FormatError(
             f"{what}: is stored in {member.compress_size} bytes, but claims {member.file_size}", path=path
@@ -152,8 +167,8 @@ def _piece(path: str, member: zipfile.ZipInfo, stream: IO[bytes], size: int) -> 
         return stream.read(size)
 
 
-def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """The array of a member."""
+def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo, held: int) -> Array:
+    """The array of a member; held bounds what is read at a time of one that is compressed."""
     _check_claims(path, member)
     where = f"{path}: member {member.filename!r}"
     with _zip_errors(path, where):
@@ -171,7 +186,7 @@ def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo
             path=path,
         )
     if member.compress_type != zipfile.ZIP_STORED:
-        return DeflatedArray(path, archive, member, header)
+        return DeflatedArray(path, archive, member, header, held)
     offset = _data_offset(path, fd, member)
     head = os.pread(fd, header.nbytes, offset)
     return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, fd, offset, head, member))
@@ -248,8 +263,8 @@ class DeflatedArray:
 
     chunk_rows = 1
 
-    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> None:
-        self._path, self._archive, self._member, self._header = path, archive, member, header
+    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header, held: int) -> None:
+        self._path, self._archive, self._member, self._header, self._held = path, archive, member, header, held
         self.dtype, self.shape = header.dtype, header.shape
         self._row_nbytes = header.row_values * header.dtype.itemsize
         self._whole: NDArray[Any] | None = None
@@ -259,6 +274,7 @@ class DeflatedArray:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
+        self.check_held(stop - start)
         if self._header.is_fortran and self._header.row_values > 1:
             return np.array(self._spilled()[start:stop])
         if self._stream is None or start < self._at:
@@ -276,6 +292,17 @@ class DeflatedArray:
         """These rows, in this order; the file is better unpacked first."""
         parts = [self.read(int(row), int(row) + 1) for row in rows]
         return np.concatenate(parts) if parts else self.read(0, 0)
+
+    def check_held(self, rows: int) -> None:
+        """FormatError where so many rows are more than is believed of a file of this size."""
+        if rows * self._row_nbytes > self._held:
+            raise FormatError(
+                f"{self._path}: member {self._member.filename!r}: what is read together, {rows} rows, is "
+                f"{rows * self._row_nbytes} bytes, more than is believed of so small a compressed file: expected at "
+                f"most {self._held} (512 MiB, or 32 times the file's size); if you trust the file, pass "
+                "expansion='any' (--in expansion=any)",
+                path=self._path,
+            )
 
     def _rewind(self) -> None:
         self.close()
@@ -379,7 +406,8 @@ class NpzWriter:
                     while piece := spool.read(_COPY):
                         member.write(piece)
                     spool.close()
-        return Written((self._scratch.finish(),), NpzOptions("DEFLATE" if self._deflate else ""))
+        options = NpzOptions("DEFLATE" if self._deflate else "", "any")  # what we wrote ourselves is no trap
+        return Written((self._scratch.finish(),), options)
 
     def abort(self) -> None:
         for spool in self._spools.values():
