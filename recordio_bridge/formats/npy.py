@@ -74,7 +74,7 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
         told = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
         descr, is_fortran, shape = told["descr"], told["fortran_order"], told["shape"]
         dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]  # numpy has no stub for it
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as err:
+    except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError) as err:
         raise _error(where, f"the header {text[:80]!r} describes no array: {err}") from err
     if not isinstance(shape, tuple) or not isinstance(is_fortran, bool):
         raise _error(where, f"the header {text[:80]!r} describes no array")
