@@ -26,13 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, as_column, concat, rebatch
-from ..errors import FormatError, SchemaError
+from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
 from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
 
 BLOCK = 1 << 22  # bytes read at a time
+_LAST_POINT = 0x10FFFF  # of Unicode
+_SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
 
 
@@ -135,6 +137,7 @@ class TextColumn(DenseColumn):
 
     def _made(self, values: NDArray[Any]) -> Column:
         if values.dtype.kind == "U":
+            _check_text(values, self.field.name)
             values = np.char.encode(values, "utf-8") if values.size else values.astype("S1")
         flat = np.ascontiguousarray(values).reshape(-1)
         width = flat.dtype.itemsize
@@ -146,6 +149,22 @@ class TextColumn(DenseColumn):
             return members
         count = self.field.shape[0] or 0
         return Ragged(members, _steps(len(values), count), np.full(len(values), count), "bytes")
+
+
+def _check_text(values: NDArray[Any], name: str) -> None:
+    """FormatError, with the row of the block, for a number that is no character: numpy drops some, or fails."""
+    if not values.size or not values.dtype.itemsize:
+        return
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    points = native.view(np.uint32).reshape(len(values), -1)
+    wrong = np.argwhere((points > _LAST_POINT) | (points & ~np.uint32(0x7FF) == _SURROGATES))
+    if len(wrong):
+        row, place = wrong[0].tolist()
+        raise FormatError(
+            f"row {row} of {name!r}: U+{points[row, place]:04X} is no character; the file is damaged, or save "
+            "the array as bytes, np.char.encode(a, 'utf-8', 'surrogatepass')",
+            record=row,
+        )
 
 
 def _steps(count: int, width: int) -> NDArray[np.int64]:
@@ -326,13 +345,14 @@ class Table:
             column = self.columns.get(name)
             if column is None:
                 raise SchemaError(f"{path}: has no field {name!r}; it has {', '.join(self.columns)}", field=name)
-            if isinstance(column, DenseColumn) and column.array.dtype.names:
-                if id(column.array) not in shared:
-                    shared[id(column.array)] = _get(column.array, rows)
-                values = column.column_of(shared[id(column.array)])
-            else:
-                values = column.column(rows, field)
-            columns[name] = as_column(values, name, field)
+            with _naming(path, rows):
+                if isinstance(column, DenseColumn) and column.array.dtype.names:
+                    if id(column.array) not in shared:
+                        shared[id(column.array)] = _get(column.array, rows)
+                    values = column.column_of(shared[id(column.array)])
+                else:
+                    values = column.column(rows, field)
+                columns[name] = as_column(values, name, field)
         return Batch(columns, schema, num_rows=count)
 
     def check(self, again: bool) -> None:
@@ -349,6 +369,20 @@ class Table:
         if chunk > 1 and chunk * nbytes <= _CHUNKS_AT_ONCE:
             rows = -(-rows // chunk) * chunk
         return rows
+
+
+@contextmanager
+def _naming(path: str, rows: slice | NDArray[np.int64]) -> Iterator[None]:
+    """Give errors about a row of a block the path, and the number that the row has in the file."""
+    try:
+        with numbered(range(rows.start, rows.stop) if isinstance(rows, slice) else rows.data):
+            yield
+    except (SchemaError, FormatError) as err:
+        if err.path is not None or row_of(err) is None:
+            raise
+        named = type(err)(f"{path}: {err}")
+        named.__dict__.update({**vars(err), "path": path})
+        raise named from err
 
 
 def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None) -> Table:

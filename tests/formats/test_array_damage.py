@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError, SchemaError
+from recordio_bridge import Field, FormatError, Schema, SchemaError
 from recordio_bridge.formats import arrays
 
 
@@ -151,3 +151,37 @@ def test_any_byte_but_0_of_a_bool_in_hdf5_is_true(tmp_path: Path) -> None:
     (batch,) = rb.read(tmp_path / "x.h5")
     assert batch["b"].view(np.uint8).tolist() == [0, 1, 1, 1]
     assert batch["v"][3].view(np.uint8).tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("point", [0xFFFFFFFF, 0x110000, 0xD800, 0xDFFF])
+@pytest.mark.parametrize("endian", "<>")
+def test_text_that_is_no_text_is_an_error_that_names_its_row(tmp_path: Path, point: int, endian: str) -> None:
+    path = tmp_path / "x.npy"
+    text = np.full((3000, 2), "ab", dtype=f"{endian}U2")
+    points = text.view(f"{endian}u4")
+    points[2500, 3] = points[2700, 0] = point
+    np.save(path, text)
+    with pytest.raises(FormatError, match=rf"x\.npy: row 2500 of 'data': U\+{point:04X} is no character") as caught:
+        list(rb.read(path))
+    assert (caught.value.path, caught.value.record) == (str(path), 2500)
+    with rb.open(path) as file:
+        assert len(file.take([7, 2])) == 2
+        with pytest.raises(FormatError, match="row 2700 of 'data'"):
+            file.take([7, 2700, 2500])
+    assert not rb.verify(path).ok
+
+
+def test_the_last_characters_that_there_are_can_be_read(tmp_path: Path) -> None:
+    text = np.array(["\U0010ffff", "\ud7ff", "\ue000", ""])
+    np.save(tmp_path / "x.npy", text)
+    (batch,) = rb.read(tmp_path / "x.npy")
+    assert [bytes(row).decode() for row in batch["data"]] == text.tolist()
+
+
+def test_a_value_that_a_schema_cannot_take_is_named_by_its_row_in_the_file(path: Path) -> None:
+    values = np.zeros(3_000_000, dtype=np.int64)
+    values[2_500_000] = 300
+    save(path, a=values)
+    with pytest.raises(SchemaError, match=rf"{path.name}: row 2500000 of field 'a': 300") as caught:
+        list(rb.read(path, schema=Schema(Field("a", "int8"))))
+    assert (caught.value.path, caught.value.row) == (str(path), 2_500_000)
