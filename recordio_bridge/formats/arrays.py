@@ -14,6 +14,7 @@ Objects would need pickle, which runs what it reads: refused with advice, as are
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -31,10 +32,13 @@ from ..files import Output, feed_bytes
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
 from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
+from .framed import most_held
 
 BLOCK = 1 << 22  # bytes read at a time
 _LAST_POINT = 0x10FFFF  # of Unicode
 _SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
+_HEAD = 16  # bytes that are held of each row where rows are read in any order
+_MOST = 1 << 62  # stands for sizes beyond an int64
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
 
 
@@ -126,7 +130,7 @@ class DenseColumn(ArrayColumn):
         return with_bools(np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype)))
 
     def row_bytes(self) -> float:
-        return self.array.dtype.itemsize * float(np.prod(self.array.shape[1:]))
+        return self.array.dtype.itemsize * float(math.prod(self.array.shape[1:]))
 
     def check(self, again: bool) -> None:
         self.array.check(again)
@@ -430,6 +434,17 @@ def _as_declared(schema: Schema, declared: Schema | None) -> Schema:
     return Schema(*fields)
 
 
+def _check_listable(path: str, rows: int, held: int) -> None:
+    """FormatError for more rows than a file of this size holds: of some, as of those never written, it has nothing."""
+    if rows * _HEAD > held:
+        raise FormatError(
+            f"{path}: claims {rows} rows, and a list of where they are would take {rows * _HEAD} bytes, more than is "
+            f"believed of so small a file: expected at most {held} (512 MiB, or 32 times its size); read or convert "
+            "it in order, without shuffle or shards",
+            path=path,
+        )
+
+
 class ArrayFormat(ABC):
     """The part of a Format that files of arrays share; see formats.base.Format. Their Extents count rows."""
 
@@ -532,10 +547,12 @@ class ArrayFormat(ABC):
 
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:
+            stop = table.num_rows if extent.stop is None else extent.stop
+            trusted = getattr(options, "expansion", None) == "any"
+            _check_listable(extent.path, stop - extent.start, most_held(extent.path, trusted=trusted))
             if not self.is_sequential(options):  # else unpacking compares them
                 table.check(again=False)
-            stop = table.num_rows if extent.stop is None else extent.stop
-            each = round(sum(column.row_bytes() for column in table.columns.values()))
+            each = min(round(sum(column.row_bytes() for column in table.columns.values())), _MOST)
             rows = np.arange(extent.start, stop, dtype=np.int64)
             yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 
