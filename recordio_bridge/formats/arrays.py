@@ -14,6 +14,7 @@ Objects would need pickle, which runs what it reads: refused with advice, as are
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -26,13 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, as_column, concat, rebatch
-from ..errors import FormatError, SchemaError
+from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
 from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
+from .framed import most_held
 
 BLOCK = 1 << 22  # bytes read at a time
+_LAST_POINT = 0x10FFFF  # of Unicode
+_SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
+_HEAD = 16  # bytes that are held of each row where rows are read in any order
+_MOST = 1 << 62  # stands for sizes beyond an int64
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
 
 
@@ -59,6 +65,15 @@ class Array(Protocol):
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order, in a fresh array."""
 
+    def check(self, again: bool) -> None:
+        """Compare the checksum of all that is stored, where there is one and reading has not done so.
+
+        again: also where this process did so before, and the file was not written to since.
+
+        Raises:
+            ChecksumError: it does not fit.
+        """
+
 
 class ArrayColumn(ABC):
     """A column of a file of arrays."""
@@ -77,6 +92,9 @@ class ArrayColumn(ABC):
     def row_bytes(self) -> float:
         """What a row takes in memory, on average."""
 
+    def check(self, again: bool) -> None:  # noqa: B027  # nothing to check is right
+        """As Array.check."""
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -93,33 +111,43 @@ def _get(array: Array, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     return array.read(rows.start, rows.stop) if isinstance(rows, slice) else array.take(rows)
 
 
+def with_bools(values: NDArray[Any]) -> NDArray[Any]:
+    """The values, bools as 0 and 1: files may hold any bytes, and numpy takes all but 0 for true."""
+    return values.view(np.uint8) != 0 if values.dtype == np.bool_ else values
+
+
 class DenseColumn(ArrayColumn):
     """Numbers, or the member of a structured array that members leads to."""
 
     def __init__(self, field: Field, array: Array, members: tuple[str, ...] = ()) -> None:
-        self.field, self._array, self._members = field, array, members
+        self.field, self.array, self._members = field, array, members
         self.num_rows, self.chunk_rows, self.held = array.shape[0], array.chunk_rows, array.held
 
-    def values(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        """The values as they are stored."""
-        values = _get(self._array, rows)
+    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
+        return self.column_of(_get(self.array, rows))
+
+    def column_of(self, values: NDArray[Any]) -> Column:
+        """The column out of rows of the array, which its other members may share."""
         for member in self._members:
             values = values[member]
-        return values
+        return self._made(values)
 
-    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        return np.ascontiguousarray(self.values(rows), dtype=numpy_dtype(self.field.dtype))
+    def _made(self, values: NDArray[Any]) -> Column:
+        return with_bools(np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype)))
 
     def row_bytes(self) -> float:
-        return self._array.dtype.itemsize * float(np.prod(self._array.shape[1:]))
+        return self.array.dtype.itemsize * float(math.prod(self.array.shape[1:]))
+
+    def check(self, again: bool) -> None:
+        self.array.check(again)
 
 
 class TextColumn(DenseColumn):
     """S and U arrays of a fixed width: bytes without the NULs at their end."""
 
-    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        values = self.values(rows)
+    def _made(self, values: NDArray[Any]) -> Column:
         if values.dtype.kind == "U":
+            _check_text(values, self.field.name)
             values = np.char.encode(values, "utf-8") if values.size else values.astype("S1")
         flat = np.ascontiguousarray(values).reshape(-1)
         width = flat.dtype.itemsize
@@ -131,6 +159,22 @@ class TextColumn(DenseColumn):
             return members
         count = self.field.shape[0] or 0
         return Ragged(members, _steps(len(values), count), np.full(len(values), count), "bytes")
+
+
+def _check_text(values: NDArray[Any], name: str) -> None:
+    """FormatError, with the row of the block, for a number that is no character: numpy drops some, or fails."""
+    if not values.size or not values.dtype.itemsize:
+        return
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    points = native.view(np.uint32).reshape(len(values), -1)
+    wrong = np.argwhere((points > _LAST_POINT) | (points & ~np.uint32(0x7FF) == _SURROGATES))
+    if len(wrong):
+        row, place = wrong[0].tolist()
+        raise FormatError(
+            f"row {row} of {name!r}: U+{points[row, place]:04X} is no character; the file is damaged, or save "
+            "the array as bytes, np.char.encode(a, 'utf-8', 'surrogatepass')",
+            record=row,
+        )
 
 
 def _steps(count: int, width: int) -> NDArray[np.int64]:
@@ -164,7 +208,7 @@ class RaggedColumn(ArrayColumn):
     def _flat(self, offsets: NDArray[np.int64], dtype: str) -> Ragged:
         """Rows that lie one after another between these offsets."""
         target = np.dtype(np.uint8) if dtype == "bytes" else numpy_dtype(dtype)
-        values = np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target)
+        values = with_bools(np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target))
         starts = (offsets[:-1] - offsets[0]) * target.itemsize
         return Ragged(values.view(np.uint8), starts, np.diff(offsets) * target.itemsize, dtype)
 
@@ -185,26 +229,35 @@ class RaggedColumn(ArrayColumn):
         ends = self._offsets if self._inner is None else self._inner
         return float(ends[-1]) * self._values.dtype.itemsize / max(self.num_rows, 1)
 
+    def check(self, again: bool) -> None:
+        self._values.check(again)  # the offsets were read from end to end
 
-def columns_of(path: str, store: Store, declared: Schema | None) -> dict[str, ArrayColumn | str]:
+
+def columns_of(
+    path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None
+) -> dict[str, ArrayColumn | str]:
     """The column that each field of a file is read by, or the reason why it cannot be.
 
-    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a.
+    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a, or has them beside it.
+    wanted: what will be asked for, None for all; nothing is joined, and no offsets are read, for other fields.
     """
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in store.arrays:
         base = name.removesuffix("/offsets")
-        if base != name and (declared is None or base in declared):
+        told = declared is None or (base in declared and name not in declared)
+        if base != name and told and (wanted is None or base in wanted):
             column = _ragged(path, base, store.arrays)
             if column is not None:
                 joined |= {name, f"{base}/values", f"{base}/inner_offsets"}
                 columns[base] = column
     for name, array in store.arrays.items():
         if name not in joined:
-            columns |= _plain(name, array)
-    if declared is not None and set(declared) <= set(columns):
-        return {name: columns.pop(name) for name in declared} | columns
+            for leaf, made in _plain(name, array).items():
+                columns[leaf] = _TWICE if leaf in columns else made
+    first = [name for name in declared or () if wanted is None or name in wanted]
+    if set(first) <= set(columns):
+        return {name: columns.pop(name) for name in first} | columns
     return columns
 
 
@@ -222,18 +275,19 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
     last = values.shape[0]
     read = []
     for label, array in found.items():
-        offsets = array.read(0, array.shape[0]).astype(np.int64)
-        if offsets[0] != 0 or offsets[-1] != last or np.any(np.diff(offsets) < 0):
+        offsets = array.read(0, array.shape[0])
+        if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
                 f"{path}: '{name}/{label}' does not lead from 0 to the {last} entries of what it cuts, without going "
-                "back; the file is damaged, or rename the two arrays if they do not belong together",
+                "back; the file is damaged, or, if the two do not belong together, choose them with fields= or rename",
                 path=path,
             )
         last = len(offsets) - 1
-        read.append(offsets)
+        read.append(offsets.astype(np.int64))
     return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None)
 
 
+_TWICE = "is what two fields would be called, an array and a part of another; save one of them under another name"
 _REFUSED = {
     "O": "is an object array, which needs pickle; save it as a plain array",
     "M": "holds dates; save it as integers, .astype('datetime64[s]').astype('int64')",
@@ -297,11 +351,25 @@ class Table:
         """Some rows, cast to this schema where that is exact."""
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         columns = {}
+        shared: dict[int, NDArray[Any]] = {}  # rows of structured arrays, by their id, for all their members
         for name, field in schema.items():
-            if name not in self.columns:
+            column = self.columns.get(name)
+            if column is None:
                 raise SchemaError(f"{path}: has no field {name!r}; it has {', '.join(self.columns)}", field=name)
-            columns[name] = as_column(self.columns[name].column(rows, field), name, field)
+            with _naming(path, rows):
+                if isinstance(column, DenseColumn) and column.array.dtype.names:
+                    if id(column.array) not in shared:
+                        shared[id(column.array)] = _get(column.array, rows)
+                    values = column.column_of(shared[id(column.array)])
+                else:
+                    values = column.column(rows, field)
+                columns[name] = as_column(values, name, field)
         return Batch(columns, schema, num_rows=count)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksums of the columns; see Array.check."""
+        for column in self.columns.values():
+            column.check(again)
 
     def block_rows(self, names: Sequence[str]) -> int:
         """Rows to read together: about a block, in whole chunks where these are not too large."""
@@ -314,13 +382,27 @@ class Table:
         return rows
 
 
+@contextmanager
+def _naming(path: str, rows: slice | NDArray[np.int64]) -> Iterator[None]:
+    """Give errors about a row of a block the path, and the number that the row has in the file."""
+    try:
+        with numbered(range(rows.start, rows.stop) if isinstance(rows, slice) else rows.data):
+            yield
+    except (SchemaError, FormatError) as err:
+        if err.path is not None or row_of(err) is None:
+            raise
+        named = type(err)(f"{path}: {err}")
+        named.__dict__.update({**vars(err), "path": path})
+        raise named from err
+
+
 def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None) -> Table:
     """The columns of a file, or those that are wanted.
 
     Raises:
         SchemaError: the rows of these columns differ in number, or one of them cannot be read.
     """
-    found = columns_of(path, store, declared)
+    found = columns_of(path, store, declared, wanted)
     names = [name for name in found if wanted is None or name in wanted]
     for name in names:
         reason = found[name]
@@ -376,6 +458,17 @@ class OpenTable:
         self._open.close()
 
 
+def _check_listable(path: str, rows: int, held: int) -> None:
+    """FormatError for more rows than a file of this size holds: of some, as of those never written, it has nothing."""
+    if rows * _HEAD > held:
+        raise FormatError(
+            f"{path}: claims {rows} rows, and a list of where they are would take {rows * _HEAD} bytes, more than is "
+            f"believed of so small a file: expected at most {held} (512 MiB, or 32 times its size); read or convert "
+            "it in order, without shuffle or shards",
+            path=path,
+        )
+
+
 class ArrayFormat(ABC):
     """The part of a Format that files of arrays share; see formats.base.Format. Their Extents count rows."""
 
@@ -427,7 +520,7 @@ class ArrayFormat(ABC):
         try:
             with self.table(path, options, None) as table:
                 return table.schema, True
-        except SchemaError:  # not for all fields; those that are asked for may do
+        except (SchemaError, FormatError):  # not for all fields; those that are asked for may do
             return Schema(), False
 
     def presume(self, path: str, options: Any) -> Schema | None:
@@ -466,9 +559,15 @@ class ArrayFormat(ABC):
     def _blocks(self, extent: Extent, options: Any, request: Request) -> Iterator[Batch]:
         with self.table(extent.path, options, frozenset(request.schema)) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
+            is_whole = extent.start == 0 and stop == table.num_rows  # of parts, heads() has checked all
             step = table.block_rows(list(request.schema))
             for at in range(extent.start, stop, step):
-                yield table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+                batch = table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+                if is_whole and at + step >= stop:
+                    table.check(again=True)
+                yield batch
+            if is_whole and stop == 0:
+                table.check(again=True)
 
     def num_rows(self, path: str, options: Any) -> int | None:
         with self.table(path, options, None) as table:
@@ -481,7 +580,11 @@ class ArrayFormat(ABC):
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
-            each = round(sum(column.row_bytes() for column in table.columns.values()))
+            trusted = getattr(options, "expansion", None) == "any"
+            _check_listable(extent.path, stop - extent.start, most_held(extent.path, trusted=trusted))
+            if not self.is_sequential(options):  # else unpacking compares them
+                table.check(again=False)
+            each = min(round(sum(column.row_bytes() for column in table.columns.values())), _MOST)
             rows = np.arange(extent.start, stop, dtype=np.int64)
             yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 

@@ -32,7 +32,7 @@ from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Scratch, read_head
 from ..schema import DTYPES, Field, Schema, numpy_dtype
-from .arrays import Array, ArrayColumn, ArrayFormat, Store
+from .arrays import Array, ArrayColumn, ArrayFormat, Store, with_bools
 from .base import Written
 from .flatten import Flattener
 
@@ -190,6 +190,9 @@ class H5Array:
         """These rows, in this order."""
         return _taken(self, rows)
 
+    def check(self, again: bool) -> None:
+        """Nothing: where chunks have checksums, HDF5 compares them as it reads."""
+
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Rows in any order: neighbours are read together, and of a packed chunk all from the first to the last."""
@@ -297,7 +300,7 @@ class _VlenColumn(ArrayColumn):
         if self._is_swapped:
             numbers = numbers.byteswap()
         lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) * stored.itemsize
-        return Ragged(numbers.view(np.uint8), np.cumsum(lengths) - lengths, lengths, dtype)
+        return Ragged(with_bools(numbers).view(np.uint8), np.cumsum(lengths) - lengths, lengths, dtype)
 
     def row_bytes(self) -> float:
         return float(_RAGGED_ROW)  # not known before they are read

@@ -74,7 +74,7 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
         told = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
         descr, is_fortran, shape = told["descr"], told["fortran_order"], told["shape"]
         dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]  # numpy has no stub for it
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as err:
+    except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError) as err:
         raise _error(where, f"the header {text[:80]!r} describes no array: {err}") from err
     if not isinstance(shape, tuple) or not isinstance(is_fortran, bool):
         raise _error(where, f"the header {text[:80]!r} describes no array")
@@ -109,9 +109,10 @@ def header_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 class Watcher(Protocol):
-    """Sees the values that are read, and where they lie, for a checksum."""
+    """Sees the values that are read, and where they lie, for a checksum; check is that of Array."""
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None: ...
+    def check(self, again: bool) -> None: ...
 
 
 class FileArray:
@@ -167,6 +168,11 @@ class FileArray:
         buffer = read_spans(self._path, self._fd, self._offset + rows * self._row_nbytes, sizes)
         shape = (len(rows), *self.shape[1:])
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksum; a .npy by itself has none."""
+        if self._watch is not None:
+            self._watch.check(again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """numpy's .npz: a zip with a .npy for each array, stored as it is or deflated.
 
 Members that are stored are read by position, rows at a time; deflated ones are streams. Either way memory holds a
-block, and the CRC-32 of a member is compared when its last row has been read in order. A member that expands more than
+block. The CRC-32 of a member is compared when its last row has been read in order, else by a pass of its own: before
+rows are picked at will, and at the end of a member that lies column after column. A member that expands more than
 deflate can, or whose size is not what its header says, is refused before a byte of it is believed.
 
 Specification: numpy, lib/format.py; PKWARE, APPNOTE.TXT 4.3 (local header: 30 bytes, then name and extra).
@@ -13,27 +14,31 @@ import errno
 import os
 import struct
 import tempfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch
-from ..errors import ChecksumError, FormatError, TruncatedError
+from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
 from .arrays import Array, ArrayFormat, Store
 from .base import OnBadRecord, Written
 from .flatten import Flattener
+from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _DEFLATE_MOST = 1032  # bytes out of one byte in
+_LONGEST_NAME = (1 << 16) - 1  # bytes of a member's name
 _COPY = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # as numpy: the same input gives the same bytes
 
@@ -44,6 +49,10 @@ class NpzOptions:
 
     compression: Literal["auto", "", "DEFLATE"] = "auto"
     """Writing: "auto" and "" store, DEFLATE compresses as numpy.savez_compressed. Reading finds out by itself."""
+    expansion: Literal["bounded", "any"] = "bounded"
+    """"bounded": refuse a compressed file in which one row, or the offsets of a field, take more than 512 MiB and more
+    than 32 times the size of the file, as none but a trap is likely to; "any": take as much memory as it says. Reading
+    only."""
 
 
 class Npz(ArrayFormat):
@@ -59,12 +68,13 @@ class Npz(ArrayFormat):
         """DEFLATE where a member is not stored: such a file is read from its beginning."""
         with _opened(path) as (archive, _):
             deflated = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-        return NpzOptions("DEFLATE" if deflated else "")
+        return replace(options, compression="DEFLATE" if deflated else "")
 
     @contextmanager
     def store(self, path: str, options: NpzOptions, keep: int = 0) -> Iterator[Store]:
         with ExitStack() as stack:
             archive, file = stack.enter_context(_opened(path))
+            held = most_held(path, trusted=options.expansion == "any")
             arrays: dict[str, Array] = {}
             others = []
             for member in archive.infolist():
@@ -74,7 +84,7 @@ class Npz(ArrayFormat):
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
                     raise FormatError(f"{path}: has two arrays {name!r}; unpack it and save them apart", path=path)
-                arrays[name] = _array(path, file.fileno(), archive, member)
+                arrays[name] = _array(path, file.fileno(), archive, member, held)
                 if isinstance(arrays[name], DeflatedArray):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
             notes = [f"members that are no arrays are left out: {', '.join(others)}"] if others else []
@@ -85,16 +95,19 @@ class Npz(ArrayFormat):
 
     def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
         """Write the same arrays without compression."""
+        with self.store(path, options) as store:
+            for array in store.arrays.values():
+                if isinstance(array, DeflatedArray) and array.shape and array.shape[0]:
+                    array.check_held(1)
         with _opened(path) as (archive, _), zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
-                _check_claims(path, member)
                 with (
                     archive.open(member) as source,
                     plain.open(_info(member.filename, False), "w", force_zip64=True) as out,
                 ):
                     while piece := _piece(path, member, source, _COPY):
                         out.write(piece)
-        return NpzOptions("")
+        return replace(options, compression="")
 
     def create(self, path: str, schema: Schema, options: NpzOptions) -> NpzWriter:
         return NpzWriter(path, schema, options.compression == "DEFLATE")
@@ -131,6 +144,12 @@ def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
     what = f"{path}: member {member.filename!r}"
     if member.flag_bits & 1:
         raise FormatError(f"{what}: is encrypted; unpack it with its password and save it again", path=path)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(
+            f"{what}: is packed by method {member.compress_type}, expected 0 or 8, as numpy writes; load it, and "
+            "save it with numpy.savez_compressed",
+            path=path,
+        )
     if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
         raise FormatError(
             f"{what}: is stored in {member.compress_size} bytes, but claims {member.file_size}", path=path
@@ -149,8 +168,8 @@ def _piece(path: str, member: zipfile.ZipInfo, stream: IO[bytes], size: int) -> 
         return stream.read(size)
 
 
-def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """The array of a member."""
+def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo, held: int) -> Array:
+    """The array of a member; held bounds what is read at a time of one that is compressed."""
     _check_claims(path, member)
     where = f"{path}: member {member.filename!r}"
     with _zip_errors(path, where):
@@ -168,10 +187,10 @@ def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo
             path=path,
         )
     if member.compress_type != zipfile.ZIP_STORED:
-        return DeflatedArray(path, archive, member, header)
+        return DeflatedArray(path, archive, member, header, held)
     offset = _data_offset(path, fd, member)
     head = os.pread(fd, header.nbytes, offset)
-    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, head, member, header))
+    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, fd, offset, head, member))
 
 
 def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
@@ -190,23 +209,54 @@ def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
 
 
 class _Crc:
-    """The CRC-32 of a member that is read from its first row to its last; other ways of reading it end the watch."""
+    """The CRC-32 of a stored member, followed while it is read from its first row to its last."""
 
-    def __init__(self, where: str, path: str, head: bytes, member: zipfile.ZipInfo, header: Header) -> None:
-        self._where, self._path, self._expected = where, path, member.CRC
-        self._crc, self._at, self._nbytes = zlib.crc32(head), 0, header.values_nbytes
+    def __init__(self, where: str, path: str, fd: int, offset: int, head: bytes, member: zipfile.ZipInfo) -> None:
+        self._where, self._path, self._fd, self._offset, self._member = where, path, fd, offset, member
+        self._crc, self._head, self._at = zlib.crc32(head), len(head), len(head)
+        self._is_sound = False
+        self._turn = threading.Lock()  # threads may read rows of one open file
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None:
-        if offset != self._at or self._at < 0:
-            self._at = -1
-            return
-        self._crc = zlib.crc32(values.data, self._crc)
-        self._at += len(values)
-        if self._at == self._nbytes and self._crc != self._expected:
+        with self._turn:
+            if self._head + offset != self._at:  # not in order: there is nothing more to follow
+                self._at = -1
+                return
+            self._crc = zlib.crc32(values.data, self._crc)
+            self._at += len(values)
+            if self._at == self._member.file_size:
+                self._compare(self._crc)
+
+    def check(self, again: bool) -> None:
+        """Compare it now, by reading the member unless that was done."""
+        if not self._is_sound:
+            status = os.fstat(self._fd)
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            find = _crc_of.__wrapped__ if again else _crc_of
+            self._compare(find(self._path, state, self._offset, self._member.file_size))
+
+    def _compare(self, crc: int) -> None:
+        if crc != self._member.CRC:
             raise ChecksumError(
-                f"{self._where}: CRC-32 is {self._crc:08x}, expected {self._expected:08x}; the file is damaged",
+                f"{self._where}: CRC-32 is {crc:08x}, expected {self._member.CRC:08x}; the file is damaged",
                 path=self._path,
             )
+        self._is_sound = True
+
+
+@lru_cache(maxsize=1 << 12)
+def _crc_of(path: str, state: tuple[int, ...], offset: int, nbytes: int) -> int:
+    """The CRC-32 of these bytes of a file; remembered while its state is the same."""
+    crc, buffer = 0, memoryview(bytearray(_COPY))
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        while nbytes:
+            got = file.readinto(buffer[: min(nbytes, _COPY)])
+            if not got:
+                raise TruncatedError(f"{path}: another program cut the file", path=path)
+            crc = zlib.crc32(buffer[:got], crc)
+            nbytes -= got
+    return crc
 
 
 class DeflatedArray:
@@ -215,16 +265,18 @@ class DeflatedArray:
     chunk_rows = 1
     held = 0
 
-    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> None:
-        self._path, self._archive, self._member, self._header = path, archive, member, header
+    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header, held: int) -> None:
+        self._path, self._archive, self._member, self._header, self._held = path, archive, member, header, held
         self.dtype, self.shape = header.dtype, header.shape
         self._row_nbytes = header.row_values * header.dtype.itemsize
         self._whole: NDArray[Any] | None = None
         self._stream: IO[bytes] | None = None
         self._at = 0
+        self._is_sound = False
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
+        self.check_held(stop - start)
         if self._header.is_fortran and self._header.row_values > 1:
             return np.array(self._spilled()[start:stop])
         if self._stream is None or start < self._at:
@@ -242,6 +294,17 @@ class DeflatedArray:
         """These rows, in this order; the file is better unpacked first."""
         parts = [self.read(int(row), int(row) + 1) for row in rows]
         return np.concatenate(parts) if parts else self.read(0, 0)
+
+    def check_held(self, rows: int) -> None:
+        """FormatError where so many rows are more than is believed of a file of this size."""
+        if rows * self._row_nbytes > self._held:
+            raise FormatError(
+                f"{self._path}: member {self._member.filename!r}: what is read together, {rows} rows, is "
+                f"{rows * self._row_nbytes} bytes, more than is believed of so small a compressed file: expected at "
+                f"most {self._held} (512 MiB, or 32 times the file's size); if you trust the file, pass "
+                "expansion='any' (--in expansion=any)",
+                path=self._path,
+            )
 
     def _rewind(self) -> None:
         self.close()
@@ -274,6 +337,15 @@ class DeflatedArray:
             raise FormatError(
                 f"{self._path}: member {self._member.filename!r}: bytes follow its values", path=self._path
             )
+        self._is_sound = True
+
+    def check(self, again: bool) -> None:
+        """Compare the CRC-32, by unpacking all of it unless that was done."""
+        if not self._is_sound:
+            self._rewind()
+            self._skip(self._header.values_nbytes)
+            self._finish()
+            self.close()
 
     def _spilled(self) -> NDArray[Any]:
         """The values in a temporary file without a name, mapped: it is ours alone, so nobody can cut it."""
@@ -305,6 +377,7 @@ class NpzWriter:
 
     def __init__(self, path: str, schema: Schema, deflate: bool) -> None:
         self._flattener, self._deflate = Flattener(schema), deflate
+        _check_names(self._flattener.arrays)
         self._scratch = Scratch(path)
         folder = os.path.dirname(path) or "."
         self._spools: dict[str, IO[bytes]] = {}
@@ -335,12 +408,25 @@ class NpzWriter:
                     while piece := spool.read(_COPY):
                         member.write(piece)
                     spool.close()
-        return Written((self._scratch.finish(),), NpzOptions("DEFLATE" if self._deflate else ""))
+        options = NpzOptions("DEFLATE" if self._deflate else "", "any")  # what we wrote ourselves is no trap
+        return Written((self._scratch.finish(),), options)
 
     def abort(self) -> None:
         for spool in self._spools.values():
             spool.close()
         self._scratch.abort()
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """SchemaError for a name that a zip would cut, or cannot hold."""
+    for name in names:
+        if "\0" in name:
+            raise SchemaError(f"field {name[:80]!r}: the name of a .npz member ends at a NUL; rename it", field=name)
+        if len(f"{name}.npy".encode()) > _LONGEST_NAME:
+            raise SchemaError(
+                f"field {name[:80]!r}...: the name of a .npz member has at most {_LONGEST_NAME} bytes; rename it",
+                field=name,
+            )
 
 
 def _info(name: str, deflate: bool) -> zipfile.ZipInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,30 @@ def test_a_large_member_is_read_in_little_memory(tmp_path: Path) -> None:
     assert peak < 40 << 20  # of 80 MB
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_structured_array_is_read_once_for_all_its_members(
+    tmp_path: Path, save: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.zeros(1_000_000, dtype=[(f"m{i}", "i4") for i in range(4)])
+    for number, name in enumerate(values.dtype.names or ()):
+        values[name] = np.arange(1_000_000) + number
+    save(tmp_path / "x.npz", s=values)
+    rows: list[int] = []
+    for kind in (npz.FileArray, npz.DeflatedArray):
+
+        def spy(self: object, start: int, stop: int, real: Callable[..., np.ndarray] = kind.read) -> np.ndarray:
+            rows.append(stop - start)
+            return real(self, start, stop)
+
+        monkeypatch.setattr(kind, "read", spy)
+    batches = list(rb.read(tmp_path / "x.npz", batch_rows=1_000_000))
+    assert len(rows) > 1
+    assert sum(rows) == 1_000_000
+    assert all(np.array_equal(batches[0][f"s/{name}"], values[name]) for name in values.dtype.names or ())
+    with rb.open(tmp_path / "x.npz") as file:
+        assert file.take([7, 3])["s/m2"].tolist() == [9, 5]
+
+
 def test_members_that_are_no_arrays_are_named_in_a_note(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.arange(3))
     with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
@@ -199,3 +224,29 @@ def test_fields_whose_arrays_would_share_a_name_are_refused(tmp_path: Path) -> N
     with pytest.raises(SchemaError, match="taken"):
         rb.write(tmp_path / "x.npz", Batch.of({"a": [b"x"], "a/values": [1]}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "NUL"),
+        ("x" * 70_000, "65535"),
+        ("é" * 40_000, "65535"),
+        ("x" * 65_532, "65535"),
+    ],
+    ids=["nul", "long", "wide", "longest and one"],
+)
+@pytest.mark.parametrize("values", [[1, 2], [b"x", b""]], ids=["dense", "ragged"])
+def test_a_name_that_no_zip_keeps_is_refused(tmp_path: Path, name: str, reason: str, values: list[object]) -> None:
+    with pytest.raises(SchemaError, match=reason) as caught:
+        rb.write(tmp_path / "x.npz", {name: values, "b": [1, 2]})
+    assert len(str(caught.value)) < 300
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 65_531, "é", "a b", "/a", "x.npy", "..", "a\\b"])
+def test_any_other_name_comes_back(tmp_path: Path, name: str) -> None:
+    rb.write(tmp_path / "x.npz", {name: [1, 2]})
+    (tmp_path / "x.npz.schema.json").unlink()
+    (batch,) = rb.read(tmp_path / "x.npz")
+    assert {name: batch[name].tolist() for name in batch} == {name: [1, 2]}
