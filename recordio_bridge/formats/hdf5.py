@@ -32,7 +32,7 @@ from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Scratch, read_head
 from ..schema import DTYPES, Field, Schema, numpy_dtype
-from .arrays import Array, ArrayColumn, ArrayFormat, Store
+from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each
 from .base import Written
 from .flatten import Flattener
 
@@ -189,6 +189,10 @@ class H5Array:
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
         return _taken(self, rows)
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:

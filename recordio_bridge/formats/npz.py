@@ -27,7 +27,7 @@ from ..batch import Batch
 from ..errors import ChecksumError, FormatError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
-from .arrays import Array, ArrayFormat, Store
+from .arrays import Array, ArrayFormat, Store, read_each
 from .base import OnBadRecord, Written
 from .flatten import Flattener
 from .npy import FileArray, Header, header_bytes, read_header, write_all
@@ -242,6 +242,10 @@ class DeflatedArray:
         """These rows, in this order; the file is better unpacked first."""
         parts = [self.read(int(row), int(row) + 1) for row in rows]
         return np.concatenate(parts) if parts else self.read(0, 0)
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
 
     def _rewind(self) -> None:
         self.close()
