@@ -20,13 +20,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, Column, Ragged, as_column, concat, rebatch
+from ..batch import Batch, Column, Ragged, as_column, rebatch, spread
 from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
 from ..schema import DTYPES, Field, Schema, numpy_dtype
@@ -73,6 +72,15 @@ class Array(Protocol):
         Raises:
             ChecksumError: it does not fit.
         """
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start, one run after another, in a fresh array."""
+
+
+def read_each(array: Array, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Array.spans where runs are read one by one: in the order in which they lie in the file."""
+    parts = {int(run): array.read(int(starts[run]), int(starts[run] + counts[run])) for run in np.argsort(starts)}
+    return np.concatenate([parts[run] for run in range(len(starts))] or [array.read(0, 0)])
 
 
 class ArrayColumn(ABC):
@@ -177,6 +185,11 @@ def _check_text(values: NDArray[Any], name: str) -> None:
         )
 
 
+def _before(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of several runs begins that lie one after another."""
+    return np.asarray(np.cumsum(lengths) - lengths)
+
+
 def _steps(count: int, width: int) -> NDArray[np.int64]:
     return np.arange(count, dtype=np.int64) * width
 
@@ -213,17 +226,25 @@ class RaggedColumn(ArrayColumn):
         return Ragged(values.view(np.uint8), starts, np.diff(offsets) * target.itemsize, dtype)
 
     def _picked(self, rows: NDArray[np.int64], wanted: Field) -> Column:
-        """Rows in any order: runs of neighbours are read together."""
-        if not len(rows):
-            return self.column(slice(0, 0), wanted)
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        bounds = [0, *breaks.tolist(), len(rows)]
-        field = Field(wanted.name, self._dtype(wanted), self.field.shape if self._inner is not None else wanted.shape)
-        parts = [
-            Batch({field.name: self.column(slice(int(rows[a]), int(rows[b - 1]) + 1), wanted)}, Schema(field))
-            for a, b in pairwise(bounds)
-        ]
-        return concat(parts)[field.name]
+        """Rows in any order."""
+        starts = self._offsets[rows]
+        counts = self._offsets[rows + 1] - starts
+        if self._inner is None:
+            return self._joined(starts, counts, self._dtype(wanted))
+        members = spread(starts, counts)
+        starts = self._inner[members]
+        return Ragged(
+            self._joined(starts, self._inner[members + 1] - starts, "bytes"), _before(counts), counts, "bytes"
+        )
+
+    def _joined(self, starts: NDArray[np.int64], counts: NDArray[np.int64], dtype: str) -> Ragged:
+        """Rows of so many values from each start; neighbours are read together."""
+        target = np.dtype(np.uint8) if dtype == "bytes" else numpy_dtype(dtype)
+        heads = np.flatnonzero(np.concatenate([[True], starts[1:] != starts[:-1] + counts[:-1]]))[: len(starts)]
+        runs = np.add.reduceat(counts, heads) if len(heads) else counts
+        values = np.ascontiguousarray(self._values.spans(starts[heads], runs), dtype=target)
+        lengths = counts * target.itemsize
+        return Ragged(values.view(np.uint8), _before(lengths), lengths, dtype)
 
     def row_bytes(self) -> float:
         ends = self._offsets if self._inner is None else self._inner

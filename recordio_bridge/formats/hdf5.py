@@ -32,7 +32,7 @@ from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Scratch, read_head
 from ..schema import DTYPES, Field, Schema, numpy_dtype
-from .arrays import Array, ArrayColumn, ArrayFormat, Store, with_bools
+from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
 from .base import Written
 from .flatten import Flattener
 
@@ -192,6 +192,10 @@ class H5Array:
 
     def check(self, again: bool) -> None:
         """Nothing: where chunks have checksums, HDF5 compares them as it reads."""
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -164,9 +164,13 @@ class FileArray:
             if not len(rows):
                 return self.read(0, 0)
             return np.concatenate([self.read(int(row), int(row) + 1) for row in rows])
-        sizes = np.full(len(rows), self._row_nbytes, dtype=np.int64)
-        buffer = read_spans(self._path, self._fd, self._offset + rows * self._row_nbytes, sizes)
-        shape = (len(rows), *self.shape[1:])
+        return self.spans(rows, np.ones(len(rows), dtype=np.int64))
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start; not of an array that lies column after column."""
+        offsets, sizes = self._offset + starts * self._row_nbytes, counts * self._row_nbytes
+        buffer = read_spans(self._path, self._fd, offsets, sizes)
+        shape = (int(counts.sum()), *self.shape[1:])
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
 
     def check(self, again: bool) -> None:

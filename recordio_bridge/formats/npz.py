@@ -30,7 +30,7 @@ from ..batch import Batch
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
-from .arrays import Array, ArrayFormat, Store
+from .arrays import Array, ArrayFormat, Store, read_each
 from .base import OnBadRecord, Written
 from .flatten import Flattener
 from .framed import most_held
@@ -305,6 +305,10 @@ class DeflatedArray:
                 "expansion='any' (--in expansion=any)",
                 path=self._path,
             )
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
 
     def _rewind(self) -> None:
         self.close()

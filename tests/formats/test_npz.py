@@ -42,6 +42,24 @@ class TestDeflatedNpz(FormatContract):
     options = {"compression": "DEFLATE"}  # noqa: RUF012  # read only
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("longest", [0, 1, 3])
+def test_ragged_rows_are_taken_in_any_order_also_empty_ones(tmp_path: Path, suffix: str, longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    texts = [b"x%d" % n * rng.integers(0, longest + 1) for n in range(50)]
+    lists = [texts[:n] for n in rng.integers(0, longest + 1, 50)]
+    numbers = [rng.random(rng.integers(0, longest + 1)).tolist() for _ in range(50)]
+    schema = Schema(Field("text", "bytes"), Field("list", "bytes", (None,)), Field("number", "float64", (None,)))
+    rb.write(tmp_path / f"x{suffix}", {"text": texts, "list": lists, "number": numbers}, schema)
+    with rb.open(tmp_path / f"x{suffix}") as file:
+        for count in (1, 2, 7, 200):
+            rows = rng.integers(0, 50, count)
+            taken = file.take(rows)
+            assert taken["text"] == Ragged.of([texts[row] for row in rows])
+            assert [*taken["list"]] == [lists[row] for row in rows]
+            assert [values.tolist() for values in taken["number"]] == [numbers[row] for row in rows]
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_saves_is_read(tmp_path: Path, save: object) -> None:
     rng = np.random.default_rng(1)
