@@ -145,7 +145,12 @@ class H5Array:
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, read straight into a fresh array."""
+        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
+
+        Raises:
+            FormatError: HDF5 cannot read them.
+            MissingDependencyError: they are compressed by a filter that is not there.
+        """
         values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
         if values.size:
             with _reading(self._path, self._name, self._dataset):
