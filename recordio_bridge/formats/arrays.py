@@ -59,10 +59,10 @@ class Array(Protocol):
         """Bytes of memory that it may take as long as its file is open."""
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, in a fresh array."""
+        """Rows start to stop, in a fresh array of (stop - start, *shape[1:]); FormatError where they are damaged."""
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order, in a fresh array."""
+        """These rows, in this order, in a fresh array of (len(rows), *shape[1:]); FormatError as for read."""
 
     def check(self, again: bool) -> None:
         """Compare the checksum of all that is stored, where there is one and reading has not done so.
@@ -94,7 +94,11 @@ class ArrayColumn(ABC):
 
     @abstractmethod
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        """Some rows. wanted is asked for; only between bytes and uint8 does it decide what the values are."""
+        """Some rows. wanted is asked for; only between bytes and uint8 does it decide what the values are.
+
+        Raises:
+            FormatError: they are damaged. Where it is about a row, that is counted from the first of these.
+        """
 
     @abstractmethod
     def row_bytes(self) -> float:
@@ -369,7 +373,12 @@ class Table:
     notes: tuple[str, ...]
 
     def batch(self, path: str, rows: slice | NDArray[np.int64], schema: Schema) -> Batch:
-        """Some rows, cast to this schema where that is exact."""
+        """Some rows, cast to this schema where that is exact.
+
+        Raises:
+            FormatError: they are damaged.
+            SchemaError: the file has no such field, or a value does not fit the schema. Both name the row in the file.
+        """
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         columns = {}
         shared: dict[int, NDArray[Any]] = {}  # rows of structured arrays, by their id, for all their members
@@ -421,6 +430,7 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
     """The columns of a file, or those that are wanted.
 
     Raises:
+        FormatError: offsets are damaged.
         SchemaError: the rows of these columns differ in number, or one of them cannot be read.
     """
     found = columns_of(path, store, declared, wanted)

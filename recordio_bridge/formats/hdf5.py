@@ -182,7 +182,12 @@ class H5Array:
         self.is_packed = _is_packed(dataset)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, in a fresh array."""
+        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
+
+        Raises:
+            FormatError: HDF5 cannot read them.
+            MissingDependencyError: they are compressed by a filter that is not there.
+        """
         with _reading(self._path, self._name, self._dataset):
             return np.asarray(self._dataset[start:stop])
 

@@ -127,7 +127,12 @@ class FileArray:
         self._row_nbytes = header.row_values * header.dtype.itemsize
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop."""
+        """Rows start to stop, as (stop - start, *shape[1:]) in the dtype and byte order of the file.
+
+        Raises:
+            TruncatedError: the file was cut since it was opened.
+            ChecksumError: this was the last of a member of a .npz that was read in order, and its CRC-32 does not fit.
+        """
         if self._header.is_fortran and self._header.row_values > 1:
             return self._read_columns(start, stop)
         shape = (stop - start, *self.shape[1:])
@@ -159,7 +164,7 @@ class FileArray:
         return buffer.view(self.dtype).reshape((rows, *self.shape[1:]), order="F")
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order."""
+        """These rows, in this order, as (len(rows), *shape[1:]); TruncatedError as in read."""
         if self._header.is_fortran and self._header.row_values > 1:
             if not len(rows):
                 return self.read(0, 0)

@@ -275,7 +275,15 @@ class DeflatedArray:
         self._is_sound = False
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
+        """Rows start to stop, as (stop - start, *shape[1:]) in the dtype and byte order of the file.
+
+        A Fortran-ordered array has no rows before its end: it is spilled to disk, once.
+
+        Raises:
+            FormatError: the stream is damaged, or so many rows are not believed of so small a file.
+            TruncatedError: it ends too early.
+            ChecksumError: these were the last rows, and the CRC-32 does not fit.
+        """
         self.check_held(stop - start)
         if self._header.is_fortran and self._header.row_values > 1:
             return np.array(self._spilled()[start:stop])
@@ -291,7 +299,7 @@ class DeflatedArray:
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order; the file is better unpacked first."""
+        """These rows, in this order, as (len(rows), *shape[1:]); it is better unpacked first. Errors as in read."""
         parts = [self.read(int(row), int(row) + 1) for row in rows]
         return np.concatenate(parts) if parts else self.read(0, 0)
 
