@@ -23,6 +23,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _kernels
 from ..batch import Batch
 from ..errors import ChecksumError, FormatError, TruncatedError
 from ..files import Scratch
@@ -193,13 +194,13 @@ class _Crc:
 
     def __init__(self, where: str, path: str, head: bytes, member: zipfile.ZipInfo, header: Header) -> None:
         self._where, self._path, self._expected = where, path, member.CRC
-        self._crc, self._at, self._nbytes = zlib.crc32(head), 0, header.values_nbytes
+        self._crc, self._at, self._nbytes = _kernels.crc32(head), 0, header.values_nbytes
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None:
         if offset != self._at or self._at < 0:
             self._at = -1
             return
-        self._crc = zlib.crc32(values.data, self._crc)
+        self._crc = _kernels.crc32(values, self._crc)
         self._at += len(values)
         if self._at == self._nbytes and self._crc != self._expected:
             raise ChecksumError(
