@@ -53,6 +53,12 @@ def crc32c(data: _Bytes, value: int = 0, /) -> int:
 def crc32c_table(data: _Bytes, value: int = 0, /) -> int:
     """The same by table: what processors without the instruction run. Here so that it is tested everywhere."""
 
+def crc32(data: _Bytes, value: int = 0, /) -> int:
+    """CRC-32 of data, continuing from value, as zlib.crc32, in a third of the time."""
+
+def crc32_table(data: _Bytes, value: int = 0, /) -> int:
+    """The same by table, as crc32c_table."""
+
 def scan_recordio(
     block: NDArray[np.uint8], start: int, size: int, final: bool, starts: _Int64, lengths: _Int64, /
 ) -> tuple[int, int, int, int, int]:

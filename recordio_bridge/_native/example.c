@@ -311,6 +311,7 @@ static int64_t nested_size(int64_t length) { return 1 + varint_size((uint64_t)le
     }
 
 enum { ONE_BYTE = 1 << 7, TWO_BYTES = 1 << 14 }; /* varints below these are that short */
+static const uint64_t EIGHT_BYTES = (uint64_t)1 << 56;
 
 /* 1 for a value from ONE_BYTE up to TWO_BYTES, 0 below: as a sum, since SSE2 cannot compare 64 bits. */
 static inline uint64_t needs_two(uint64_t value) { return (value + TWO_BYTES - ONE_BYTE) >> 14; }
@@ -331,6 +332,15 @@ static int64_t varints_size(int dtype, const uint8_t *at, int64_t size, uint64_t
         EACH_INTEGER(dtype, total += (int64_t)needs_two(value))
     }
     return total;
+}
+
+/* The varint of a value below EIGHT_BYTES, `size` bytes long, in the low bytes of a word: its bits apart by sevens, and the
+   bit that says that more follow in all bytes but the last. */
+static inline uint64_t varint_word(uint64_t value, int64_t size) {
+    value = (value & 0xfffffff) | (value & 0xfffffff0000000) << 4;
+    value = (value & 0x3fff00003fff) | (value & 0xfffc0000fffc000) << 2;
+    value = (value & 0x7f007f007f007f) | (value & 0x3f803f803f803f80) << 1;
+    return value | (0x8080808080808080 & (((uint64_t)1 << (8 * (size - 1))) - 1));
 }
 
 /* Write the varints of some integers into exactly the bytes up to `end`, which varints_size() counted. Another thread of the
@@ -355,9 +365,15 @@ static uint8_t *put_varints(uint8_t *to, uint8_t *end, int dtype, const uint8_t 
         at = last, size = width;
     }
     EACH_INTEGER(dtype, {
-        if (end - to < varint_size(value))
+        int64_t length = varint_size(value);
+        if (end - to >= 8 && value < EIGHT_BYTES) { /* eight bytes are written; those that are not its own are the next one's */
+            store_little(to, varint_word(value, length), 8);
+            to += length;
+        } else if (end - to < length) {
             return end;
-        to = put_varint(to, value);
+        } else {
+            to = put_varint(to, value);
+        }
     })
     return end;
 }

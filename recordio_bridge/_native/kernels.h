@@ -49,6 +49,10 @@ uint32_t rb_crc32c(uint32_t crc, const uint8_t *data, int64_t size);
 uint32_t rb_crc32c_table(uint32_t crc, const uint8_t *data, int64_t size);
 uint32_t rb_mask_crc(uint32_t crc);
 
+/* ---- crc32.c ---- */
+uint32_t rb_crc32(uint32_t crc, const uint8_t *data, int64_t size);
+uint32_t rb_crc32_table(uint32_t crc, const uint8_t *data, int64_t size);
+
 /* ---- kernels.c: RecordIO ---- */
 void rb_scan_recordio(uint8_t *data, int64_t start, int64_t size, int final, int64_t capacity, int64_t *starts,
                       int64_t *lengths, struct rb_scan *result);

@@ -34,6 +34,8 @@ static PyObject *checksum(PyObject *args, uint32_t (*kernel)(uint32_t, const uin
 
 static PyObject *py_crc32c(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c); }
 static PyObject *py_crc32c_table(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c_table); }
+static PyObject *py_crc32(PyObject *self, PyObject *args) { return checksum(args, rb_crc32); }
+static PyObject *py_crc32_table(PyObject *self, PyObject *args) { return checksum(args, rb_crc32_table); }
 
 /* ---- scanning ---- */
 
@@ -357,7 +359,7 @@ static PyMethodDef METHODS[] = {
     KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features),   KERNEL(count_values),
     KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
     KERNEL(survey_features), KERNEL(find_values),     KERNEL(count_tensors),   KERNEL(fill_tensors),
-    KERNEL(fill_texts),      KERNEL(survey_images),
+    KERNEL(fill_texts),      KERNEL(survey_images),   KERNEL(crc32),           KERNEL(crc32_table),
     {NULL, NULL, 0, NULL},
 };
 

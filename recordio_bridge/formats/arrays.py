@@ -18,7 +18,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ..batch import Batch, Column, Ragged, as_column, rebatch, spread
 from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
+from ..readahead import made_ahead
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
 from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
@@ -579,24 +580,26 @@ class ArrayFormat(ABC):
             return [Extent(path, at, min(at + step, table.num_rows), at) for at in starts]
 
     def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
-        batches = self._blocks(extent, options, request)
-        if request.batch_rows is not None:
-            yield from rebatch(batches, request.batch_rows)
-        else:
-            yield from batches
+        with closing(self._blocks(extent, options, request)) as batches:
+            yield from batches if request.batch_rows is None else rebatch(batches, request.batch_rows)
         if request.on_bytes is not None:
             feed_bytes(extent.path, request.on_bytes)
 
-    def _blocks(self, extent: Extent, options: Any, request: Request) -> Iterator[Batch]:
+    def _blocks(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         with self.table(extent.path, options, frozenset(request.schema)) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
             is_whole = extent.start == 0 and stop == table.num_rows  # of parts, heads() has checked all
             step = table.block_rows(list(request.schema))
-            for at in range(extent.start, stop, step):
-                batch = table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
-                if is_whole and at + step >= stop:
-                    table.check(again=True)
-                yield batch
+            starts = range(extent.start, stop, step)
+
+            def block(at: int) -> Batch:
+                return table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+
+            with closing(made_ahead(block, starts)) as blocks:
+                for at, batch in zip(starts, blocks, strict=True):
+                    if is_whole and at + step >= stop:
+                        table.check(again=True)
+                    yield batch
             if is_whole and stop == 0:
                 table.check(again=True)
 

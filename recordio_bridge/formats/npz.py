@@ -26,6 +26,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _kernels
 from ..batch import Batch
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
@@ -213,7 +214,7 @@ class _Crc:
 
     def __init__(self, where: str, path: str, fd: int, offset: int, head: bytes, member: zipfile.ZipInfo) -> None:
         self._where, self._path, self._fd, self._offset, self._member = where, path, fd, offset, member
-        self._crc, self._head, self._at = zlib.crc32(head), len(head), len(head)
+        self._crc, self._head, self._at = _kernels.crc32(head), len(head), len(head)
         self._is_sound = False
         self._turn = threading.Lock()  # threads may read rows of one open file
 
@@ -222,7 +223,7 @@ class _Crc:
             if self._head + offset != self._at:  # not in order: there is nothing more to follow
                 self._at = -1
                 return
-            self._crc = zlib.crc32(values.data, self._crc)
+            self._crc = _kernels.crc32(values, self._crc)
             self._at += len(values)
             if self._at == self._member.file_size:
                 self._compare(self._crc)
@@ -254,7 +255,7 @@ def _crc_of(path: str, state: tuple[int, ...], offset: int, nbytes: int) -> int:
             got = file.readinto(buffer[: min(nbytes, _COPY)])
             if not got:
                 raise TruncatedError(f"{path}: another program cut the file", path=path)
-            crc = zlib.crc32(buffer[:got], crc)
+            crc = _kernels.crc32(buffer[:got], crc)
             nbytes -= got
     return crc
 

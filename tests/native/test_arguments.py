@@ -25,6 +25,8 @@ EXAMPLE = example(entry(b"x", FEATURE))
 ONE = values_of([b"abcd"])
 
 GOOD: dict[str, Callable[[], list[object]]] = {  # arguments that every kernel takes
+    "crc32": lambda: [b"abc", 0],
+    "crc32_table": lambda: [b"abc", 0],
     "crc32c": lambda: [b"abc", 0],
     "crc32c_table": lambda: [b"abc", 0],
     "scan_recordio": lambda: [block_of(bytes(4)), 0, 4, False, room(1), room(1)],

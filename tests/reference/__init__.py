@@ -2,7 +2,7 @@
 
     faults.py      the numbers of faults and kinds
     arguments.py   what a kernel accepts: buffers, arrays, spans
-    checksum.py    CRC-32C and the mask of TFRecord
+    checksum.py    CRC-32C, the mask of TFRecord, and CRC-32
     recordio.py    MXNet RecordIO: scan, walk, resync, frame
     index.py       the .idx beside it
     tfrecord.py    TFRecord: scan, walk, resync, frame
@@ -21,7 +21,7 @@ twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and p
 
 from __future__ import annotations
 
-from tests.reference.checksum import crc32c, crc32c_table, mask_crc
+from tests.reference.checksum import crc32, crc32_table, crc32c, crc32c_table, mask_crc
 from tests.reference.decode import count_values, fill_bytes, fill_floats, fill_ints, find_features
 from tests.reference.encode import encode_examples
 from tests.reference.faults import (
@@ -91,6 +91,8 @@ __all__ = [
     "WEBP",
     "count_tensors",
     "count_values",
+    "crc32",
+    "crc32_table",
     "crc32c",
     "crc32c_table",
     "digest_rows",
