@@ -96,7 +96,7 @@ def _read(path: str, nbytes: int, version: tuple[int, ...]) -> tuple[Ragged, NDA
     if nbytes > _LARGEST:
         raise FormatError(f"{path}: {nbytes} bytes, expected at most {_LARGEST} of a verification set", path=path)
     with open(path, "rb") as file:
-        content = unpickle(path, file.read(_LARGEST))
+        content = unpickle(path, file.read(nbytes))
     images, same = _parts(path, content)
     return _joined(path, images), sealed(same)
 
@@ -160,4 +160,6 @@ def _joined(path: str, images: list[bytes]) -> Ragged:
 def _describe(value: object) -> str:
     if isinstance(value, PickledArray):
         return f"an array of {value.dtype}{list(value.shape)}"
-    return f"{type(value).__name__} {value!r}"[:60] if isinstance(value, (int, float)) else f"a {type(value).__name__}"
+    if isinstance(value, (int, float)) and abs(value) < 1 << 64:  # Python refuses to print an int of 10,000 digits
+        return f"{type(value).__name__} {value!r}"
+    return f"a {type(value).__name__}"
