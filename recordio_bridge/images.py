@@ -27,7 +27,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Ragged
+from . import _kernels
+from .batch import Column, Ragged
 from .errors import FormatError, LossyError, MissingDependencyError, SchemaError, SelectError
 from .schema import Field
 
@@ -55,7 +56,25 @@ def opencv(purpose: str) -> ModuleType:
         raise MissingDependencyError.for_extra("images", "opencv-python-headless", purpose) from err
 
 
-# ---- what the first bytes of a file say ----
+# ---- what a file says of itself ----
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What the files of a column say of themselves, as survey_images finds it; -1 for a size that is not there."""
+
+    kinds: NDArray[np.uint8]
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    traits: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, column: Column) -> Images:
+        assert isinstance(column, Ragged)  # bytes are
+        rows = len(column)
+        found = cls(np.empty(rows, "u1"), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, "u1"))
+        _kernels.survey_images(column.spans, found.kinds, found.heights, found.widths, found.traits)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
