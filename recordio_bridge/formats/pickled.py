@@ -207,8 +207,9 @@ def unpickle(path: str, data: bytes) -> object:
         FormatError: it asks for anything else, or is no pickle.
     """
     stream = io.BytesIO(data)
+    machine = _Machine(stream, len(data))
     try:
-        content = _Machine(stream, len(data)).load()
+        content = machine.load()
     except Refused as err:
         raise FormatError(
             f"{path}: asks for {err}, which no verification set of InsightFace needs; only bytes, bools, lists, tuples "
@@ -218,6 +219,8 @@ def unpickle(path: str, data: bytes) -> object:
     except _BROKEN as err:
         what = f"{type(err).__name__}: {err}"[:120]
         raise FormatError(f"{path}: not a pickle, or damaged ({what})", path=path) from err
+    finally:
+        vars(machine).clear()  # it refers to itself, and would keep what it read until the collector comes by
     if stream.read(1):
         raise FormatError(f"{path}: bytes follow the end of the pickle; damaged, or another file", path=path)
     return content

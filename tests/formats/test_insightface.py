@@ -123,6 +123,34 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert rows(path) == EXPECTED[:1]
 
 
+def test_a_set_is_held_as_long_as_its_file_is_open_and_no_longer(tmp_path):
+    path = save(tmp_path / "lfw.bin", (IMAGES, SAME))
+    tracemalloc.start()
+    try:
+        large = save(
+            tmp_path / "large.bin", ([bytes(1 << 20)] * 2 + [bytes([n]) * (1 << 20) for n in range(8)], [True] * 5)
+        )
+        before = tracemalloc.get_traced_memory()[0]
+        batches = rb.read(large, batch_rows=2)
+        assert next(batches)["same"].tolist() == [True, True]
+        assert tracemalloc.get_traced_memory()[0] - before > 8 << 20
+        batches.close()
+        assert rows(path) == EXPECTED
+        assert rb.inspect(large).num_rows == 5
+        assert tracemalloc.get_traced_memory()[0] - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_set_that_is_open_is_not_read_again(tmp_path, monkeypatch):
+    path = save(tmp_path / "lfw.bin", (IMAGES, SAME))
+    batches = rb.read(path, batch_rows=1)
+    next(batches)
+    monkeypatch.setattr("recordio_bridge.formats.insightface.unpickle", None)
+    assert rows(path) == EXPECTED
+    batches.close()
+
+
 def test_the_set_in_a_folder_is_taken_where_it_is_named_only(tmp_path):
     save(tmp_path / "lfw.bin", (IMAGES, SAME))
     rb.write(tmp_path / "train.rec", {"id": [1], "image": [b"x"]})
