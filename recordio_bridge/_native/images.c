@@ -1,7 +1,8 @@
 /* What image files say of themselves: their kind, height and width, and some traits. No pixel is decoded.
  *
  * Specifications: JPEG, ITU-T T.81 B.1 and B.2 (stray bytes before a marker as in libjpeg's jdmarker.c); PNG, ISO 15948 11.2.2
- * and 11.3, of its animations 11.3.5 of the third edition; GIF89a 18; BMP, BITMAPCOREHEADER and BITMAPINFOHEADER; WebP, RFC 9649 and RFC 6386 9.1. */
+ * and 11.3, and of animations, W3C's third edition 11.3.5; GIF89a 18; BMP, BITMAPCOREHEADER and BITMAPINFOHEADER; WebP, RFC 9649
+ * and RFC 6386 9.1. */
 #include "kernels.h"
 
 #include <string.h>
