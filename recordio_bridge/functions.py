@@ -25,6 +25,7 @@ from . import _kernels
 from .batch import Batch, Column, Ragged
 from .detection import LEAST_OBJECT, Objects, fractions, objects_of, ragged_of
 from .errors import SchemaError
+from .images import Images
 from .schema import INTEGERS, Field, Schema
 from .tally import Tally
 
@@ -117,23 +118,6 @@ def result_of(call: Call, schema: Schema) -> Field:
     if call.function == "one":
         return Field(given.name, given.dtype)
     return Field(given.name, given.dtype if call.function == "objects" else "float32", (None,))
-
-
-@dataclass(slots=True)
-class Images:
-    """What the headers of a column of image files say; -1 for a size that is not there."""
-
-    kinds: NDArray[np.uint8]
-    heights: NDArray[np.int64]
-    widths: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, column: Column) -> Images:
-        assert isinstance(column, Ragged)  # bytes are
-        rows = len(column)
-        found = cls(np.empty(rows, np.uint8), np.empty(rows, np.int64), np.empty(rows, np.int64))
-        _kernels.survey_images(column.spans, found.kinds, found.heights, found.widths)
-        return found
 
 
 @dataclass(slots=True)

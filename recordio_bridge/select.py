@@ -207,9 +207,7 @@ def _shifted(array: NDArray[Any], pick: Pick, rows: NDArray[np.int64] | None = N
         step = wide.dtype.type(abs(pick.shift))
         result = (wide + step if pick.shift > 0 else wide - step).astype(array.dtype)
     else:
-        step = array.dtype.type(pick.shift)
-        result = array + step
-        bad = np.isfinite(array) & (result - step != array)
+        result, bad = _sum_of_floats(array, pick.shift)
     wrong = np.flatnonzero(bad.reshape(-1))
     if len(wrong):
         at = int(wrong[0])
@@ -220,6 +218,18 @@ def _shifted(array: NDArray[Any], pick: Pick, rows: NDArray[np.int64] | None = N
             row=row,
         )
     return np.asarray(result)
+
+
+def _sum_of_floats(array: NDArray[Any], shift: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Floats with a number added, and where that is rounded. Infinities and NaN stay what they are."""
+    finite = np.isfinite(array)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is not the sum either
+        step = np.array(shift).astype(array.dtype)
+        if not np.isfinite(step) or int(step) != shift:
+            return array, finite
+        result = array + step
+        exact = (result - step == array) & (result - array == step)  # of these two differences one is never rounded
+    return result, finite & ~exact
 
 
 @contextmanager

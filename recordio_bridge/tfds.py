@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from . import _kernels
 from .batch import Batch, Ragged
 from .errors import SchemaError
-from .images import sniff_kinds
+from .images import Images
 from .parsing import stored
 from .schema import INTEGERS, Field, Schema, Shape
 
@@ -40,8 +41,7 @@ _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _NAME = re.compile(
     r"(?P<name>[a-zA-Z]\w*):(?P<version>(0|[1-9]\d*)(\.(0|[1-9]\d*)){2})(:(?P<split>\w[\w-]*))?", re.ASCII
 )
-_PNG_DEPTH, _PNG_COLOUR = 24, 25  # where a PNG says its bits and its kind of colour
-_GRAY, _WITH_ALPHA = (0, 4), (4, 6)  # kinds of colour
+_WITH_ALPHA = _kernels.ALPHA | _kernels.TRANSPARENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,13 @@ class Contents:
 
 
 def _words_of(column: Ragged) -> set[str]:
-    kinds = sniff_kinds(column)
-    words = {word for kind, word in ((1, "jpeg"), (2, "png")) if (kinds == kind).any()}
-    base, starts, lengths = column.spans
-    png = np.flatnonzero((kinds == 2) & (lengths > _PNG_COLOUR))
-    colours = base[starts[png] + _PNG_COLOUR]
-    is_gray = np.isin(colours, _GRAY)
-    words |= {word for word, rows in (("gray", is_gray), ("colour", ~is_gray)) if rows.any()}
-    words |= {"alpha"} if np.isin(colours, _WITH_ALPHA).any() else set()
-    words |= {"16" if depth == 16 else "8" for depth in np.unique(base[starts[png] + _PNG_DEPTH])}
-    others = column.take(np.flatnonzero(kinds == 0))
+    images = Images.of(column)
+    is_jpeg, is_png = images.kinds == _kernels.JPEG, images.kinds == _kernels.PNG
+    traits = images.traits[is_png & (images.heights > 0)]
+    colour, alpha, deep = (traits & bits != 0 for bits in (_kernels.COLOUR, _WITH_ALPHA, _kernels.DEEP))
+    rows = {"jpeg": is_jpeg, "png": is_png, "gray": ~colour, "colour": colour, "alpha": alpha, "16": deep, "8": ~deep}
+    words = {word for word, found in rows.items() if found.any()}
+    others = column.take(np.flatnonzero(~is_jpeg & ~is_png))
     return words | ({"text" if _is_text(others) else "other"} if len(others) else set())
 
 

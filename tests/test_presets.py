@@ -142,6 +142,16 @@ def test_pixels_and_fractions_in_one_file_are_a_warning(tmp_path):
     assert warning in manifest.notes
 
 
+def test_boxes_with_a_coordinate_that_is_no_number_are_a_warning(tmp_path):
+    source = labelled(tmp_path, [2.0, 5, 0, float("nan"), 0.1, 1, 1], [2.0, 5, 0, 0.1, 0.1, float("inf"), 1])
+    _, manifest = converted(source, "detection")
+    assert manifest.warnings == (
+        "boxes with a coordinate that is no finite number (NaN, inf), written as they are; a loss that is computed "
+        "from them is NaN, so mend their labels or leave the rows out: 2",
+    )
+    assert manifest.warnings[0] in manifest.notes
+
+
 def test_padding_is_left_out_and_told(tmp_path):
     examples, manifest = converted(labelled(tmp_path, [2.0, 5, 3, 0, 0, 1, 1, -1, -1, -1, -1, -1]), "detection")
     assert examples[0]["image/object/class/label"] == [4]

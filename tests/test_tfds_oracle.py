@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 import recordio_bridge as rb
 from recordio_bridge.tfds import Contents, DatasetName, dataset_info, features
-from tests.test_images import DEEP, GRAY, RGB, RGBA, encoded, images_rec
+from tests.test_images import DEEP, GRAY, RGB, RGBA, encoded, images_rec, png
 from tests.test_tf_oracle import FIELDS, column_of, same
 
 # tensorflow_datasets 4.9.10 asks protobuf 6.33 in a way that it warns of
@@ -75,6 +75,8 @@ def test_a_field_without_values_has_no_feature(tmp_path):
         written(tmp_path, {"x": np.empty((3, 2, 0), np.float32)})
 
 
+PALETTE = png(2, 1, 8, 3, b"\0\0\1", (b"PLTE", bytes([1, 2, 3, 4, 5, 6])), (b"tRNS", bytes([0, 255])))
+SHADE = png(2, 1, 8, 0, b"\0\7\x08", (b"tRNS", b"\0\7"))
 IMAGES = {  # images of a column: what tfds makes of them
     "colour": ([encoded(RGB), encoded(RGB[:9])], (None, None, 3), "uint8", "png"),
     "jpeg": ([encoded(RGB, "jpg"), encoded(GRAY, "jpg")], (None, None, 3), "uint8", "jpeg"),
@@ -82,6 +84,8 @@ IMAGES = {  # images of a column: what tfds makes of them
     "gray": ([encoded(GRAY), encoded(GRAY[:5])], (None, None, 1), "uint8", "png"),
     "gray in colour": ([encoded(GRAY), encoded(RGB)], (None, None, 3), "uint8", "png"),
     "alpha": ([encoded(RGB), encoded(RGBA), encoded(GRAY)], (None, None, 4), "uint8", "png"),
+    "a palette with transparency": ([PALETTE, encoded(RGB)], (None, None, 4), "uint8", "png"),
+    "a transparent shade of gray": ([SHADE, encoded(GRAY)], (None, None, 4), "uint8", "png"),
     "deep": ([encoded(DEEP), encoded(DEEP[:7])], (None, None, 3), "uint16", "png"),
 }
 
@@ -128,6 +132,7 @@ def test_images_that_we_decode_are_tensors(tmp_path):
         ([b"\xff\0"], "Tensor", None),
         ([encoded(RGB), encoded(DEEP)], "Tensor", "images of 8 and of 16 bits are no one Image"),
         ([encoded(RGB, "jpg"), encoded(RGBA)], "Image", "alpha is in the files only"),
+        ([encoded(RGB, "jpg"), PALETTE], "Image", "alpha is in the files only"),
     ],
 )
 def test_other_bytes_are_text_or_strings(tmp_path, rows, kind, note):

@@ -5,17 +5,6 @@
 
 /* ---- reading ---- */
 
-/* The index of a key, or -1; `likely` is tried first, as writers keep one order of keys. */
-static int find_key(const struct rb_key *keys, int num_keys, int likely, struct span key) {
-    int64_t length = key.end - key.at;
-    for (int i = 0; i < num_keys; i++) {
-        int k = likely + i < num_keys ? likely + i : likely + i - num_keys;
-        if (keys[k].length == length && memcmp(keys[k].name, key.at, (size_t)length) == 0)
-            return k;
-    }
-    return -1;
-}
-
 struct search {
     const struct rb_key *keys;
     int num_keys;
@@ -31,7 +20,7 @@ static int find_in_message(struct search *search, struct span features, int64_t 
         int fault = read_entry(entry, &key, &value);
         if (fault)
             return fault;
-        int k = find_key(search->keys, search->num_keys, likely, key);
+        int k = index_of_key(search->keys, search->num_keys, likely, (struct span){key.at, key.at}, key);
         if (k < 0)
             continue;
         starts[k] = value.at - search->base;
@@ -66,36 +55,16 @@ int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const st
     return row;
 }
 
-static struct span feature_span(const struct rb_spans *features, int64_t row) {
-    if (features->starts[row] < 0)
-        return (struct span){0, 0};
-    const uint8_t *at = features->base + features->starts[row];
-    return (struct span){at, at + features->lengths[row]};
-}
-
 int64_t rb_count_values(const struct rb_spans *features, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault) {
     int64_t row = 0;
     for (*fault = RB_OK; row < rows; row++) {
         int kind;
-        *fault = count_feature(feature_span(features, row), &kind, &counts[row]);
+        *fault = count_feature(span_of(features, row), &kind, &counts[row]);
         kinds[row] = (uint8_t)kind;
         if (*fault)
             break;
     }
     return row;
-}
-
-/* Cut off the lists that a later one of another kind replaces; return the kind that stays. */
-static int settle_kind(struct span *feature) {
-    struct span rest = *feature, list;
-    int settled = RB_NO_KIND, kind;
-    for (const uint8_t *before = rest.at; (kind = next_list(&rest, &list)) > 0; before = rest.at) {
-        if (kind == settled)
-            continue;
-        settled = kind;
-        feature->at = before;
-    }
-    return settled;
 }
 
 /* Calls `take` on each run of the settled lists; it returns how many values it took, or -1 when it has no room. */
@@ -104,7 +73,7 @@ typedef int64_t (*take_run)(void *to, struct span run);
 static int64_t take_row(struct span feature, int wanted, take_run take, void *to) {
     struct span list, run;
     int64_t taken = 0;
-    if (settle_kind(&feature) != wanted)
+    if (settle(&feature, next_list) != wanted)
         return 0;
     while (next_list(&feature, &list) > 0)
         while (next_run(&list, wanted, &run) > 0) {
@@ -119,7 +88,7 @@ static int64_t take_row(struct span feature, int wanted, take_run take, void *to
 static int64_t take_rows(const struct rb_spans *features, int64_t rows, int wanted, take_run take, void *to) {
     int64_t taken = 0;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t values = take_row(feature_span(features, row), wanted, take, to);
+        int64_t values = take_row(span_of(features, row), wanted, take, to);
         if (values < 0)
             return -1;
         taken += values;
@@ -248,7 +217,7 @@ int64_t rb_fill_ints(const struct rb_spans *features, int64_t rows, int dtype, i
     struct number_target target = {out, capacity, dtype, 0, 0};
     int64_t taken = 0;
     for (*row = 0; *row < rows; ++*row) {
-        int64_t values = take_row(feature_span(features, *row), RB_INT64, take_ints, &target);
+        int64_t values = take_row(span_of(features, *row), RB_INT64, take_ints, &target);
         if (target.misfit) {
             *value = target.value;
             return capacity;
