@@ -7,8 +7,9 @@ Beside what formats.arrays says, here:
     enums, bool                 a: the integers, bool
 
 Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
-never shared through a fork. Datasets whose values lie in another file, at a path that the file names, are refused; of
-virtual ones, all sources must be there, as HDF5 fills in for those that are not.
+never shared through a fork. Links are read by their own names, soft and hard ones alike. Datasets whose values lie in
+another file, at a path that the file names, and links to other files are refused; of virtual ones, all sources must be
+there, as HDF5 fills in for those that are not.
 
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
@@ -34,6 +35,7 @@ from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store
 from .base import Written
 from .flatten import Flattener
+from .hdf5_links import walk
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
@@ -66,13 +68,9 @@ class Hdf5(ArrayFormat):
             file = h5py.File(path, "r")
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
-
-            def visit(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
-                    found[name] = _dataset(path, name, item)
-
             with _h5_errors(path, path):
-                file.visititems(visit)
+                for name, item in walk(path, file):
+                    found[name] = item if isinstance(item, str) else _dataset(path, name, item)
             yield Store(found, _notes(path))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
