@@ -6,10 +6,11 @@ Beside what formats.arrays says, here:
     variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
     enums, bool                 a: the integers, bool
 
-Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
-never shared through a fork. Links are read by their own names, soft and hard ones alike. Datasets whose values lie in
-another file, at a path that the file names, and links to other files are refused; of virtual ones, all sources must be
-there, as HDF5 fills in for those that are not.
+Blocks are whole chunks where these are packed, as a part of one then costs as much as all of it; other rows are taken
+from their places in the file (hdf5_places). A file is opened by each process for itself, never shared through a fork.
+Links are read by their own names, soft and hard ones alike. Datasets whose values lie in another file, at a path that
+the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
+those that are not.
 
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
@@ -30,12 +31,13 @@ from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Scratch, read_head
+from ..files import Scratch, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store
 from .base import Written
 from .flatten import Flattener
 from .hdf5_links import walk
+from .hdf5_places import Places
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
@@ -66,11 +68,11 @@ class Hdf5(ArrayFormat):
     def store(self, path: str, options: Hdf5Options) -> Iterator[Store]:
         with _h5_errors(path, path):
             file = h5py.File(path, "r")
-        with file:
+        with file, open(path, "rb", buffering=0) as plain:
             found: dict[str, Array | ArrayColumn | str] = {}
             with _h5_errors(path, path):
                 for name, item in walk(path, file):
-                    found[name] = item if isinstance(item, str) else _dataset(path, name, item)
+                    found[name] = item if isinstance(item, str) else _dataset(path, name, item, plain.fileno())
             yield Store(found, _notes(path))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
@@ -94,7 +96,7 @@ def _notes(path: str) -> tuple[str, ...]:
     return ()
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
+def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
@@ -123,7 +125,7 @@ def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn
     if dtype.hasobject:
         what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
         return f"holds {what}, which are not read; save what they lead to as plain datasets"
-    return H5Array(path, name, dataset)
+    return H5Array(path, name, dataset, Places.of(fd, dataset))
 
 
 def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
@@ -136,11 +138,12 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
-        self._path, self._name, self._dataset = path, name, dataset
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, places: Places | None) -> None:
+        self._path, self._name, self._dataset, self._places = path, name, dataset, places
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
-        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.stored_rows, self.is_packed = _storage(dataset)
+        self.chunk_rows = self.stored_rows if places is None else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop, read straight into a fresh array."""
@@ -152,21 +155,34 @@ class H5Array:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
+        if self._places is not None:
+            with _reading(self._path, self._name, self._dataset):
+                offsets = self._places.offsets(rows)
+            if offsets is not None:
+                sizes = np.full(len(rows), self._places.row_nbytes, dtype=np.int64)
+                values = read_spans(self._path, self._places.fd, offsets, sizes)
+                return values.view(self.dtype).reshape((len(rows), *self.shape[1:]))
         return _taken(self, rows)
 
 
+def _storage(dataset: h5py.Dataset) -> tuple[int, bool]:
+    """The rows of a chunk, and whether chunks are packed, so that a part of one costs as much as all of it."""
+    return dataset.chunks[0] if dataset.chunks else 1, bool(dataset.id.get_create_plist().get_nfilters())
+
+
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows in any order: HDF5 wants rising ones, and those that share a chunk are read together."""
+    """Rows in any order: each packed chunk is read once, from the first row wanted to the last; else runs of rows."""
     if not len(rows):
         return array.read(0, 0)
     asked, order = np.unique(rows, return_inverse=True)
-    breaks = np.flatnonzero(asked[1:] // array.chunk_rows > asked[:-1] // array.chunk_rows + 1) + 1
-    breaks = breaks if array.chunk_rows > 1 else np.flatnonzero(np.diff(asked) > 1) + 1
+    gaps = np.diff(asked // array.stored_rows) > 0 if array.is_packed else np.diff(asked) > 1
     parts = []
-    for run in np.split(asked, breaks):
-        first = int(run[0])
-        parts.append(array.read(first, int(run[-1]) + 1)[run - first])
-    return np.asarray(np.concatenate(parts)[order.reshape(-1)])
+    for run in np.split(asked, np.flatnonzero(gaps) + 1):
+        first, stop = int(run[0]), int(run[-1]) + 1
+        part = array.read(first, stop)
+        parts.append(part if len(run) == stop - first else part[run - first])
+    values = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    return values if len(asked) == len(rows) and np.array_equal(asked, rows) else values[order.reshape(-1)]
 
 
 @contextmanager
@@ -192,7 +208,8 @@ class _ObjectRows:
 
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
-        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.stored_rows, self.is_packed = _storage(dataset)
+        self.chunk_rows = self.stored_rows
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop."""
