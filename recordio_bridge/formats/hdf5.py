@@ -18,11 +18,12 @@ Specification: HDF5 1.14 file format; h5py 3.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, cast
 
 import h5py
@@ -36,6 +37,7 @@ from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store
 from .base import Written
 from .flatten import Flattener
+from .framed import most_held
 from .hdf5_links import walk
 from .hdf5_places import Places
 
@@ -45,6 +47,9 @@ _CHUNK = 1 << 18  # bytes of a chunk that we write
 _WRITE = 1 << 22  # bytes of dense columns written together
 _RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
+_OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
+_MOST_CACHE = 1 << 29  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
+_CACHE_SLOTS = 10_007  # prime, and more than chunks: of two that want the same slot, one is not kept
 _OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
 
 
@@ -71,7 +76,7 @@ class Hdf5(ArrayFormat):
         with file, open(path, "rb", buffering=0) as plain:
             found: dict[str, Array | ArrayColumn | str] = {}
             with _h5_errors(path, path):
-                for name, item in walk(path, file):
+                for name, item in walk(path, file, partial(_access, most_held(path))):
                     found[name] = item if isinstance(item, str) else _dataset(path, name, item, plain.fileno())
             yield Store(found, _notes(path))
 
@@ -88,6 +93,26 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         if isinstance(err, FormatError) or (isinstance(err, OSError) and err.errno is not None):
             raise
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
+
+
+def _access(most: int, dataset: Any) -> Any:  # Any: h5py has no types
+    """With a cache for the chunks that a row is in, so that all rows are read out of them before they are let go.
+
+    HDF5's own cache is of 1 MiB, and a chunk beyond that would be unpacked for each block of its rows. most: the bytes
+    that the cache may have.
+    """
+    plist = dataset.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED or not plist.get_nfilters():
+        return None
+    chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
+    nbytes = math.prod(chunk) * dataset.get_type().get_size()
+    beside = math.prod(-(-size // part) for size, part in zip(shape[1:], chunk[1:], strict=True))
+    nbytes = min(max(nbytes, min(beside * nbytes, _MOST_CACHE)), most)
+    if nbytes <= _OWN_CACHE:
+        return None
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(_CACHE_SLOTS, nbytes, 0)  # 0: the chunk used longest ago makes room
+    return access
 
 
 def _notes(path: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Specification: HDF5 1.14 file format, IV.A.2.g (link message).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,16 @@ class _Group:
     is_alias: bool
 
 
-def walk(path: str, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | str]]:
+def walk(
+    path: str, file: h5py.File, access: Callable[[Any], Any] = lambda dataset: None
+) -> Iterator[tuple[str, h5py.Dataset | str]]:
     """Every name in a file that leads to a dataset, or why it cannot be followed; in the order of names.
 
     A dataset that has several names is found by each. Groups that lead back to one that they lie in are not entered
     again, as nothing new is in them.
+
+    Args:
+        access: gives the property list that a dataset is to be opened with; None where it is open as it should be.
 
     Raises:
         FormatError: the links make names without end.
@@ -66,6 +71,10 @@ def walk(path: str, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | str]]
         elif isinstance(item, str):
             yield name, item
         elif isinstance(item, h5py.h5d.DatasetID):
+            chosen = access(item)
+            if chosen is not None:
+                del item  # while it is open, opening it again gives the cache that it has
+                item = h5py.h5d.open(group.id, raw, chosen)
             yield name, h5py.Dataset(item, readonly=True)  # so that it remembers its shape
 
 
