@@ -15,7 +15,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, Literal
@@ -84,7 +84,14 @@ class Npz(ArrayFormat):
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
 
-    def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
+    def unpack(
+        self,
+        path: str,
+        options: NpzOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> NpzOptions:
         """Write the same arrays without compression."""
         with _opened(path) as archive, zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
