@@ -193,9 +193,9 @@ class H5Array:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop, read straight into a fresh array."""
-        values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
-        if values.size:
-            with _reading(self._path, self._name, self._dataset):
+        with _reading(self._path, self._name, self._dataset):
+            values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+            if values.size:
                 self._dataset.read_direct(values, np.s_[start:stop])
         return values
 
@@ -233,7 +233,17 @@ def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any
 
 @contextmanager
 def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
-    """Errors of reading a dataset, with the way to the filter that it may lack."""
+    """Errors of reading a dataset, with the way to the filter that it may lack.
+
+    A row that only the shape of a dataset makes large is one: HDF5 fills in for what was never written.
+    """
+    row, most = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, most_held(path)
+    if row > most:
+        raise FormatError(
+            f"{path}: dataset {name!r}: its shape {dataset.shape} makes rows of {row} bytes, more than is believed of "
+            f"so small a file: expected at most {most}; damaged, or made to exhaust its reader",
+            path=path,
+        )
     try:
         with _h5_errors(path, f"{path}: dataset {name!r}"):
             yield
@@ -284,7 +294,7 @@ class _TextColumn(ArrayColumn):
         return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
 
     def row_bytes(self) -> float:
-        return 256.0 * (self.field.num_values or 0)  # not known before they are read
+        return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read
 
 
 @cache
