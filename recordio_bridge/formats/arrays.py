@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -120,6 +120,16 @@ class Store:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is in a file under a name: the rows of a field, or the reason why they cannot be read."""
+
+    name: str
+    field: Field | None = None
+    num_rows: int = 0
+    reason: str | None = None
+
+
 def _get(array: Array, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     return array.read(rows.start, rows.stop) if isinstance(rows, slice) else array.take(rows)
 
@@ -207,7 +217,8 @@ class RaggedColumn(ArrayColumn):
         self._is_bytes = inner is not None or values.dtype == np.uint8
         shape = () if inner is None and self._is_bytes else (None,)
         self.field = Field(name, "bytes" if self._is_bytes else values.dtype.name, shape)
-        self.num_rows, self.chunk_rows = len(offsets) - 1, 1
+        self.num_rows = len(offsets) - 1
+        self.chunk_rows = max(1, values.chunk_rows * self.num_rows // max(values.shape[0], 1))
         self.held = values.held + offsets.nbytes + (0 if inner is None else inner.nbytes)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
@@ -533,7 +544,14 @@ class ArrayFormat(ABC):
     def is_sequential(self, options: Any) -> bool:
         return False
 
-    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
+    def unpack(
+        self,
+        path: str,
+        options: Any,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
         raise TypeError(f"{self.name} is read at any row as it is")
 
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
@@ -569,6 +587,18 @@ class ArrayFormat(ABC):
         with self.table(path, options, request.fields) as table:
             notes = (*table.notes, *self.doubts(path, options))
             return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes)
+
+    def contents(self, path: str, options: Any) -> tuple[list[Content], tuple[str, ...]]:
+        """All that is in a file, also where it makes no table; and what people should know of it."""
+        with self.store(path, options) as store:
+            found = columns_of(path, store, self.declared(path), None)
+            contents = [
+                Content(name, reason=column)
+                if isinstance(column, str)
+                else Content(name, column.field, column.num_rows)
+                for name, column in found.items()
+            ]
+            return contents, store.notes
 
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
         with self.table(path, options, None) as table:
