@@ -25,6 +25,7 @@ from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
 from .images import image_header, is_encoded, opencv
+from .memory import aligned_empty
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class _Crops:
         at = position.get(Position(0, 0))
         kinds, sizes = _survey(column)
         randoms = _randoms(self.seed, at, len(batch))
-        pixels: Pixels = np.empty((len(batch), *self.size, 3), np.uint8)
+        pixels = aligned_empty((len(batch), *self.size, 3), np.uint8)
         bad = []
         for row in range(len(batch)):
             content = column[row]
