@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -313,3 +313,18 @@ def encode_images(column: Pixels, encoding: Encoding, name: str) -> Ragged:
 def is_encoded(field: Field) -> bool:
     """Whether a field can hold encoded images, one a row."""
     return field.dtype == "bytes" and field.shape == ()
+
+
+# ---- for feeding ----
+
+if TYPE_CHECKING:
+    from .crops import decode_and_crop as decode_and_crop
+else:
+
+    def __getattr__(name: str) -> object:
+        """decode_and_crop, whose module imports this one."""
+        if name == "decode_and_crop":
+            from .crops import decode_and_crop
+
+            return decode_and_crop
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
