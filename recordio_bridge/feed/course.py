@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from ..batch import Batch, as_column
+from ..batch import Batch
 from ..errors import SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..schema import Schema
@@ -17,7 +17,7 @@ from .gauge import Gauge
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
-from .streams import is_data_iter, owned
+from .streams import is_data_iter, own_column
 from .supply import FeedSource, Wants, describe, make_supply
 
 _log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Course:
             return made
         if not isinstance(made, Mapping):
             raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
-        return Batch({name: as_column(owned(value), name, None) for name, value in made.items()})
+        return Batch({name: own_column(value, name, self._schema) for name, value in made.items()})
 
     def state(self, at: Position) -> State:
         """With the batch `at` to come next."""
