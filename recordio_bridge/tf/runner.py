@@ -179,8 +179,9 @@ class CustomRunner:
 
         def tell(failure: BaseException) -> None:
             failures.append(failure)
-            if coord is not None:
-                coord.request_stop(failure_of(failure))
+            if coord is not None and not coord.joined:
+                error = failure_of(failure)
+                coord.request_stop((type(error), error, failure.__traceback__))  # as sys.exc_info() in its except
 
         work = self._course.work(self._course.first, self._epochs)
         self._pump = Pump(work, self._graph, self._course.finish, self._course.gauge, n_threads, tell)
