@@ -78,6 +78,7 @@ class Course:
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
         self._supply = make_supply(source, wants, self._skipped)
+        self.first = self._behind(self.first)
         self._schema = self._supply.schema if transform is None else None
         self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
         self._tried: tuple[Batch, Batch] | None = None
@@ -159,7 +160,11 @@ class Course:
 
     def state(self, at: Position) -> State:
         """With the batch `at` to come next."""
-        return state_of(at, self._depends_on)
+        return state_of(self._behind(at), self._depends_on)
+
+    def _behind(self, at: Position) -> Position:
+        """The end of an epoch, where it is known to be one, as the beginning of the next."""
+        return Position(at.epoch + 1, 0) if at.batch and at.batch == self.num_batches else at
 
     def close(self) -> None:
         """Let go of what was begun and not fed."""
