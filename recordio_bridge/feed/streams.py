@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, as_column
+from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FeedError, SchemaError
 from ..schema import Schema
 from .rows import Cut, Select, Shard
@@ -92,9 +92,12 @@ class Arrays:
     def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
         self._source, self._fields = source, fields
         items = iter(source())
-        first = next(items, None)
-        if first is None:
-            raise SchemaError("the iterator gave nothing, so its dtypes and shapes are not known; expected batches")
+        try:
+            first = next(items)
+        except StopIteration:
+            raise SchemaError(
+                "the iterator gave nothing, so its dtypes and shapes are not known; expected batches"
+            ) from None
         self._first: Batch | None = as_batch(first, fields, None)
         self._rest: Iterator[Columns] | None = iter(items)
         self.schema = self._first.schema
@@ -127,7 +130,7 @@ def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None,
         return batch
     columns = _named(item, fields, number)
     try:
-        made = Batch({name: as_column(owned(value), name, None) for name, value in columns.items()})
+        made = Batch({name: own_column(value, name, schema) for name, value in columns.items()})
     except SchemaError as err:
         raise SchemaError(f"item {number} of the iterator: {err}", field=err.field, row=err.row) from err
     if schema is not None and made.schema != schema:
@@ -162,9 +165,19 @@ def _named(item: Columns, fields: Sequence[str] | None, number: int) -> dict[str
     return dict(zip(names, item, strict=True))
 
 
-def owned(value: object) -> object:
-    """A value in memory that nobody else writes to."""
-    return value.copy() if isinstance(value, np.ndarray) else value
+def own_column(value: object, name: str, schema: Schema | None) -> Column:
+    """A column in memory that nobody else writes to.
+
+    Args:
+        schema: of the first batch. Where rows of that differ in length, a later batch may have only equal ones.
+    """
+    field = None if schema is None else schema.find(name)
+    value = value.copy() if isinstance(value, np.ndarray) else value
+    column = as_column(value, name, None)
+    if field is None or field.shape != (None,) or isinstance(column, Ragged) or column.ndim != 2:
+        return column
+    is_like = column.dtype.name == field.dtype or not column.size  # rows without a value have no dtype
+    return as_column(value, name, field) if is_like else column
 
 
 # ---- MXNet's iterators ----
