@@ -24,7 +24,7 @@ from . import _kernels
 from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
-from .images import image_header, is_encoded, opencv
+from .images import Images, is_encoded, opencv
 from .memory import aligned_empty
 
 _log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class _Crops:
         """
         column = self._encoded(batch)
         at = position.get(Position(0, 0))
-        kinds, sizes = _survey(column)
+        images = Images.of(column)
+        kinds, sizes = images.kinds.tolist(), list(zip(images.heights.tolist(), images.widths.tolist(), strict=True))
         randoms = _randoms(self.seed, at, len(batch))
         pixels = aligned_empty((len(batch), *self.size, 3), np.uint8)
         bad = []
@@ -111,6 +112,8 @@ class _Crops:
             assert isinstance(content, bytes)  # a field of bytes, one a row
             try:
                 _check_header(content, kinds[row], sizes[row])
+                if kinds[row] == _kernels.JPEG:
+                    images.check(row)  # finds one that is cut, of which OpenCV makes gray pixels in silence
                 self._fill(pixels[row], content, kinds[row], sizes[row], randoms[row])
             except FormatError as err:
                 error = _about(err, batch, row, self.field, at)
@@ -181,14 +184,6 @@ def _randoms(seed: int, at: Position, rows: int) -> list[list[int]]:
     return numbers
 
 
-def _survey(column: Ragged) -> tuple[list[int], list[Size]]:
-    """The kinds and sizes of image files, by their first bytes."""
-    kinds = np.zeros(len(column), np.uint8)
-    heights, widths = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)
-    _kernels.survey_images(column.spans, kinds, heights, widths)
-    return kinds.tolist(), list(zip(heights.tolist(), widths.tolist(), strict=True))
-
-
 def _check_header(content: bytes, kind: int, size: Size) -> None:
     """Look at what the first bytes say, before memory is taken for it.
 
@@ -199,8 +194,6 @@ def _check_header(content: bytes, kind: int, size: Size) -> None:
         what = f"are no image (they begin with {content[:8].hex(' ')})" if content else "are no image"
         what = "are a GIF, which may hold several pictures" if kind == _kernels.GIF else what
         raise FormatError(f"its {len(content)} bytes {what}; expected JPEG, PNG, WebP or BMP")
-    if kind == _kernels.JPEG:
-        image_header(content)  # finds one that is cut, of which OpenCV makes gray pixels in silence
     height, width = size
     if height < 0:
         raise FormatError(f"the header in its {len(content)} bytes gives no height and width; it is cut or damaged")
