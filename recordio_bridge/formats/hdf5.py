@@ -81,15 +81,15 @@ class Hdf5(ArrayFormat):
     def store(self, path: str, options: Hdf5Options, keep: int = 0) -> Iterator[Store]:
         with _h5_errors(path, path):
             file = h5py.File(path, "r")
-        with file, open(path, "rb", buffering=0) as plain:
+        with file:
             found: dict[str, Array | ArrayColumn | str] = {}
             is_matlab = read_head(path, 10) == b"MATLAB 7.3"
             with _h5_errors(path, path):
-                most = most_held(path)
+                most, fd = most_held(path), int(file.id.get_vfd_handle())
                 for name, item in walk(path, file, partial(_access, most, keep)):
                     if is_matlab and name.startswith(_MATLABS_OWN):
                         continue
-                    found[name] = array = item if isinstance(item, str) else _dataset(path, name, item, plain.fileno())
+                    found[name] = array = item if isinstance(item, str) else _dataset(path, name, item, fd)
                     if keep and not isinstance(item, str) and not isinstance(array, str):
                         array.held = _cache_nbytes(item.id, most, keep)
             yield Store(found, (_MATLAB,) if is_matlab else ())

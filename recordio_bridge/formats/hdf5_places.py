@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 class Places:
-    """The places of a dataset's rows. fd: the file, open beside HDF5; it is read by position, so nothing is shared."""
+    """The places of a dataset's rows. fd: that of HDF5, which is read by position and so does not notice."""
 
     def __init__(self, fd: int, dataset: h5py.Dataset) -> None:
         self.fd = fd
