@@ -166,5 +166,5 @@ LINES: dict[str, Bench] = {
     "f": bench_arrays,
     "g": lambda folder, runs: bench_to_npz(folder, runs, 60_000),
     "h": lambda folder, runs: bench_gzip(folder, runs, 40_000),
-    "i": lambda folder, runs: bench_memory(folder, 30_000),
+    "i": lambda folder, runs: bench_memory(folder, 15_000),
 }

@@ -96,4 +96,4 @@ def test_the_scripts_that_the_readme_names_can_be_run() -> None:
 
 
 def test_the_table_of_measurements_is_there() -> None:
-    assert len(re.findall(r"^\| [a-e] \| .* \| \d+\.\d\dx \|", README, re.MULTILINE)) >= 9
+    assert len(re.findall(r"^\| [a-i] \| .* \| \d+\.\d\dx \|", README, re.MULTILINE)) >= 22

@@ -18,7 +18,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import IO, Any, Literal
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels
-from ..batch import Batch
+from ..batch import Batch, as_bytes
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
@@ -38,6 +38,8 @@ from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
+_LOCAL_CRC = 14  # where the CRC-32 is in it
+_POLYNOMIAL = 0xEDB88320  # of CRC-32, its bits reversed
 _DEFLATE_MOST = 1032  # bytes out of one byte in
 _LONGEST_NAME = (1 << 16) - 1  # bytes of a member's name
 _COPY = 1 << 20
@@ -393,7 +395,11 @@ class DeflatedArray:
 
 
 class NpzWriter:
-    """Appends to a file without a name for each array, and packs them at the end: a zip holds one after another."""
+    """Appends to a file without a name for each array, and packs them at the end: a zip holds one after another.
+
+    The first array needs no such file where nothing is compressed: it goes straight to its place behind a header for no
+    rows, and gets its header and checksum, which says how many there are, in the end.
+    """
 
     def __init__(self, path: str, schema: Schema, deflate: bool) -> None:
         self._flattener, self._deflate = Flattener(schema), deflate
@@ -402,36 +408,74 @@ class NpzWriter:
         folder = os.path.dirname(path) or "."
         self._spools: dict[str, IO[bytes]] = {}
         self._rows = dict.fromkeys(self._flattener.arrays, 0)
+        self._first: tuple[str, zipfile.ZipInfo, IO[bytes]] | None = None
         try:
+            self._archive = zipfile.ZipFile(self._scratch.temporary, "w")
             for name in self._flattener.arrays:
-                self._spools[name] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by abort()
+                if self._first is None and not deflate:
+                    info = _info(f"{name}.npy", deflate)
+                    self._first = name, info, self._archive.open(info, "w", force_zip64=True)
+                    self._first[2].write(self._header(name, 0))
+                else:
+                    self._spools[name] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # see abort()
             self._append(self._flattener.first())
         except BaseException:
             self.abort()
             raise
 
+    def _header(self, name: str, rows: int) -> bytes:
+        dtype, shape = self._flattener.arrays[name]
+        return header_bytes(dtype, (rows, *shape))
+
     def _append(self, pieces: Mapping[str, NDArray[Any]]) -> None:
         for name, values in pieces.items():
-            write_all(self._spools[name], values)  # type: ignore[arg-type]  # unbuffered, so it is a raw file
+            if self._first is not None and name == self._first[0]:
+                self._first[2].write(as_bytes(values).data)
+            else:
+                write_all(self._spools[name], values)  # type: ignore[arg-type]  # unbuffered, so it is a raw file
             self._rows[name] += len(values)
 
     def write(self, batch: Batch) -> None:
         self._append(dict(self._flattener.pieces(batch)))
 
     def close(self) -> Written:
-        with zipfile.ZipFile(self._scratch.temporary, "w") as archive:
-            for name, (dtype, shape) in self._flattener.arrays.items():
-                with archive.open(_info(f"{name}.npy", self._deflate), "w", force_zip64=True) as member:
-                    member.write(header_bytes(dtype, (self._rows[name], *shape)))
-                    spool = self._spools[name]
-                    spool.seek(0)
-                    while piece := spool.read(_COPY):
-                        member.write(piece)
-                    spool.close()
+        if self._first is not None:
+            self._first[2].close()
+        for name, spool in self._spools.items():
+            with self._archive.open(_info(f"{name}.npy", self._deflate), "w", force_zip64=True) as member:
+                member.write(self._header(name, self._rows[name]))
+                spool.seek(0)
+                while piece := spool.read(_COPY):
+                    member.write(piece)
+                spool.close()
+        if self._first is None:
+            self._archive.close()
+        else:
+            self._set_header(*self._first[:2])
         options = NpzOptions("DEFLATE" if self._deflate else "", "any")  # what we wrote ourselves is no trap
         return Written((self._scratch.finish(),), options)
 
+    def _set_header(self, name: str, info: zipfile.ZipInfo) -> None:
+        """Complete the archive, and what it says of the first array, now that its rows are counted."""
+        before, header = self._header(name, 0), self._header(name, self._rows[name])
+        change = zlib.crc32(before) ^ zlib.crc32(header)
+        info.CRC ^= _moved_crc(change, info.file_size - len(header))  # goes into the zip's index
+        self._archive.close()
+        path = self._scratch.temporary
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, struct.pack("<I", info.CRC), info.header_offset + _LOCAL_CRC)
+            os.pwrite(fd, header, _data_offset(path, fd, info))
+        finally:
+            os.close(fd)
+
     def abort(self) -> None:
+        with suppress(OSError):  # where the disk is full, what a file still holds back cannot be written either
+            if self._first is not None:
+                self._first[2].close()
+        with suppress(OSError):
+            if hasattr(self, "_archive"):
+                self._archive.close()
         for spool in self._spools.values():
             spool.close()
         self._scratch.abort()
@@ -447,6 +491,29 @@ def _check_names(names: Iterable[str]) -> None:
                 f"field {name[:80]!r}...: the name of a .npz member has at most {_LONGEST_NAME} bytes; rename it",
                 field=name,
             )
+
+
+def _moved_crc(crc: int, nbytes: int) -> int:
+    """What a change of a CRC-32 becomes when so many bytes follow: its product with x^(8 nbytes) modulo P.
+
+    So crc32(a + c) ^ crc32(b + c) is _moved_crc(crc32(a) ^ crc32(b), len(c)), where a is as long as b.
+    """
+    power = 1 << 23  # x^8: the highest bit is x^0
+    while nbytes:
+        if nbytes & 1:
+            crc = _product(crc, power)
+        power = _product(power, power)
+        nbytes >>= 1
+    return crc
+
+
+def _product(left: int, right: int) -> int:
+    product = 0
+    for bit in range(31, -1, -1):
+        if left >> bit & 1:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+    return product
 
 
 def _info(name: str, deflate: bool) -> zipfile.ZipInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,30 @@ def test_what_is_written_is_what_numpy_saves_array_for_array(tmp_path: Path) -> 
     expected = io.BytesIO()
     np.savez(expected, **arrays)
     assert (tmp_path / "x.npz").read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 1000])
+@pytest.mark.parametrize("arrays", [1, 2])
+def test_the_header_of_the_first_array_is_right_when_its_rows_are_counted(
+    tmp_path: Path, rows: int, arrays: int
+) -> None:
+    columns = {"x": np.arange(3.0 * rows).reshape(rows, 3), "y": np.arange(rows, dtype=np.int16)}
+    columns = {name: columns[name] for name in list(columns)[:arrays]}
+    schema = Schema(Field("x", "float64", (3,)), Field("y", "int16")).pick(list(columns))
+    batches = [{name: column[at : at + 7] for name, column in columns.items()} for at in range(0, rows, 7)]
+    rb.write(tmp_path / "x.npz", batches, schema)
+    expected = io.BytesIO()
+    np.savez(expected, **columns)
+    assert (tmp_path / "x.npz").read_bytes() == expected.getvalue()
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        assert archive.testzip() is None
+
+
+def test_a_change_of_a_crc_moves_over_the_bytes_that_follow() -> None:
+    for size in (0, 1, 7, 128, 100_003):
+        left, right, rest = b"one head", b"or other", bytes(range(256)) * (size // 256) + bytes(size % 256)
+        change = zlib.crc32(left) ^ zlib.crc32(right)
+        assert npz._moved_crc(change, size) == zlib.crc32(left + rest) ^ zlib.crc32(right + rest)
 
 
 def test_ragged_columns_are_values_and_offsets_for_numpy(tmp_path: Path) -> None:
