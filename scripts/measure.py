@@ -14,10 +14,11 @@ import tempfile
 from pathlib import Path
 
 import measure_arrays
+import measure_feeding
 import measure_records
 from timing import Bench, Line
 
-LINES: dict[str, Bench] = {**measure_records.LINES, **measure_arrays.LINES}
+LINES: dict[str, Bench] = {**measure_records.LINES, **measure_arrays.LINES, **measure_feeding.LINES}
 
 
 def main() -> int:
