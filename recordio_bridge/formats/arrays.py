@@ -30,7 +30,7 @@ from ..errors import FormatError, SchemaError
 from ..files import Output, feed_bytes
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
-from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
+from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer
 
 BLOCK = 1 << 22  # bytes read at a time
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
@@ -418,8 +418,10 @@ class ArrayFormat(ABC):
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         with self.table(path, options, request.fields) as table:
-            notes = (*table.notes, *self.doubts(path, options))
-            return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes)
+            doubts = self.doubts(path, options)
+            warnings = tuple(doubt for doubt in doubts if ALARM in doubt)
+            notes = (*table.notes, *doubts)
+            return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes, warnings)
 
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
         with self.table(path, options, None) as table:

@@ -28,9 +28,10 @@ from ..errors import ChecksumError, FormatError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
 from .arrays import Array, ArrayFormat, Store
-from .base import OnBadRecord, Written
+from .base import ALARM, OnBadRecord, Written
 from .flatten import Flattener
 from .npy import FileArray, Header, header_bytes, read_header, write_all
+from .npz_directory import check_directory
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _DEFLATE_MOST = 1032  # bytes out of one byte in
@@ -67,10 +68,8 @@ class Npz(ArrayFormat):
             archive = stack.enter_context(_opened(path))
             file = stack.enter_context(open(path, "rb", buffering=0))
             arrays: dict[str, Array] = {}
-            others = []
             for member in archive.infolist():
                 if not member.filename.endswith(".npy"):
-                    others.append(member.filename)
                     continue
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
@@ -78,8 +77,19 @@ class Npz(ArrayFormat):
                 arrays[name] = _array(path, file.fileno(), archive, member)
                 if isinstance(arrays[name], DeflatedArray):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
-            notes = [f"members that are no arrays are left out: {', '.join(others)}"] if others else []
-            yield Store(arrays, tuple(notes))
+            if not arrays and (others := _others(archive)):
+                raise FormatError(f"{path}: holds no array (NAME.npy), only {', '.join(map(repr, others))}", path=path)
+            yield Store(arrays)
+
+    def doubts(self, path: str, options: NpzOptions) -> list[str]:
+        """Members that are not read: an array whose name was damaged, or spoilt by a tool, is among them."""
+        with _opened(path) as archive:
+            others = _others(archive)
+        told = "the member {} is left out, as its name does not end in .npy, as that of an array does"
+        if len(others) > 1:
+            told = "the members {} are left out, as their names do not end in .npy, as those of arrays do"
+        alarms = [f"{ALARM}{path}: {told.format(', '.join(map(repr, others)))}"] if others else []
+        return super().doubts(path, options) + alarms
 
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
@@ -122,7 +132,14 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     with _zip_errors(path, path):
         archive = zipfile.ZipFile(path)
     with archive:
+        check_directory(path)
         yield archive
+
+
+def _others(archive: zipfile.ZipFile) -> list[str]:
+    """The members that are no arrays, but for folders."""
+    others = [member for member in archive.infolist() if not member.filename.endswith(".npy")]
+    return [member.filename for member in others if member.file_size or not member.is_dir()]
 
 
 def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
