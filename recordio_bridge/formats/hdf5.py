@@ -34,10 +34,10 @@ from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store
 from .base import Written
 from .flatten import Flattener
+from .hdf5_datasets import Datasets, timeless
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
-_CHUNK = 1 << 18  # bytes of a chunk that we write
 _WRITE = 1 << 22  # bytes of dense columns written together
 _RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
@@ -282,37 +282,10 @@ class Hdf5Writer:
         self._scratch = Scratch(path)
         try:
             self._file = _create(self._scratch.temporary)
-            self._datasets = {name: self._dataset(name) for name in self._flattener.arrays}
-            for name, values in self._flattener.first().items():
-                self._append(name, values)
+            self._datasets = Datasets(self._file, self._flattener, self._filters)
         except BaseException:
             self.abort()
             raise
-
-    def _dataset(self, name: str) -> h5py.Dataset:
-        dtype, shape = self._flattener.arrays[name]
-        group, _, last = name.rpartition("/")
-        parent = self._group(group) if group else self._file
-        nbytes = dtype.itemsize * int(np.prod(shape))
-        chunk = (max(1, _CHUNK // max(nbytes, 1)), *(max(n, 1) for n in shape))
-        return parent.create_dataset(
-            last, (0, *shape), dtype, maxshape=(None, *(max(n, 1) for n in shape)), chunks=chunk, **self._filters
-        )
-
-    def _group(self, name: str) -> h5py.Group:
-        """The group of this name, and those that it lies in."""
-        outer, _, last = name.rpartition("/")
-        parent = self._group(outer) if outer else self._file
-        if last not in parent:
-            h5py.h5g.create(parent.id, last.encode(), gcpl=_timeless(h5py.h5p.create(h5py.h5p.GROUP_CREATE)))
-        return parent[last]
-
-    def _append(self, name: str, values: NDArray[Any]) -> None:
-        dataset = self._datasets[name]
-        before = dataset.shape[0]
-        dataset.resize(before + len(values), axis=0)
-        if values.size:
-            dataset.write_direct(np.ascontiguousarray(values), dest_sel=np.s_[before : before + len(values)])
 
     def write(self, batch: Batch) -> None:
         while len(batch):
@@ -325,12 +298,12 @@ class Hdf5Writer:
 
     def _flush(self) -> None:
         if self._waiting:
-            for name, values in self._flattener.pieces(concat(self._waiting)):
-                self._append(name, values)
+            self._datasets.append(self._flattener.pieces(concat(self._waiting)))
         self._waiting, self._held = [], 0
 
     def close(self) -> Written:
         self._flush()
+        self._datasets.finish()
         self._file.close()
         return Written((self._scratch.finish(),), Hdf5Options(self._compression))
 
@@ -345,14 +318,8 @@ def _create(path: str) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_cache(0, 521, _CACHE, 0.75)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    made = _timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
+    made = timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fcpl=made, fapl=access))
-
-
-def _timeless(plist: Any) -> Any:  # Any: h5py has no types
-    plist.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    plist.set_obj_track_times(False)
-    return plist
 
 
 def _check_names(names: list[str]) -> None:

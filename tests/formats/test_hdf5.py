@@ -214,3 +214,44 @@ def test_no_time_is_stored_so_that_equal_input_gives_equal_bytes(path: Path) -> 
         for name in (b"/", b"/group", b"/group/inner", b"/group/inner/x", b"/name/values"):
             assert h5py.h5g.get_objinfo(file.id, name).mtime == 0, name
         assert list(file) == ["group", "name"]
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP", "LZF"])
+def test_few_rows_take_little_room(path: Path, compression: str) -> None:
+    rows = {"flag": [True, False] * 3, "label": np.arange(6), "name": [b"a"] * 6, "tags": [[b"x", b"y"], []] * 3}
+    rb.write(path, rows, compression=compression)
+    assert path.stat().st_size < 32 << 10
+    (batch,) = rb.read(path)
+    assert batch["label"].tolist() == list(range(6))
+    with h5py.File(path) as file:
+        assert file["flag"].chunks == (6,)
+        assert file["flag"].maxshape == (None,)  # it can still grow
+        assert list(file) == list(rows)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4095, 4096, 4097, 70_000])
+def test_a_file_does_not_depend_on_how_its_rows_come(path: Path, tmp_path: Path, rows: int) -> None:
+    batch = rb.Batch(
+        {
+            "x": np.arange(rows * 8.0).reshape(rows, 8),  # 4096 rows a chunk
+            "wide": np.broadcast_to(np.arange(rows, dtype=np.uint8)[:, None, None], (rows, 70, 3)),
+            "none": np.empty((rows, 0), dtype=np.int16),
+            "name": Ragged.of([b"ab" * (row % 3) for row in range(rows)]),
+        },
+        Schema(
+            Field("x", "float64", (8,)),
+            Field("wide", "uint8", (70, 3)),
+            Field("none", "int16", (0,)),
+            Field("name", "bytes"),
+        ),
+    )
+    rb.write(path, [batch])
+    parts = [batch.slice(at, min(at + 1001, rows)) for at in range(0, rows, 1001)]
+    rb.write(tmp_path / "y.h5", parts, schema=batch.schema)
+    assert path.read_bytes() == (tmp_path / "y.h5").read_bytes()
+    with h5py.File(path) as file:
+        assert list(file) == ["x", "wide", "none", "name"]
+        assert file["x"].chunks[0] == (min(rows, 4096) or 4096)
+        assert np.array_equal(file["x"], batch["x"])
+        assert np.array_equal(file["wide"], batch["wide"])
+        assert file["name/offsets"].shape == (rows + 1,)
