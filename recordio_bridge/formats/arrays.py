@@ -318,7 +318,11 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
     for name in names:
         reason = found[name]
         if isinstance(reason, str):
-            raise SchemaError(f"{path}: {name!r} {reason}, or leave it out with fields=", field=name)
+            raise SchemaError(
+                f"{path}: {name!r} {reason}{', or' if ';' in reason else ';'} choose the other fields: "
+                "--select NAME=NAME, or fields= in Python",
+                field=name,
+            )
     columns = {name: column for name in names if not isinstance(column := found[name], str)}
     counts = {name: column.num_rows for name, column in columns.items()}
     if len(set(counts.values())) > 1:
