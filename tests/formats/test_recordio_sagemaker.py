@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import Batch, BridgeError, Field, FormatError, LossyError, Schema, SchemaError, sagemaker
+from recordio_bridge import Batch, BridgeError, Field, FormatError, LossyError, Ragged, Schema, SchemaError, sagemaker
 from recordio_bridge.formats import recordio
 from tests.formats.contract import FormatContract, plain, random_column, rows_of
 from tests.formats.frames import MAGIC, part, rec, unrec
@@ -118,6 +118,12 @@ class TestAnyRecords(FormatContract):
     def sample(self, rows: int) -> Batch:
         rng = np.random.default_rng(rows)
         columns = {name: random_column(field, rows, rng) for name, field in self.schema.items()}
+        sparse = np.array([*map(len, columns["features/wide"])], np.int64) * rng.integers(
+            0, 2, rows
+        )  # the others are dense
+        columns["features/wide/keys"] = Ragged.of([rng.integers(0, 99, n, dtype=np.uint64) for n in sparse], "uint64")
+        counts = np.array([*map(len, columns["features/tensor"])], np.uint64)
+        columns["features/tensor/shape"] = np.stack([counts, np.ones_like(counts)], axis=1)
         columns["configuration"] = [[b"c"] * int(rng.integers(0, 2)) for _ in range(rows)]
         columns["key"] = [f"folder/é {number}" for number in range(rows)]
         return Batch.of(columns, self.schema)
