@@ -32,6 +32,7 @@ from ..batch import Batch, Row
 from ..schema import Schema
 from .decoding import decode
 from .encoding import check_encodable, encode, pieces
+from .names import place_of
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "from_message",
     "from_messages",
     "pieces",
+    "place_of",
     "to_message",
     "to_messages",
 ]

@@ -342,6 +342,17 @@ def test_a_record_that_is_none_is_named_and_can_be_skipped(
     assert not rb.verify(path).ok
 
 
+def test_doubles_of_records_that_are_to_be_examples_lead_to_the_payload_that_holds_them(tmp_path: Path) -> None:
+    source, target = GOLDEN / "dense_double.rec", tmp_path / "x.rec"
+    select = {"features/values": "features/values"}  # so that it is written anew, and "auto" takes Examples
+    with pytest.raises(LossyError, match=r"or write SageMaker's Records, .* payload=sagemaker"):
+        rb.convert(source, target, select=select)
+    rb.convert(source, target, select=select, target_options={"payload": "sagemaker"})
+    assert rb.inspect(target).schema == SCHEMAS["dense_double"].pick(["features/values"])
+    with pytest.raises(LossyError, match=r"an Example holds float32: [^;]*$"):
+        rb.write(tmp_path / "y.rec", {"x": np.zeros(3)})
+
+
 def test_a_tensor_of_another_kind_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.rec"
     other = chunk(1, chunk(1, b"values") + chunk(2, chunk(3, chunk(1, bytes(16)))))
