@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -32,8 +32,9 @@ from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Scratch, read_head
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store
-from .base import Written
+from .base import Request, Summary, Written
 from .flatten import Flattener
+from .hdf5_attributes import left_out
 from .hdf5_datasets import Datasets, timeless
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -74,6 +75,11 @@ class Hdf5(ArrayFormat):
             with _h5_errors(path, path):
                 file.visititems(visit)
             yield Store(found, _notes(path))
+
+    def inspect(self, path: str, options: Hdf5Options, request: Request) -> Summary:
+        summary = super().inspect(path, options, request)
+        with _h5_errors(path, path), h5py.File(path, "r") as file:
+            return replace(summary, notes=(*summary.notes, *left_out(file)))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
         return Hdf5Writer(path, schema, options.compression if options.compression != "auto" else "")

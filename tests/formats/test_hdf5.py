@@ -255,3 +255,32 @@ def test_a_file_does_not_depend_on_how_its_rows_come(path: Path, tmp_path: Path,
         assert np.array_equal(file["x"], batch["x"])
         assert np.array_equal(file["wide"], batch["wide"])
         assert file["name/offsets"].shape == (rows + 1,)
+
+
+def test_attributes_and_names_of_enums_that_are_left_out_are_told(path: Path, tmp_path: Path) -> None:
+    kind = h5py.enum_dtype({"cat": 0, "dog": 1}, basetype="i1")
+    with h5py.File(path, "w") as file:
+        file["x"] = np.arange(3)
+        file["g/y"] = np.arange(3)
+        file["flag"] = np.array([True, False, True])
+        file.create_dataset("kind", data=[1, 0, 1], dtype=kind)
+        file.create_dataset("pair", data=np.zeros(3, [("a", kind), ("b", "<i4")]))
+        file["x"].attrs["unit"] = "m"
+        file["x"].attrs["scale"] = 0.5
+        file["g"].attrs["about"] = "what lies in it"
+        file.attrs["created"] = "today"
+    expected = (
+        "attributes are left out: 1 of the file, 1 of 'g', 2 of 'x'",
+        "the names of enum values are left out, and their numbers kept: 'kind', 'pair'",
+    )
+    assert rb.inspect(path).notes == expected
+    assert rb.convert(path, tmp_path / "x.npz").notes == expected
+    with h5py.File(path, "w") as file:
+        for number in range(100):
+            file[f"x{number:02}"] = np.arange(3)
+            file[f"x{number:02}"].attrs["unit"] = "m"
+    assert rb.inspect(path).notes == (
+        "attributes are left out: 1 of 'x00', 1 of 'x01', 1 of 'x02', 1 of 'x03', 1 of 'x04', and of 95 more",
+    )
+    rb.write(path, {"x": [1, 2], "flag": [True, False], "name": [b"a", b"b"]}, overwrite=True)
+    assert rb.inspect(path).notes == ()
