@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -273,7 +273,7 @@ def convert(
             which become arrays, uint8 (height, width, channels) in RGB; all images must have one size. Needs OpenCV.
         encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images.
         tfds: "name:1.0.0", or "name:1.0.0:split" (else it is train): TFRecords as tensorflow_datasets names them, with
-            features.json and dataset_info.json, for tfds.builder_from_directory. dst is then their folder.
+            features.json and dataset_info.json, for tfds.builder_from_directory. dst is their folder; it is made.
         tfmd: also write dst.schema.pbtxt, the schema for TensorFlow Data Validation and the like.
 
     Returns:
@@ -284,7 +284,7 @@ def convert(
         FormatError, SchemaError, LossyError: as they say; nothing was written.
         VerificationError: what was read back is not what was written; nothing was left.
     """
-    from .migrate.neighbours import output_in
+    from .migrate.neighbours import made_folder, output_in
     from .migrate.plan import Wishes
 
     if workers is not None and workers < 1:
@@ -306,9 +306,10 @@ def convert(
     )
     wishes = replace(wishes, preset=preset, label_offset=label_offset, class_names=_names(class_names), where=where)
     target = os.fspath(dst) if wishes.dataset is None else output_in(os.fspath(dst), wishes.dataset)
-    _refuse_output(target, wishes, overwrite)
-    source = Source.open(src, source_options, on_bad_record)
-    return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite)
+    with nullcontext() if wishes.dataset is None else made_folder(os.path.dirname(target)):
+        _refuse_output(target, wishes, overwrite)
+        source = Source.open(src, source_options, on_bad_record)
+        return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite)
 
 
 def _convert(

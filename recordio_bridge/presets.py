@@ -47,7 +47,8 @@ def prepared(wishes: Wishes, source: Source) -> Wishes:
     if wishes.preset is None:
         return wishes
     select, where = explained(wishes.preset, source, wishes.label_offset, wishes.select, wishes.where)
-    return replace(wishes, select=select, where=where)
+    offset = None if _class_of(wishes.preset, wishes.select) else first_class(wishes)
+    return replace(wishes, select=select, where=where, label_offset=offset)
 
 
 def explained(
@@ -57,7 +58,19 @@ def explained(
     select: Mapping[str, str] | Sequence[str] | None = None,
     where: str | None = None,
 ) -> tuple[dict[str, str], str | None]:
-    """What a preset comes to for a source (None: a usual .rec), with the columns of select: a select, and its where."""
+    """What a preset comes to for a source (None: a usual .rec), with the columns of select: a select, and its where.
+
+    Raises:
+        SelectError: the class that label_offset is for is not the preset's, but one of select.
+    """
+    replaced = _class_of(preset, select)
+    if replaced is not None and label_offset is not None:
+        raise SelectError(
+            f"label_offset={label_offset} (--label-offset) is for the class of the preset {preset!r}, and the select "
+            f"{replaced!r} replaces it; leave the offset out, or the select, or add it there, as in "
+            f"'label[0]{_shift(label_offset or 1)}'",
+            field=_CLASS_FIELDS[preset],
+        )
     schema, labels = (_USUAL, None) if source is None else _look(source)
     made, preset_where = ready(preset, schema, labels, label_offset)
     return overridden(made, select), where or preset_where
@@ -72,7 +85,7 @@ def ready(
         labels: of the first rows; None for those of a usual .rec.
     """
     offset = OFFSETS[preset] if label_offset is None else label_offset
-    shift = f" {'+' if offset > 0 else '-'} {abs(offset)}" if offset else ""
+    shift = _shift(offset)
     image = {"image/encoded": "image", "image/format": "format(image)"}
     size = {"image/height": "height(image)", "image/width": "width(image)"}
     if preset == "imagenet":
@@ -92,6 +105,11 @@ def ready(
     return {**ids, **image, **size, **boxes, **classes, **extra}, None
 
 
+def _shift(offset: int) -> str:
+    """What adds an offset, behind an expression."""
+    return f" {'+' if offset > 0 else '-'} {abs(offset)}" if offset else ""
+
+
 def overridden(select: Mapping[str, str], others: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
     """A selection with columns of others in place of those of the same name, and the rest of them behind."""
     left = {} if others is None else as_pairs(others)
@@ -100,6 +118,12 @@ def overridden(select: Mapping[str, str], others: Mapping[str, str] | Sequence[s
         mine = [other for other in left if name_of(other) == name_of(target)]
         merged |= {other: left.pop(other) for other in mine} if mine else {target: expression}
     return merged | left
+
+
+def _class_of(preset: str, select: Mapping[str, str] | Sequence[str] | None) -> str | None:
+    """The NAME[:DTYPE]=EXPRESSION that takes the place of a preset's class; None where there is none."""
+    pairs = {} if select is None else as_pairs(select)
+    return next((f"{to}={what}" for to, what in pairs.items() if name_of(to) == _CLASS_FIELDS[preset]), None)
 
 
 def class_field(wishes: Wishes, schema: Schema) -> str | None:
@@ -133,7 +157,8 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
     low, high = tally.ranges.get("classes", (0, -1))
     first = first_class(wishes)
     if classes is not None and low <= high:
-        notes.append(f"{classes} holds {low} to {high} (label_offset {first})")
+        offset = "" if wishes.label_offset is None else f" (label_offset {wishes.label_offset})"
+        notes.append(f"{classes} holds {low} to {high}{offset}")
         if wishes.class_names is not None and not first <= low <= high < first + len(wishes.class_names):
             warnings.append(
                 f"{classes} holds {low} to {high}, and there are names for {first} to "

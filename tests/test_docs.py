@@ -31,7 +31,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     data[third : third + 4] = bytes(4)  # no magic: this record cannot be found
     (tmp_path / "damaged.rec").write_bytes(data)
     (tmp_path / "out").mkdir()
-    (tmp_path / "shapes" / "1.0.0").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -95,3 +95,24 @@ def test_errors_name_the_compressed_file_and_not_where_it_was_unpacked(tmp_path:
         file.summary = replace(file.summary, schema=rb.Schema(rb.Field("nothing", "int64")))
         with pytest.raises(rb.SchemaError, match=r"^(?!.*recordio_bridge-).*a\.tfrecord\.gz: record 2"):
             file[2]
+
+
+@pytest.mark.parametrize("name", ["x.tfrecord.gz", "x.tfrecord.zz", "x.tfrecord-00000-of-00001.gz", "x.rec.gz"])
+def test_a_file_of_no_bytes_is_no_compressed_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    for use in (rb.inspect, lambda path: rb.convert(path, tmp_path / "y.npz")):
+        with pytest.raises(rb.TruncatedError, match=rf"{name}: .*cut"):
+            use(path)
+    assert not rb.verify(path).ok
+    manifest = rb.convert(path, tmp_path / "z.npz", on_bad_record="skip") if ".rec" not in name else None
+    assert manifest is None or len(manifest.skipped) == 1
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zz"])
+def test_the_stream_that_tensorflow_writes_of_no_records_is_whole(tmp_path: Path, suffix: str) -> None:
+    written = {".gz": "1f8b080000000000000303000000000000000000", ".zz": "789c030000000001"}  # by TFRecordWriter
+    path = tmp_path / f"x.tfrecord{suffix}"
+    path.write_bytes(bytes.fromhex(written[suffix]))
+    assert rb.inspect(path).num_rows == 0
+    assert rb.verify(path).ok

@@ -225,6 +225,19 @@ def _recording(selection, lines):
     return recorded
 
 
+def test_an_offset_for_a_class_that_a_select_replaces_is_a_mistake(tmp_path):
+    source = labelled(tmp_path, 0.0, 3.0)
+    select = ["image/class/label:int64=label[0]"]
+    with pytest.raises(SelectError, match=r"label_offset=5 .*'image/class/label:int64=label\[0\]' .*\+ 5'") as raised:
+        rb.convert(source, tmp_path / "b.tfrecord", preset="imagenet", select=select, label_offset=5)
+    assert raised.value.field == "image/class/label"
+    assert not (tmp_path / "b.tfrecord").exists()
+    _, manifest = converted(source, "imagenet", select=["image/class/label:int64=label[0] + 2"])
+    assert "image/class/label holds 2 to 5" in manifest.notes  # and no offset that the preset would have added
+    _, manifest = converted(source, "imagenet", select=["k=id"], label_offset=1)
+    assert "image/class/label holds 1 to 4 (label_offset 1)" in manifest.notes
+
+
 def test_unknown_presets_and_offsets_without_one_are_mistakes(tmp_path):
     source = labelled(tmp_path, 1.0)
     with pytest.raises(ValueError, match="'detection', 'faces', 'imagenet'"):

@@ -125,8 +125,9 @@ def batches(draw: st.DrawFn) -> Batch:
             arrays = [np.array(row, dtype).reshape([n or len(row) for n in shape]) for row in made]
             columns[name] = Ragged.of(arrays, dtype) if shape == (None,) else np.array(arrays, dtype)
             if shape == (None,) and draw(st.booleans()):
-                keys = st.lists(st.integers(0, 2**64 - 1), max_size=3)
-                columns[f"{name}/keys"] = Ragged.of([np.array(draw(keys), np.uint64) for _ in range(rows)], "uint64")
+                counts = [len(row) if draw(st.booleans()) else 0 for row in made]  # sparse or dense
+                keys = [draw(st.lists(st.integers(0, 2**64 - 1), min_size=n, max_size=n)) for n in counts]
+                columns[f"{name}/keys"] = Ragged.of([np.array(row, np.uint64) for row in keys], "uint64")
                 fields.append(Field(f"{name}/keys", "uint64", (None,)))
         fields.append(Field(name, dtype, shape))
     if draw(st.booleans()):
@@ -160,6 +161,51 @@ def test_a_row_without_anything_has_no_entry() -> None:
     batch = Batch.of({"features/v": [[1], [], []], "features/v/shape": [[], [5], []]}, schema)
     one = chunk(2, chunk(1, struct.pack("<f", 1)))
     assert list(sagemaker.encode(batch)) == [record(one), record(chunk(2, chunk(3, b"\x05"))), b""]
+
+
+SPARSE_FIELDS = Schema(
+    Field("features/v", "float32", (None,)),
+    Field("features/v/keys", "uint64", (None,)),
+    Field("features/v/shape", "uint64", (None,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shape", "field", "message"),
+    [
+        (
+            [0],
+            [10],
+            "features/v/keys",
+            "row 1 of field 'features/v/keys': 1 key for 2 values of 'features/v'; expected",
+        ),
+        ([0, 1, 2], [10], "features/v/keys", "3 keys for 2 values"),
+        ([0, 50], [10], "features/v/keys", r"key 50, and the shape is \[10\]; expected less than 10"),
+        ([0, 12], [3, 4], "features/v/keys", r"key 12, and the shape is \[3, 4\]; expected less than 12"),
+        ([0, 2**64 - 1], [2**63], "features/v/keys", "expected less than 9223372036854775808"),
+        ([0, 1], [3, 0], "features/v/keys", "expected less than 0"),
+        ([], [10], "features/v/shape", r"row 1 of field 'features/v/shape': \[10\] is not the shape of 2 values"),
+    ],
+)
+def test_keys_and_shape_that_do_not_fit_the_values_are_refused_with_their_row(keys, shape, field, message) -> None:
+    columns = {
+        "features/v": [[], [1, 2], [3]],
+        "features/v/keys": [[], keys, [0]],
+        "features/v/shape": [[10], shape, [10]],
+    }
+    with pytest.raises(SchemaError, match=message) as raised:
+        sagemaker.encode(Batch.of(columns, SPARSE_FIELDS))
+    assert (raised.value.field, raised.value.row) == (field, 1)
+
+
+def test_keys_and_shapes_that_fit_are_written() -> None:
+    columns = {
+        "features/v": [[], [1, 2], [3], [4, 5], [6, 7], [8], [9]],
+        "features/v/keys": [[], [0, 11], [2**64 - 1], [], [], [9], [2**64 - 2]],
+        "features/v/shape": [[10], [3, 4], [], [2], [], [2**40, 2**40], [2**64 - 1]],  # more than there are numbers for
+    }
+    batch = Batch.of(columns, SPARSE_FIELDS)
+    assert sagemaker.decode(sagemaker.encode(batch), SPARSE_FIELDS) == batch
 
 
 def test_a_text_may_be_there_once() -> None:

@@ -13,7 +13,7 @@ from recordio_bridge.shards import parse_shard, shard_names
 from recordio_bridge.tfds import Contents, DatasetName
 from tests.cli.running import run
 from tests.native.test_image_kernel import png
-from tests.samples import contents, image_rec
+from tests.samples import contents, frame_rec, image_payload, image_rec
 
 SHARDS = ["mydata-train.tfrecord-00000-of-00002", "mydata-train.tfrecord-00001-of-00002"]
 SIDECARS = ["mydata-train.tfrecord.schema.json", "mydata-train.tfrecord.manifest.json"]
@@ -93,6 +93,33 @@ def test_a_folder_gets_shards_features_and_info_all_of_them_listed(source, folde
 def test_one_shard_is_numbered_and_the_name_itself_will_do_for_the_folder(source, folder):
     rb.convert(source, folder / "mydata-train.tfrecord", tfds="mydata:1.0.0")
     assert "mydata-train.tfrecord-00000-of-00001" in names(folder)
+
+
+def test_a_folder_that_is_not_there_is_made_with_those_it_is_in(source, tmp_path, capsys):
+    assert run(capsys, "convert", source, tmp_path / "mydata" / "1.0.0", "--tfds", "mydata:1.0.0").code == 0
+    assert "mydata-train.tfrecord-00000-of-00001" in names(tmp_path / "mydata" / "1.0.0")
+    rb.convert(source, tmp_path / "other" / "1.0.0" / "mydata-test.tfrecord", tfds="mydata:1.0.0:test")
+    assert "mydata-test.tfrecord-00000-of-00001" in names(tmp_path / "other" / "1.0.0")
+
+
+def test_no_folder_is_left_of_a_conversion_that_failed(source, tmp_path):
+    (tmp_path / "mydata").mkdir()
+    source.write_bytes(frame_rec(image_payload(1, 300.0)))
+    for select in (["x=none"], ["x:int8=label"]):  # by its arguments, and by a value
+        with pytest.raises(rb.SchemaError):
+            rb.convert(source, tmp_path / "mydata" / "1.0.0" / "x", select=select, tfds="mydata:1.0.0")
+    with pytest.raises(FileNotFoundError):
+        rb.convert(tmp_path / "none.rec", tmp_path / "mydata" / "1.0.0", tfds="mydata:1.0.0")
+    assert names(tmp_path) == {"a.rec", "a.idx", "mydata"}
+    assert names(tmp_path / "mydata") == set()
+
+
+@pytest.mark.parametrize("name", ["b.tfrecord", "b.tfrecord.gz", "a.rec", "plain"])
+def test_a_file_is_not_taken_for_the_folder_to_be_made(source, tmp_path, name):
+    (tmp_path / "plain").touch()
+    with pytest.raises(ValueError, match=rf"{name}: with tfds= \(--tfds\), the output is the folder of the dataset"):
+        rb.convert(source, tmp_path / name, tfds="mydata:1.0.0", overwrite=True)
+    assert names(tmp_path) == {"a.rec", "a.idx", "plain"}
 
 
 def test_the_same_input_gives_the_same_bytes(source, folder, tmp_path):
@@ -201,12 +228,6 @@ def test_a_file_of_that_name_that_is_no_json_is_not_replaced(source, folder):
 
 
 # ---- what cannot be ----
-
-
-@pytest.mark.parametrize("target", ["nowhere", "file.tfrecord"])
-def test_the_output_is_a_folder_that_is_there(source, tmp_path, target):
-    with pytest.raises(ValueError, match=r"the output is the folder of the dataset, such as mydata/1\.0\.0"):
-        rb.convert(source, tmp_path / target, tfds="mydata:1.0.0")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def _by_suffix(path: str) -> Format | None:
     return None
 
 
+def is_called_as_data(path: str) -> bool:
+    """Whether a suffix names a format."""
+    return _by_suffix(path) is not None
+
+
 def format_of_target(path: str) -> Format:
     """The format that a target's suffix names.
 

@@ -31,7 +31,7 @@ from ..files import Output, feed_bytes
 from ..readahead import made_ahead
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
-from .base import Extent, Heads, OnBadRecord, Request, Summary, Writer
+from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer
 from .framed import most_held
 
 BLOCK = 1 << 22  # bytes read at a time
@@ -450,7 +450,11 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
     for name in names:
         reason = found[name]
         if isinstance(reason, str):
-            raise SchemaError(f"{path}: {name!r} {reason}, or leave it out with fields=", field=name)
+            raise SchemaError(
+                f"{path}: {name!r} {reason}{', or' if ';' in reason else ';'} choose the other fields: "
+                "--select NAME=NAME, or fields= in Python",
+                field=name,
+            )
     columns = {name: column for name in names if not isinstance(column := found[name], str)}
     counts = {name: column.num_rows for name, column in columns.items()}
     if len(set(counts.values())) > 1:
@@ -585,8 +589,10 @@ class ArrayFormat(ABC):
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         with self.table(path, options, request.fields) as table:
-            notes = (*table.notes, *self.doubts(path, options))
-            return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes)
+            doubts = self.doubts(path, options)
+            warnings = tuple(doubt for doubt in doubts if ALARM in doubt)
+            notes = (*table.notes, *doubts)
+            return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes, warnings)
 
     def contents(self, path: str, options: Any) -> tuple[list[Content], tuple[str, ...]]:
         """All that is in a file, also where it makes no table; and what people should know of it."""

@@ -21,9 +21,9 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal, cast
 
@@ -37,15 +37,16 @@ from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
 from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
-from .base import Extent, OnBadRecord, Request, Written
+from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
 from .framed import most_held
+from .hdf5_attributes import left_out
+from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
 from .hdf5_places import Places
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
-_CHUNK = 1 << 18  # bytes of a chunk that we write
 _WRITE = 1 << 22  # bytes of rows written together
 _WRITE_ROWS = 1 << 16  # and rows at most
 _RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
@@ -107,12 +108,18 @@ class Hdf5(ArrayFormat):
             schema = table.schema
         flattener = Flattener(schema)
         with _create(target) as file:
-            datasets = _Datasets(file, flattener, {})
+            datasets = Datasets(file, flattener, {})
             for batch in self._blocks(Extent(path), options, Request(schema)):
                 datasets.append(flattener.pieces(batch))
+            datasets.finish()
         # A sidecar of its own, as that of the packed file may say which values and offsets belong together
         publish([make_sidecar(target, [[Pending(target, target, 0, 0)]], schema, None)])
         return Hdf5Options("")
+
+    def inspect(self, path: str, options: Hdf5Options, request: Request) -> Summary:
+        summary = super().inspect(path, options, request)
+        with _h5_errors(path, path), h5py.File(path, "r") as file:
+            return replace(summary, notes=(*summary.notes, *left_out(file)))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
         return Hdf5Writer(path, schema, options.compression if options.compression != "auto" else "")
@@ -397,7 +404,7 @@ class Hdf5Writer:
         self._scratch = Scratch(path)
         try:
             self._file = _create(self._scratch.temporary)
-            self._datasets = _Datasets(self._file, self._flattener, self._filters)
+            self._datasets = Datasets(self._file, self._flattener, self._filters)
         except BaseException:
             self.abort()
             raise
@@ -423,6 +430,7 @@ class Hdf5Writer:
 
     def close(self) -> Written:
         self._flush()
+        self._datasets.finish()
         self._file.close()
         return Written((self._scratch.finish(),), Hdf5Options(self._compression))
 
@@ -447,54 +455,13 @@ def _row_nbytes(batch: Batch) -> NDArray[np.int64]:
     return nbytes
 
 
-class _Datasets:
-    """The datasets of a new file that rows are appended to."""
-
-    def __init__(self, file: h5py.File, flattener: Flattener, filters: Mapping[str, Any]) -> None:
-        self._file, self._filters = file, filters
-        self._datasets = {name: self._dataset(name, *array) for name, array in flattener.arrays.items()}
-        self.append(flattener.first().items())
-
-    def _dataset(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> h5py.Dataset:
-        group, _, last = name.rpartition("/")
-        parent = self._group(group) if group else self._file
-        nbytes = dtype.itemsize * int(np.prod(shape))
-        chunk = (max(1, _CHUNK // max(nbytes, 1)), *(max(n, 1) for n in shape))
-        return parent.create_dataset(
-            last, (0, *shape), dtype, maxshape=(None, *(max(n, 1) for n in shape)), chunks=chunk, **self._filters
-        )
-
-    def _group(self, name: str) -> h5py.Group:
-        """The group of this name, and those that it lies in."""
-        outer, _, last = name.rpartition("/")
-        parent = self._group(outer) if outer else self._file
-        if last not in parent:
-            h5py.h5g.create(parent.id, last.encode(), gcpl=_timeless(h5py.h5p.create(h5py.h5p.GROUP_CREATE)))
-        return parent[last]
-
-    def append(self, pieces: Iterable[tuple[str, NDArray[Any]]]) -> None:
-        """Append values to datasets by their names."""
-        for name, values in pieces:
-            dataset = self._datasets[name]
-            before = dataset.shape[0]
-            dataset.resize(before + len(values), axis=0)
-            if values.size:
-                dataset.write_direct(np.ascontiguousarray(values), dest_sel=np.s_[before : before + len(values)])
-
-
 def _create(path: str) -> h5py.File:
     """A file that remembers the order of its members, and not when they were made: equal input gives equal bytes."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_cache(0, 521, _CACHE, 0.75)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    made = _timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
+    made = timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fcpl=made, fapl=access))
-
-
-def _timeless(plist: Any) -> Any:  # Any: h5py has no types
-    plist.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    plist.set_obj_track_times(False)
-    return plist
 
 
 def _check_names(names: list[str]) -> None:

@@ -32,10 +32,11 @@ from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
 from .arrays import Array, ArrayFormat, Store, read_each
-from .base import OnBadRecord, Written
+from .base import ALARM, OnBadRecord, Written
 from .flatten import Flattener
 from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
+from .npz_directory import check_directory
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _LOCAL_CRC = 14  # where the CRC-32 is in it
@@ -79,10 +80,8 @@ class Npz(ArrayFormat):
             archive, file = stack.enter_context(_opened(path))
             held = most_held(path, trusted=options.expansion == "any")
             arrays: dict[str, Array] = {}
-            others = []
             for member in archive.infolist():
                 if not member.filename.endswith(".npy"):
-                    others.append(member.filename)
                     continue
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
@@ -90,8 +89,19 @@ class Npz(ArrayFormat):
                 arrays[name] = _array(path, file.fileno(), archive, member, held)
                 if isinstance(arrays[name], DeflatedArray):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
-            notes = [f"members that are no arrays are left out: {', '.join(others)}"] if others else []
-            yield Store(arrays, tuple(notes))
+            if not arrays and (others := _others(archive)):
+                raise FormatError(f"{path}: holds no array (NAME.npy), only {', '.join(map(repr, others))}", path=path)
+            yield Store(arrays)
+
+    def doubts(self, path: str, options: NpzOptions) -> list[str]:
+        """Members that are not read: an array whose name was damaged, or spoilt by a tool, is among them."""
+        with _opened(path) as (archive, _):
+            others = _others(archive)
+        told = "the member {} is left out, as its name does not end in .npy, as that of an array does"
+        if len(others) > 1:
+            told = "the members {} are left out, as their names do not end in .npy, as those of arrays do"
+        alarms = [f"{ALARM}{path}: {told.format(', '.join(map(repr, others)))}"] if others else []
+        return super().doubts(path, options) + alarms
 
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
@@ -146,7 +156,14 @@ def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
         with _zip_errors(path, path):
             archive = zipfile.ZipFile(file)
         with archive:
+            check_directory(path)
             yield archive, file
+
+
+def _others(archive: zipfile.ZipFile) -> list[str]:
+    """The members that are no arrays, but for folders."""
+    others = [member for member in archive.infolist() if not member.filename.endswith(".npy")]
+    return [member.filename for member in others if member.file_size or not member.is_dir()]
 
 
 def _check_claims(path: str, member: zipfile.ZipInfo) -> None:

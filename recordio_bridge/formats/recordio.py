@@ -132,7 +132,12 @@ class RecordIO:
         return head[:4] == MAGIC and len(head) >= 8 and head[7] >> 5 <= 1
 
     def resolve(self, path: str, options: RecordIOOptions) -> RecordIOOptions:
-        compression = compression_of(read_head(path, 16))
+        head = read_head(path, 16)
+        if not head and os.path.splitext(path)[1] in COMPRESSED_SUFFIXES:
+            raise TruncatedError(
+                f"{path}: has 0 bytes, and a compressed file has more; it was cut", path=path, offset=0
+            )
+        compression = compression_of(head)
         if compression:
             raise FormatError(
                 f"{path}: a .rec inside {compression}; a .rec is read in place, so decompress it first", path=path

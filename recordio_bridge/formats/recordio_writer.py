@@ -47,7 +47,13 @@ class RecordIOWriter:
     def _check_schema(self) -> None:
         fields = {name: field for name, field in self._schema.items() if name != "key"}
         if self._payload == "example":
-            example.check_encodable(self._schema)
+            try:
+                example.check_encodable(self._schema)
+            except LossyError as err:
+                if not all(map(sagemaker.place_of, fields.values())):
+                    raise
+                advice = "or write SageMaker's Records, which hold it: --out payload=sagemaker"
+                raise LossyError(f"{err}; {advice}", field=err.field) from err
         elif self._payload == "sagemaker":
             sagemaker.check_encodable(Schema(*fields.values()))
         elif self._payload == "raw":

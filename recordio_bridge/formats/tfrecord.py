@@ -113,7 +113,8 @@ class TFRecord:
     def resolve(self, path: str, options: TFRecordOptions) -> TFRecordOptions:
         if options.compression == "auto":
             head = read_head(path, 16)  # a plain file may begin like a compressed one: a length of 376 is 78 01
-            options = replace(options, compression="" if self.sniff(head) else compression_of(head))
+            known = compression_of(head) if head else compression_of_suffix(path)  # no stream of either has 0 bytes
+            options = replace(options, compression="" if self.sniff(head) else known)
         if options.payload != "auto":
             return options
         sidecar = find_sidecar(path)
@@ -320,7 +321,7 @@ def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generat
 
 
 def compression_of_suffix(path: str) -> Compression:
-    """What a target's name asks for."""
+    """What a name says."""
     shard = parse_shard(path)
     return COMPRESSED_SUFFIXES.get(os.path.splitext(path if shard is None else shard.output)[1], "")
 

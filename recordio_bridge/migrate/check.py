@@ -12,7 +12,7 @@ from ..batch import digest
 from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
 from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format
-from ..formats.base import Extent, Format, Request
+from ..formats.base import ALARM, Extent, Format, Request
 from ..schema import Schema
 from ..shards import manifest_path, schema_path, shards_beside
 from ..sidecar import read_sidecar, sidecars_naming
@@ -36,7 +36,7 @@ class Problem:
 @dataclass(slots=True)
 class Report:
     """What verify found: ok, num_rows read, files looked at, problems, notes; warnings are those of the notes that say
-    what could not be checked."""
+    what could not be checked, or may be missing."""
 
     num_rows: int = 0
     files: list[str] = field(default_factory=list)
@@ -256,6 +256,11 @@ def _verify_alone(path: str, report: Report, options: Mapping[str, object]) -> N
                 report.problems.append(Problem(sidecar.path, str(doubt)))
             elif doubt is not None:
                 report.notes.append(doubt)
+        told = {problem.message for problem in report.problems}
+        doubts = source.format.doubts(path, source.options[0])
+        alarms = [doubt for doubt in doubts if ALARM in doubt and doubt not in told]
+        report.warnings += alarms
+        report.notes += alarms
         report.notes += [f"{path}: no manifest names it; checked by itself"]
     except UnknownFormatError:
         raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError
 from ..files import Pending, discard, pending_file
+from ..formats import is_called_as_data
 from ..formats.base import Format
 from ..schema import Shape
 from ..sidecar import read_json
@@ -27,18 +29,18 @@ def tfmd_path(output: str) -> str:
 
 
 def output_in(folder: str, dataset: DatasetName) -> str:
-    """The output that a split of a dataset is, in this folder; the folder may be named with it.
+    """The output that a split of a dataset is, in this folder; the folder may be named with it, and be still to make.
 
     Raises:
-        ValueError: what is given is no folder.
+        ValueError: what is given is no folder, or called as a file of data.
         FileExistsError: another split, or another dataset, is in this folder.
     """
     if os.path.basename(folder) == dataset.file_name:
         folder = os.path.dirname(folder)
-    elif not os.path.isdir(folder):
+    elif not os.path.isdir(folder) and (os.path.exists(folder) or is_called_as_data(folder)):
         raise ValueError(
             f"{folder}: with tfds= (--tfds), the output is the folder of the dataset, such as "
-            f"{dataset.name}/{dataset.version}, and this is none; make it first"
+            f"{dataset.name}/{dataset.version}, which is made, and not a file"
         )
     info = os.path.join(folder, DATASET_INFO)
     if os.path.exists(info):
@@ -52,6 +54,25 @@ def output_in(folder: str, dataset: DatasetName) -> str:
                 "with tfds.builder_from_directories"
             )
     return os.path.join(folder, dataset.file_name)
+
+
+@contextmanager
+def made_folder(folder: str) -> Iterator[None]:
+    """Make a folder, and those that it is in; where the block raises, those that were made are removed again."""
+    missing = []
+    while folder and not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for path in reversed(missing):
+            with suppress(FileExistsError):  # of another process
+                os.mkdir(path)
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):  # not empty, or not ours
+                os.rmdir(path)
+        raise
 
 
 def neighbour_paths(output: str, wishes: Wishes) -> list[str]:

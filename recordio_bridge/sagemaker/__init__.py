@@ -28,6 +28,7 @@ from __future__ import annotations
 from ..codec import Codec
 from .decoding import decode
 from .encoding import check_encodable, encode, pieces
+from .names import place_of
 from .survey import Survey
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "from_message",
     "from_messages",
     "pieces",
+    "place_of",
     "to_message",
     "to_messages",
 ]

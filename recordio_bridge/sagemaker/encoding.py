@@ -13,6 +13,7 @@ from ..casts import cast
 from ..errors import SchemaError
 from ..schema import INTEGERS, Field, Schema
 from .names import BYTES, CONTENT_TYPE, INT32, KEYS, MAPS, SHAPE, TEXT, VALUES, Place, Spans, kind_of, place_of
+from .sparse import check_sparse
 
 
 def check_encodable(schema: Schema) -> None:
@@ -69,7 +70,8 @@ def encode(batch: Batch) -> Ragged:
     """One serialized Record for each row, as a Ragged of bytes.
 
     Raises:
-        SchemaError: a field that is nothing of a Record, or (LossyError) an integer that is no int32 (.field, .row).
+        SchemaError: a field that is nothing of a Record, keys or a shape that do not fit the values of a row, or
+            (LossyError) an integer that is no int32 (.field, .row).
     """
     return Ragged(*_joined(pieces(batch)), "bytes")
 
@@ -101,15 +103,16 @@ def _entry(name: bytes, parts: dict[int, Field], batch: Batch) -> list[Spans]:
         if CONTENT_TYPE in parts:
             bodies += _chunks(CONTENT_TYPE, *_text(columns[CONTENT_TYPE], parts[CONTENT_TYPE]))
         return [_opening(name, kind, bodies), *bodies]
+    lists = {part: _flat(columns[part]) for part in (KEYS, SHAPE) if part in parts}
+    if lists:
+        check_sparse(parts, _counts(columns[VALUES]), lists.get(KEYS), lists.get(SHAPE))
     packed = {VALUES: _packed(columns[VALUES], values, kind)}
     if len(values.shape) > 1:
         shape = np.array([n for n in values.shape if n is not None], dtype=np.uint64)
         once = _varints(shape, np.array([len(shape)]))
         packed[SHAPE] = once.take(np.zeros(len(batch), dtype=np.int64)).spans
-    for part in (KEYS, SHAPE):
-        if part in parts:
-            numbers, counts = _flat(columns[part])
-            packed[part] = _varints(numbers, counts).spans
+    for part, (numbers, counts) in lists.items():
+        packed[part] = _varints(numbers, counts).spans
     bodies = [piece for part in sorted(packed) for piece in (_packed_head(packed[part], part), packed[part])]
     return [_opening(name, kind, bodies), *bodies]
 
@@ -167,9 +170,14 @@ def _packed(column: Column, field: Field, kind: int) -> Spans:
 
 def _flat(column: Column) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
     """All numbers of a column, and how many each row has."""
+    return column.numbers() if isinstance(column, Ragged) else column.reshape(-1), _counts(column)
+
+
+def _counts(column: Column) -> NDArray[np.int64]:
+    """How many numbers each row has."""
     if isinstance(column, Ragged):
-        return column.numbers(), column.counts
-    return column.reshape(-1), np.full(len(column), column.size // max(len(column), 1), dtype=np.int64)
+        return column.counts
+    return np.full(len(column), column.size // max(len(column), 1), dtype=np.int64)
 
 
 def _varints(numbers: NDArray[np.generic], counts: NDArray[np.int64]) -> Ragged:

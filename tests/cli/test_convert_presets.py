@@ -71,6 +71,7 @@ def test_explain_shows_what_is_overridden(capsys):
         ["a.rec", "--preset", "imagenet"],
         [],
         ["a.rec", "b.tfrecord", "--label-offset", "1"],
+        ["--preset", "imagenet", "--explain", "--select", "image/class/label=label", "--label-offset", "1"],
     ],
 )
 def test_what_cannot_be_done_is_a_usage_error(capsys, tmp_path, monkeypatch, arguments):

@@ -444,13 +444,13 @@ def test_rows_are_written_together_by_what_they_hold(
     data = Ragged(np.frombuffer(rng.bytes(int(lengths.sum())), np.uint8), starts, lengths, "bytes")
     lists = Ragged(data[:count], np.arange(count), np.ones(count, dtype=np.int64), "bytes")
     batch = rb.Batch.of({"data": data, "lists": lists, "id": np.arange(count)})
-    append, written = hdf5._Datasets.append, []
+    append, written = hdf5.Datasets.append, []
 
-    def spy(self: hdf5._Datasets, pieces: object) -> None:
+    def spy(self: hdf5.Datasets, pieces: object) -> None:
         written.append(0)
         append(self, pieces)
 
-    monkeypatch.setattr(hdf5._Datasets, "append", spy)
+    monkeypatch.setattr(hdf5.Datasets, "append", spy)
     rb.write(tmp_path / "a.h5", batch)
     nbytes = batch.nbytes + 2 * 8 * count
     assert len(written) <= 3 + 2 * nbytes // hdf5._WRITE  # one begins the offsets
@@ -484,3 +484,73 @@ def test_no_time_is_stored_so_that_equal_input_gives_equal_bytes(path: Path) -> 
         for name in (b"/", b"/group", b"/group/inner", b"/group/inner/x", b"/name/values"):
             assert h5py.h5g.get_objinfo(file.id, name).mtime == 0, name
         assert list(file) == ["group", "name"]
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP", "LZF"])
+def test_few_rows_take_little_room(path: Path, compression: str) -> None:
+    rows = {"flag": [True, False] * 3, "label": np.arange(6), "name": [b"a"] * 6, "tags": [[b"x", b"y"], []] * 3}
+    rb.write(path, rows, compression=compression)
+    assert path.stat().st_size < 32 << 10
+    (batch,) = rb.read(path)
+    assert batch["label"].tolist() == list(range(6))
+    with h5py.File(path) as file:
+        assert file["flag"].chunks == (6,)
+        assert file["flag"].maxshape == (None,)  # it can still grow
+        assert list(file) == list(rows)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4095, 4096, 4097, 70_000])
+def test_a_file_does_not_depend_on_how_its_rows_come(path: Path, tmp_path: Path, rows: int) -> None:
+    batch = rb.Batch(
+        {
+            "x": np.arange(rows * 8.0).reshape(rows, 8),  # 4096 rows a chunk
+            "wide": np.broadcast_to(np.arange(rows, dtype=np.uint8)[:, None, None], (rows, 70, 3)),
+            "none": np.empty((rows, 0), dtype=np.int16),
+            "name": Ragged.of([b"ab" * (row % 3) for row in range(rows)]),
+        },
+        Schema(
+            Field("x", "float64", (8,)),
+            Field("wide", "uint8", (70, 3)),
+            Field("none", "int16", (0,)),
+            Field("name", "bytes"),
+        ),
+    )
+    rb.write(path, [batch])
+    parts = [batch.slice(at, min(at + 1001, rows)) for at in range(0, rows, 1001)]
+    rb.write(tmp_path / "y.h5", parts, schema=batch.schema)
+    assert path.read_bytes() == (tmp_path / "y.h5").read_bytes()
+    with h5py.File(path) as file:
+        assert list(file) == ["x", "wide", "none", "name"]
+        assert file["x"].chunks[0] == (min(rows, 4096) or 4096)
+        assert np.array_equal(file["x"], batch["x"])
+        assert np.array_equal(file["wide"], batch["wide"])
+        assert file["name/offsets"].shape == (rows + 1,)
+
+
+def test_attributes_and_names_of_enums_that_are_left_out_are_told(path: Path, tmp_path: Path) -> None:
+    kind = h5py.enum_dtype({"cat": 0, "dog": 1}, basetype="i1")
+    with h5py.File(path, "w") as file:
+        file["x"] = np.arange(3)
+        file["g/y"] = np.arange(3)
+        file["flag"] = np.array([True, False, True])
+        file.create_dataset("kind", data=[1, 0, 1], dtype=kind)
+        file.create_dataset("pair", data=np.zeros(3, [("a", kind), ("b", "<i4")]))
+        file["x"].attrs["unit"] = "m"
+        file["x"].attrs["scale"] = 0.5
+        file["g"].attrs["about"] = "what lies in it"
+        file.attrs["created"] = "today"
+    expected = (
+        "attributes are left out: 1 of the file, 1 of 'g', 2 of 'x'",
+        "the names of enum values are left out, and their numbers kept: 'kind', 'pair'",
+    )
+    assert rb.inspect(path).notes == expected
+    assert rb.convert(path, tmp_path / "x.npz").notes == expected
+    with h5py.File(path, "w") as file:
+        for number in range(100):
+            file[f"x{number:02}"] = np.arange(3)
+            file[f"x{number:02}"].attrs["unit"] = "m"
+    assert rb.inspect(path).notes == (
+        "attributes are left out: 1 of 'x00', 1 of 'x01', 1 of 'x02', 1 of 'x03', 1 of 'x04', and of 95 more",
+    )
+    rb.write(path, {"x": [1, 2], "flag": [True, False], "name": [b"a", b"b"]}, overwrite=True)
+    assert rb.inspect(path).notes == ()

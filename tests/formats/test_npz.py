@@ -156,8 +156,10 @@ def test_arrays_of_different_length_are_listed_and_can_be_chosen(tmp_path: Path)
     np.savez(
         tmp_path / "x.npz", a=np.arange(3), b=np.zeros((3, 2)), c=np.arange(4), scalar=7, dates=np.zeros(3, "M8[s]")
     )
-    with pytest.raises(SchemaError, match="'scalar' is a single value"):
+    with pytest.raises(SchemaError, match=r"'scalar' is a single value and has no rows; choose .* --select .* fields="):
         rb.inspect(tmp_path / "x.npz")
+    with pytest.raises(SchemaError, match=r"'dates' holds dates; save it as .*, or choose .* --select .* fields="):
+        rb.convert(tmp_path / "x.npz", tmp_path / "y.h5", select=["dates=dates"])
     with pytest.raises(SchemaError, match="a, b have 3; c has 4"):
         list(rb.read(tmp_path / "x.npz", fields=["a", "b", "c"]))
     (batch,) = rb.read(tmp_path / "x.npz", fields=["b", "a"])

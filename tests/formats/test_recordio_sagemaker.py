@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import Batch, BridgeError, Field, FormatError, LossyError, Schema, SchemaError, sagemaker
+from recordio_bridge import Batch, BridgeError, Field, FormatError, LossyError, Ragged, Schema, SchemaError, sagemaker
 from recordio_bridge.formats import recordio
 from tests.formats.contract import FormatContract, plain, random_column, rows_of
 from tests.formats.frames import MAGIC, part, rec, unrec
@@ -118,6 +118,12 @@ class TestAnyRecords(FormatContract):
     def sample(self, rows: int) -> Batch:
         rng = np.random.default_rng(rows)
         columns = {name: random_column(field, rows, rng) for name, field in self.schema.items()}
+        sparse = np.array([*map(len, columns["features/wide"])], np.int64) * rng.integers(
+            0, 2, rows
+        )  # the others are dense
+        columns["features/wide/keys"] = Ragged.of([rng.integers(0, 99, n, dtype=np.uint64) for n in sparse], "uint64")
+        counts = np.array([*map(len, columns["features/tensor"])], np.uint64)
+        columns["features/tensor/shape"] = np.stack([counts, np.ones_like(counts)], axis=1)
         columns["configuration"] = [[b"c"] * int(rng.integers(0, 2)) for _ in range(rows)]
         columns["key"] = [f"folder/é {number}" for number in range(rows)]
         return Batch.of(columns, self.schema)
@@ -334,6 +340,17 @@ def test_a_record_that_is_none_is_named_and_can_be_skipped(
     assert [(each.record, each.start) for each in manifest.skipped] == [(20, place[2])]
     assert (tmp_path / "y.rec").read_bytes() == unescaped(*good, *good)
     assert not rb.verify(path).ok
+
+
+def test_doubles_of_records_that_are_to_be_examples_lead_to_the_payload_that_holds_them(tmp_path: Path) -> None:
+    source, target = GOLDEN / "dense_double.rec", tmp_path / "x.rec"
+    select = {"features/values": "features/values"}  # so that it is written anew, and "auto" takes Examples
+    with pytest.raises(LossyError, match=r"or write SageMaker's Records, .* payload=sagemaker"):
+        rb.convert(source, target, select=select)
+    rb.convert(source, target, select=select, target_options={"payload": "sagemaker"})
+    assert rb.inspect(target).schema == SCHEMAS["dense_double"].pick(["features/values"])
+    with pytest.raises(LossyError, match=r"an Example holds float32: [^;]*$"):
+        rb.write(tmp_path / "y.rec", {"x": np.zeros(3)})
 
 
 def test_a_tensor_of_another_kind_is_named(tmp_path: Path) -> None:
