@@ -4,7 +4,7 @@
         for ids, labels, images in runner.dataset(n_threads=2):  # images: uint8[rows, 224, 224, 3], RGB
 
 OpenCV decodes without the GIL, one image after another on each thread of the feed: n_threads is how many are decoded
-at a time. (A pool of threads in the transform took the same time of the processors for an image.)
+at a time. (A pool of threads in the transform took the same time of the processors, 3.1 ms for a photograph.)
 
 Pixels are those that the file stores, in RGB: an EXIF orientation turns nothing, gray is repeated, alpha is left out,
 of 16 bits the upper 8 are taken.
@@ -57,7 +57,8 @@ def decode_and_crop(
     Args:
         size: of the window: height and width, or one number for both.
         resize: scale each image first, both sides alike, so that its shorter side has this length. A JPEG is then
-            decoded at a half, a quarter or an eighth of its size where that is large enough, which is twice as fast.
+            decoded at a half, a quarter or an eighth of its size where that is large enough: to 256, photographs of
+            640 to 1280 pixels took 2.9 ms each in place of 6.4. Its pixels differ a little from those scaled at once.
         random_crop: the window lies anywhere in the image; else in its middle.
         flip: mirror every other image, at random, left to right.
         field: the column of encoded images: JPEG, PNG, WebP or BMP.
