@@ -82,7 +82,7 @@ class Selection:
         allow_lossy: fields of the result in which values may change, for which a LossyError is not raised.
         pack: other packings for fields of the result.
         where: a bytes field; only rows in which it is not empty are taken.
-        classes: a field of the result whose range apply tallies, where it has integers.
+        classes: a field of the result whose range apply tallies, where it is there, and has integers.
 
     Raises:
         SelectError: an expression cannot be read, or a field is not there, or not what is asked of it.
@@ -169,8 +169,9 @@ class Selection:
             evaluation = Evaluation(batch, tally)
             columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
             selected = Batch(columns, self.schema, num_rows=len(batch))
-        if self._classes is not None and self.schema[self._classes].dtype in INTEGERS:
-            classes = selected[self._classes]
+        field = None if self._classes is None else self.schema.find(self._classes)
+        if field is not None and field.dtype in INTEGERS:
+            classes = selected[field.name]
             tally.include("classes", classes.numbers() if isinstance(classes, Ragged) else classes)
         return selected
 

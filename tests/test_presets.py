@@ -303,6 +303,13 @@ def test_names_go_with_a_label_without_a_preset(tmp_path):
         rb.convert(source, tmp_path / "c.tfrecord", select=["x=label"], class_names=["a", "b"])
 
 
+def test_class_names_go_with_records_that_pass_through(tmp_path):
+    source = labelled(tmp_path, 1.0, 0.0)
+    manifest = rb.convert(source, tmp_path / "named.rec", class_names=["a", "b"])
+    assert (tmp_path / "named.rec").read_bytes() == source.read_bytes()
+    assert manifest.class_names.to_json() == {"field": "label", "first": 0, "names": ["a", "b"]}
+
+
 @pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"a\n\nb\n", "line 2 is empty"), (b"\xff", "UTF-8")])
 def test_a_file_that_holds_no_names_is_refused(tmp_path, content, said):
     (tmp_path / "names.txt").write_bytes(content)
