@@ -73,6 +73,13 @@ class Pick:
     shift: int = 0
     """What is added to each value."""
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the values are those of the field, but for the shift; of detection labels, the classes."""
+        if self.call is None or self.call.function == "one":
+            return True
+        return self.call.function == "objects" and self.call.index == 0
+
 
 class Selection:
     """A list of Picks, bound to the schema that they choose from.
@@ -136,6 +143,10 @@ class Selection:
         """The fields that must be read."""
         named = [name for pick in self._picks.values() for name in (pick.call.fields if pick.call else (pick.field,))]
         return tuple(dict.fromkeys([*named, *([] if self._where is None else [self._where])]))
+
+    def copies_of(self, field: str) -> dict[str, int]:
+        """The columns that hold values of a field, or some of them, with what is added to each value."""
+        return {pick.name: pick.shift for pick in self._picks.values() if pick.field == field and pick.is_copy}
 
     def with_dtypes(self, dtypes: Mapping[str, str]) -> dict[str, str]:
         """The select that gives the same columns, some with other dtypes."""
