@@ -195,6 +195,15 @@ def test_a_conversion_with_class_names_makes_class_labels(tmp_path, offset):
     assert load(tmp_path / "again")[0].info.features["y"].names == feature.names
 
 
+def test_images_that_are_encoded_for_a_preset_have_their_shape(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": np.stack([RGB, RGB]), "label": [1, 0]})
+    wishes = {"preset": "imagenet", "encode": {"image": "png"}}
+    rb.convert(tmp_path / "a.npz", folder_of(tmp_path / "set"), tfds="mydata:1.0.0", **wishes)
+    builder, rows = load(tmp_path / "set")
+    assert builder.info.features["image/encoded"].shape == RGB.shape
+    assert np.array_equal(rows[1]["image/encoded"].numpy(), RGB)
+
+
 def test_class_names_of_objects_are_a_sequence_of_class_labels(tmp_path):
     labels = [[2, 5, 0, 0.1, 0.1, 0.5, 0.5, 2, 0.2, 0.2, 0.6, 0.6], [2, 5, 1, 0, 0, 1, 1]]
     write_rec(tmp_path / "a.rec", [image_payload(n, label, encoded(GRAY)) for n, label in enumerate(labels)])

@@ -133,7 +133,9 @@ def _classes(schema: Schema, names: ClassNames | None) -> tuple[dict[str, list[s
 
 def _encoded_shapes(plan: Plan) -> dict[str, Shape]:
     """The shape of the images that were encoded on the way."""
-    order = plan.orders[0]
-    before = {**order.selection().schema, **order.decode}
+    order, selection = plan.orders[0], plan.orders[0].selection()
+    before = {**selection.schema, **order.decode}
     shapes = {name: before[name].shape for name, _ in order.encode}
+    for field, _ in order.encode_read:
+        shapes |= {name: order.schema[field].shape for name in selection.copies_of(field)}
     return {name: shape if len(shape) == 3 else (*shape, 1) for name, shape in shapes.items()}
