@@ -271,7 +271,8 @@ def convert(
         source_options, target_options: of the two formats, such as {"payload": "raw"}.
         decode: ("name",), or {"name": "gray", "rgb" or "rgba"}: columns (as they are selected) of encoded images,
             which become arrays, uint8 (height, width, channels) in RGB; all images must have one size. Needs OpenCV.
-        encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images.
+        encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images. A field that is read,
+            and is no column, is encoded before the selection: preset="imagenet", encode={"image": "png"}.
         tfds: "name:1.0.0", or "name:1.0.0:split" (else it is train): TFRecords as tensorflow_datasets names them, with
             features.json and dataset_info.json, for tfds.builder_from_directory. dst is their folder; it is made.
         tfmd: also write dst.schema.pbtxt, the schema for TensorFlow Data Validation and the like.

@@ -97,7 +97,9 @@ def _check_argument(function: str, given: Field, is_image: bool) -> None:
     else:
         fits, expected = given.dtype != "bytes" and len(given.shape) == 1, "a vector of numbers a row"
     if not fits:
-        raise SchemaError(f"field {given.name!r} is {given}; {function} takes {expected}", field=given.name)
+        are_pixels = is_image and given.dtype in ("uint8", "uint16") and len(given.shape) in (2, 3)
+        advice = f"; make image files of it on the way: --encode {given.name}=png" if are_pixels else ""
+        raise SchemaError(f"field {given.name!r} is {given}; {function} takes {expected}{advice}", field=given.name)
 
 
 def _check_numbers(function: str, width: int | None, index: int | None) -> None:

@@ -73,6 +73,13 @@ class Pick:
     shift: int = 0
     """What is added to each value."""
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the values are those of the field, but for the shift; of detection labels, the classes."""
+        if self.call is None or self.call.function == "one":
+            return True
+        return self.call.function == "objects" and self.call.index == 0
+
 
 class Selection:
     """A list of Picks, bound to the schema that they choose from.
@@ -82,7 +89,7 @@ class Selection:
         allow_lossy: fields of the result in which values may change, for which a LossyError is not raised.
         pack: other packings for fields of the result.
         where: a bytes field; only rows in which it is not empty are taken.
-        classes: a field of the result whose range apply tallies, where it has integers.
+        classes: a field of the result whose range apply tallies, where it is there, and has integers.
 
     Raises:
         SelectError: an expression cannot be read, or a field is not there, or not what is asked of it.
@@ -137,6 +144,10 @@ class Selection:
         named = [name for pick in self._picks.values() for name in (pick.call.fields if pick.call else (pick.field,))]
         return tuple(dict.fromkeys([*named, *([] if self._where is None else [self._where])]))
 
+    def copies_of(self, field: str) -> dict[str, int]:
+        """The columns that hold values of a field, or some of them, with what is added to each value."""
+        return {pick.name: pick.shift for pick in self._picks.values() if pick.field == field and pick.is_copy}
+
     def with_dtypes(self, dtypes: Mapping[str, str]) -> dict[str, str]:
         """The select that gives the same columns, some with other dtypes."""
         select = {}
@@ -169,8 +180,9 @@ class Selection:
             evaluation = Evaluation(batch, tally)
             columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
             selected = Batch(columns, self.schema, num_rows=len(batch))
-        if self._classes is not None and self.schema[self._classes].dtype in INTEGERS:
-            classes = selected[self._classes]
+        field = None if self._classes is None else self.schema.find(self._classes)
+        if field is not None and field.dtype in INTEGERS:
+            classes = selected[field.name]
             tally.include("classes", classes.numbers() if isinstance(classes, Ragged) else classes)
         return selected
 

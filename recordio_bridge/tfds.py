@@ -13,7 +13,7 @@ A field is one feature under its own name, slashes and all: row["image/encoded"]
     other bytes                          Tensor of string
     numbers, fixed shapes                Tensor; packing "raw" is its encoding "bytes"
     integers with class names            ClassLabel
-    any number of values                 Sequence
+    any number of values                 Sequence, also of ClassLabel
 
 Specification: tensorflow_datasets 4.9.10, core/naming.py, core/features; see tests/test_tfds_oracle.py.
 """
@@ -34,6 +34,7 @@ from .errors import SchemaError
 from .images import Images
 from .parsing import stored
 from .schema import INTEGERS, Field, Schema, Shape
+from .sidecar import ClassNames
 
 FEATURES, DATASET_INFO = "features.json", "dataset_info.json"
 _MODULES = "tensorflow_datasets.core.features"
@@ -156,10 +157,10 @@ def features(
 
     Args:
         shapes: of the images of fields in which all have one, as where we encoded them.
-        classes: the names of the classes of integer fields.
+        classes: the names of the classes of integer fields, from 0 on.
 
     Raises:
-        SchemaError: a field has no feature, or its classes cannot have these names.
+        SchemaError: a field has no feature, or its classes cannot have these names; see check_classes.
     """
     check_features(schema)
     files: dict[str, bytes] = {}
@@ -167,8 +168,8 @@ def features(
     made: dict[str, object] = {}
     for name, field in schema.items():
         if classes and name in classes:
-            made[name] = _feature("class_label_feature.ClassLabel", {"numClasses": str(len(classes[name]))})
-            files[f"{name.replace('/', '.')}.labels.txt"] = _class_names(field, classes[name])
+            made[name] = _of_classes(field, classes[name])
+            files[f"{name.replace('/', '.')}.labels.txt"] = "".join(f"{each}\n" for each in classes[name]).encode()
         elif field.dtype == "bytes" and field.shape == ():
             words = contents.found.get(name, set())
             made[name], note = _of_bytes(name, words, None if shapes is None else shapes.get(name))
@@ -205,6 +206,15 @@ def _of_bytes(name: str, words: set[str], shape: Shape | None) -> tuple[object, 
     return _feature("image_feature.Image", image), note
 
 
+def _of_classes(field: Field, names: Sequence[str]) -> object:
+    check_classes(field, names)
+    label = _feature("class_label_feature.ClassLabel", {"numClasses": str(len(names))})
+    if field.shape == ():
+        return label
+    length = "-1" if field.shape[0] is None else str(field.shape[0])
+    return _feature("sequence_feature.Sequence", {"feature": label, "length": length})
+
+
 def _of_values(field: Field) -> object:
     if field.shape == (None,):
         return _feature("sequence_feature.Sequence", {"feature": _tensor(_dtype(field), ()), "length": "-1"})
@@ -229,16 +239,44 @@ def _feature(kind: str, content: Mapping[str, object]) -> dict[str, object]:
     return {"pythonClassName": f"{_MODULES}.{kind}", name[0].lower() + name[1:]: dict(content)}
 
 
-def _class_names(field: Field, names: Sequence[str]) -> bytes:
-    """A line for each class, which TFDS strips, and of which it leaves out empty ones."""
-    if field.dtype not in INTEGERS or field.shape != () or field.packing != "list":
-        raise SchemaError(f"field {field} has class names, and is no integer", field=field.name)
-    for name in names:
+def names_from_0(names: ClassNames) -> list[str]:
+    """The names of all classes: those before the first that has one are called by their number, as TFDS does it.
+
+    Raises:
+        SchemaError: the first class has a number below 0.
+    """
+    if names.first < 0:
+        raise SchemaError(
+            f"field {names.field!r}: tensorflow_datasets has class names from 0 on, and these begin at {names.first}; "
+            f"add to the classes: --select '{names.field}={names.field} + {-names.first}', or --label-offset",
+            field=names.field,
+        )
+    return [*map(str, range(names.first)), *names.names]
+
+
+def check_classes(field: Field, names: Sequence[str]) -> None:
+    """SchemaError where the values of a field are no classes of TFDS, or cannot have these names.
+
+    It reads a name from each line, strips it, and leaves out empty ones.
+    """
+    if field.dtype not in INTEGERS or len(field.shape) > 1 or field.packing != "list":
+        raise SchemaError(
+            f"field {field} has class names, and is no integer, as tensorflow_datasets wants; select one, such as "
+            f"--select '{field.name}:int64={field.name}[0]', or leave the names out",
+            field=field.name,
+        )
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names):
         if name != name.strip() or not name or "\n" in name:
             raise SchemaError(
                 f"field {field.name!r}: tensorflow_datasets has no class called {name!r}", field=field.name
             )
-    return "".join(f"{name}\n" for name in names).encode()
+        if seen.setdefault(name, number) != number:
+            raise SchemaError(
+                f"field {field.name!r}: classes {seen[name]} and {number} are both called {name!r}, and "
+                "tensorflow_datasets wants names that differ",
+                field=field.name,
+            )
 
 
 # ---- dataset_info.json ----

@@ -307,6 +307,55 @@ def test_selected_names_and_packings_are_those_of_the_output(tmp_path):
     assert np.array_equal(batch["pixels"][0], RGB)
 
 
+# ---- encoding what a preset, or functions, take ----
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".tfrecord"])
+@pytest.mark.parametrize("wishes", [{}, {"shards": 3, "shuffle": True, "workers": 2}], ids=["one", "shards"])
+def test_a_preset_takes_arrays_that_are_encoded_as_they_are_read(tmp_path, suffix, wishes):
+    images = np.stack([np.roll(RGB, n, axis=1) for n in range(10)])
+    rb.write(tmp_path / f"a{suffix}", {"image": images, "label": np.arange(10)})
+    target = tmp_path / "b.tfrecord"
+    manifest = rb.convert(tmp_path / f"a{suffix}", target, preset="imagenet", encode=["image=png"], **wishes)
+    assert rb.verify(target).ok
+    assert [*manifest.schema] == ["image/encoded", "image/format", "image/height", "image/width", "image/class/label"]
+    rows = sorted(rb.open(target), key=lambda row: row["image/class/label"])
+    for number, row in enumerate(rows):
+        assert (row["image/format"], row["image/height"], row["image/width"]) == (b"png", 24, 32)
+        assert row["image/encoded"] == encoded(images[number])
+
+
+def test_faces_and_boxes_take_arrays_that_are_encoded_too(tmp_path):
+    label = np.array([[2, 5, 3, 0, 0, 16, 12]], dtype=np.float32)
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "label": label})
+    manifest = rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="detection", encode={"image": "jpeg:90"})
+    assert "field 'image' is encoded as JPEG of quality 90, which changes pixels" in manifest.notes
+    (row,) = rb.open(tmp_path / "b.tfrecord")
+    assert row["image/encoded"] == encoded(RGB, "jpg", 90)
+    assert [row[f"image/object/bbox/{side}"].tolist() for side in ("xmax", "ymax")] == [[0.5], [0.5]]
+    rb.convert(tmp_path / "a.npz", tmp_path / "c.tfrecord", preset="faces", encode={"image": "png"})
+    assert rb.open(tmp_path / "c.tfrecord")[0]["image/class/label"] == 2
+
+
+def test_a_function_of_arrays_says_how_to_encode_them(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "label": [1]})
+    for encode in ((), ("image/encoded=png",)):
+        with pytest.raises(rb.SelectError, match="make image files of it on the way: --encode image=png"):
+            rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="imagenet", encode=encode)
+    with pytest.raises(rb.SelectError, match="encode: there is no field 'image'; there are label"):
+        rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", select=["label=label"], encode=["image=png"])
+    with pytest.raises(rb.SelectError, match="is no image for jpeg"):
+        rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="imagenet", encode=["label=jpeg", "image=png"])
+
+
+def test_a_column_of_the_output_comes_before_a_field_of_the_source(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "other": GRAY[None]})
+    wishes = {"select": {"image": "other", "pixels": "image"}, "encode": {"image": "png"}}
+    manifest = rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", **wishes)
+    assert manifest.schema["pixels"].shape == RGB.shape
+    assert rb.open(tmp_path / "b.tfrecord")[0]["image"] == encoded(GRAY)
+
+
 # ---- what does not fit ----
 
 

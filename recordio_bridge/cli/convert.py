@@ -101,7 +101,8 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD=png|jpeg:95",
-        help="encode this column's arrays as images; JPEG changes pixels",
+        help="encode this column's arrays as images; JPEG changes pixels. A field that is no column of the output is "
+        "encoded before presets and functions look at it",
     )
     parser.add_argument(
         "--tfds",
