@@ -88,6 +88,10 @@ class Course:
         """Of an epoch; None where that is not known."""
         return self._supply.num_batches
 
+    def count_batches(self) -> int | None:
+        """As num_batches, but records are counted, by their heads, where that can be done."""
+        return self._supply.count_batches()
+
     def schema(self, stop: int | None) -> Schema:
         """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.
 

@@ -31,12 +31,25 @@ class StreamSupply:
 
     Args:
         num_rows: of a pass, where that is known.
+        count: finds it out where it is not.
     """
 
-    def __init__(self, start: Pass, schema: Schema, cut: Cut, num_rows: int | None = None) -> None:
+    def __init__(
+        self,
+        start: Pass,
+        schema: Schema,
+        cut: Cut,
+        num_rows: int | None = None,
+        count: Callable[[], int] | None = None,
+    ) -> None:
         self.schema = schema
-        self._start, self._cut = start, cut
+        self._start, self._cut, self._count = start, cut, count
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
+
+    def count_batches(self) -> int | None:
+        if self.num_batches is None and self._count is not None:
+            self.num_batches = self._cut.num_batches(self._count())
+        return self.num_batches
 
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Batches that are there: the rows are read in here."""
