@@ -13,11 +13,12 @@ from ..errors import SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..schema import Schema
 from ..select import Select
+from .dataiter import is_data_iter
 from .gauge import Gauge
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
-from .streams import is_data_iter, own_column
+from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
 
 _log = logging.getLogger(__name__)

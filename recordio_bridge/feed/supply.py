@@ -17,9 +17,10 @@ from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
 from ..select import Select, Selection
 from ..sources import Source, SourceArgument, expand
+from .dataiter import DataIter, from_data_iter, is_data_iter
 from .rows import GROUP, Cut, IndexedSupply, Shard, Sifted, Windows
 from .schedule import Supply
-from .streams import Arrays, DataIter, DataIterator, FromDataIter, Streamed, StreamSupply, is_data_iter
+from .streams import Arrays, DataIterator, Streamed, StreamSupply
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], N
     if wants.shuffle:
         _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
     if is_data_iter(source):
-        batches = FromDataIter(source)
+        batches = from_data_iter(source)
         return _of_stream(batches, Chosen.of(wants, batches.schema), wants)
     if callable(source):
         items = Arrays(source, wants.fields)
