@@ -13,11 +13,12 @@ from ..errors import SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..schema import Schema
 from ..select import Select
+from .dataiter import is_data_iter
 from .gauge import Gauge
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
-from .streams import is_data_iter, own_column
+from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,10 @@ class Course:
     def num_batches(self) -> int | None:
         """Of an epoch; None where that is not known."""
         return self._supply.num_batches
+
+    def count_batches(self) -> int | None:
+        """As num_batches, but records are counted, by their heads, where that can be done."""
+        return self._supply.count_batches()
 
     def schema(self, stop: int | None) -> Schema:
         """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.

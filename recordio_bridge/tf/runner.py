@@ -214,7 +214,7 @@ class CustomRunner:
         components = self._components(stop)
         if self._taken is None:
             self._taken = Taken(first)
-        num_batches = self._course.num_batches
+        num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
         if num_batches is not None:
             is_whole = first == Position(stop - self._per_pass, 0)
             is_added_up = self._unit == "batch" or self._per_pass == 1  # rows of several epochs share batches

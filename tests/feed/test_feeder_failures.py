@@ -5,9 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 
@@ -16,8 +13,8 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, position
-from tests.cli.running import PACKAGE_HOME
 from tests.feed.deadline import Call, feed_threads, until, within
+from tests.feed.program import run_program
 from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, failing, ids, write
 
 WITHIN_S = 5  # what promises a second, on a machine that is busy
@@ -301,13 +298,6 @@ def test_the_summary_names_the_slower_side(tmp_path, slow):
 
 
 # ---- processes ----
-
-
-def run_program(program: str, *arguments: object) -> subprocess.CompletedProcess:
-    """A program of its own, which may not take a minute."""
-    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
-    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=settings, timeout=60)
 
 
 def test_a_fork_with_threads_running_is_told_in_the_child(tmp_path):
