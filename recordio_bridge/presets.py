@@ -169,7 +169,8 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
         sizes = [tally.ranges[name] for name in ("height", "width") if name in tally.ranges]
         found = high + 1 - first if low <= high else None
         checked = [property_notes(path, found, "classes by their labels", sizes) for path in paths]
-        notes += dict.fromkeys(chain.from_iterable(checked))
+        unfit = list(dict.fromkeys(chain.from_iterable(checked)))
+        notes, warnings = [*unfit, *notes], [*warnings, *unfit]
     return notes, warnings
 
 

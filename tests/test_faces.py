@@ -211,12 +211,15 @@ def test_a_property_file_that_fits_is_no_note(tmp_path, name):
         ("", "first line is ''", "first line is ''"),
     ],
 )
-def test_a_property_file_that_does_not_fit_is_a_note(tmp_path, text, in_info, in_convert):
+def test_a_property_file_that_does_not_fit_is_a_warning(tmp_path, text, in_info, in_convert):
     source = faces(tmp_path / "a.rec", ORDERS["rec_builder"]())
     (tmp_path / "property").write_text(text)
-    assert any(in_info in note for note in rb.inspect(source).notes)
+    summary = rb.inspect(source)
+    assert any(in_info in warning for warning in summary.warnings)
     manifest = rb.convert(source, tmp_path / "b.tfrecord", preset="faces")
-    assert any(in_convert in note for note in manifest.notes)
+    assert any(in_convert in warning for warning in manifest.warnings)
+    assert {*summary.warnings} <= {*summary.notes}
+    assert {*manifest.warnings} <= {*manifest.notes}
 
 
 def test_images_of_several_sizes_do_not_fit_a_property(tmp_path):

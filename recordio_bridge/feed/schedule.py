@@ -49,6 +49,9 @@ class Supply(Protocol):
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """What makes the batches of an epoch from the first-th on, in their order."""
 
+    def close(self) -> None:
+        """Close the files that were opened for it."""
+
 
 class Work(NamedTuple):
     """A Job, and where its first batch stands."""

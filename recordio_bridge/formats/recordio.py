@@ -289,7 +289,7 @@ class RecordIO:
             with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
                 schema = survey_messages(options.payload, runs, request).schema()
             notes.append("schema inferred from the records")
-        warnings = facts.warnings() + [doubt for doubt in sidecar_doubts(path) if ALARM in doubt]
+        warnings = facts.warnings() + [*layout.warnings] + [doubt for doubt in sidecar_doubts(path) if ALARM in doubt]
         if not is_all:
             schema = _with_extra(schema, extra, options, facts.has_index)
         if options.payload == "example" and "id" not in schema and any(field.name == "key" for field in extra):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,14 @@ RowsFrom = Callable[[int, int], Batch | None]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The preset that fits, and what is known of the records that hold no image; None where nothing is."""
+    """The preset that fits, and what is known of the records that hold no image; None where nothing is.
+
+    warnings: those of the notes that say that something may be missing.
+    """
 
     preset: str | None = None
     notes: list[str] | None = None
+    warnings: Sequence[str] = ()
 
 
 def layout_of(path: str, kinds: Kinds, rows_from: RowsFrom) -> Layout:
@@ -38,8 +42,8 @@ def layout_of(path: str, kinds: Kinds, rows_from: RowsFrom) -> Layout:
     notes = kinds.notes(_header_label(kinds, rows_from))
     if notes is None:
         return Layout(fitting_preset(first))
-    known = kinds.identities.count or None
-    return Layout("faces", notes + property_notes(path, known, "identities", sizes_of(first["image"])))
+    warnings = property_notes(path, kinds.identities.count or None, "identities", sizes_of(first["image"]))
+    return Layout("faces", notes + warnings, warnings)
 
 
 def _header_label(kinds: Kinds, rows_from: RowsFrom) -> list[float] | None:
