@@ -176,6 +176,7 @@ class Course:
         if self._begun is not None:
             self._begun[2].close()
             self._begun = None
+        self._supply.close()
 
     def _skipped(self, skipped: Skipped) -> None:
         self.gauge.add(skipped=1)

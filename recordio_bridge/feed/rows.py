@@ -88,6 +88,7 @@ class IndexedSupply:
         self, rows: Rows, schema: Schema, cut: Cut, select: Select, seed: int | None, row_nbytes: float
     ) -> None:
         self.schema = schema
+        self.close: Callable[[], None] = nothing_to_close
         self._rows, self._cut, self._select, self._seed = rows, cut, select, seed
         index, count = cut.shard
         self.num_batches = cut.num_batches(len(range(index, len(rows), count)))
@@ -106,6 +107,10 @@ class IndexedSupply:
     def _make(self, rows: NDArray[np.int64]) -> Sequence[Batch]:
         taken, size = self._select(self._rows.take(rows)), self._cut.batch_size
         return [taken] if len(taken) <= size else [taken.slice(at, at + size) for at in range(0, len(taken), size)]
+
+
+def nothing_to_close() -> None:
+    """Files are those of the caller."""
 
 
 class HeldRows:

@@ -49,8 +49,9 @@ class Supply(Protocol):
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """What makes the batches of an epoch from the first-th on, in their order."""
 
-    def close(self) -> None:
-        """Close the files that were opened for it."""
+    @property
+    def close(self) -> Callable[[], None]:
+        """Closes the files that were opened for it."""
 
 
 class Work(NamedTuple):

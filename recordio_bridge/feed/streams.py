@@ -12,7 +12,7 @@ import numpy as np
 from ..batch import Batch, Column, Ragged, as_column
 from ..errors import SchemaError
 from ..schema import Schema
-from .rows import Cut, Select, Shard
+from .rows import Cut, Select, Shard, nothing_to_close
 from .schedule import Job
 
 Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
@@ -42,6 +42,7 @@ class StreamSupply:
         count: Callable[[], int] | None = None,
     ) -> None:
         self.schema = schema
+        self.close: Callable[[], None] = nothing_to_close
         self._start, self._cut, self._count = start, cut, count
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
 

@@ -130,7 +130,9 @@ def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped],
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
         rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, on_skip)
-        return _of_rows(rows, wants)
+        supply = _of_rows(rows, wants)
+        supply.close = rows.close
+        return supply
     files.log_doubts()
     needed = schema.pick(chosen.sources)
     begin = partial(files.read, needed, None, on_skip)
@@ -143,7 +145,7 @@ def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped],
     return _of_stream(begin, chosen, wants, num_rows, count)
 
 
-def _of_rows(rows: RecordFile, wants: Wants) -> Supply:
+def _of_rows(rows: RecordFile, wants: Wants) -> IndexedSupply | StreamSupply:
     """Read by number."""
     chosen, cut, seed = Chosen.of(wants, rows.schema), wants.cut, wants.seed if wants.shuffle else None
     run_rows = rows.run_rows

@@ -30,11 +30,11 @@ def write(folder: Path, suffix: str, rows: int = ROWS, first: int = 0) -> Path:
 
 
 def write_chunked(folder: Path, rows: int = ROWS, chunk: int = 8) -> Path:
-    """An .h5 that is stored in chunks of so many rows."""
+    """An .h5 that is stored in packed chunks of so many rows."""
     path = folder / "chunked.h5"
     with h5py.File(path, "w") as file:
         for name, values in columns(np.arange(rows)).items():
-            file.create_dataset(name, data=values, chunks=(chunk, *values.shape[1:]))
+            file.create_dataset(name, data=values, chunks=(chunk, *values.shape[1:]), compression="gzip")
     return path
 
 
