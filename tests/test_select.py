@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+import recordio_bridge as rb
 from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError, SelectError
 from recordio_bridge.select import Selection
 
@@ -507,3 +508,12 @@ def test_where_takes_the_rows_that_are_not_empty():
 def test_where_names_a_field_of_bytes(where):
     with pytest.raises(SelectError, match=f"where '{where}'"):
         Selection(None, Schema(Field("id", "int64"), Field("image", "bytes")), where=where)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".rec", ".tfrecord"])
+def test_a_field_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path, suffix):
+    rb.write(
+        tmp_path / f"a{suffix}", {"id": np.arange(3, dtype=np.uint64), "label": np.arange(3), "width": np.arange(3)}
+    )
+    with pytest.raises(rb.SelectError, match=r"no field 'klass'; there are id, label, width"):
+        rb.convert(tmp_path / f"a{suffix}", tmp_path / "b.tfrecord", select={"label": "klass"})

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SelectError
 from ..example import storable_dtypes
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..presets import OFFSETS, class_field
@@ -237,7 +238,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         where=wishes.where,
     )
     order = _with_encodings(order, wishes)
-    order = replace(order, classes=class_field(wishes, order.selection().schema))
+    order = replace(order, classes=class_field(wishes, _selected(order, source)))
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
     order = _reading_less(_keeping_fields(order, payload))
@@ -251,6 +252,17 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     plan = Plan(target, tuple(orders), source, summary, skips, schema, payload, wishes.dataset, wishes.tfmd, wishes)
     check_neighbours(plan, format, made)
     return plan
+
+
+def _selected(order: Order, source: Source) -> Schema:
+    """The fields that are selected. Where one is not there, the error lists all that are, looked for or not."""
+    try:
+        return order.selection().schema
+    except SelectError:
+        known, _ = source.format.certain(source.paths[0], source.options[0])
+        if not set(known) <= set(order.schema):
+            replace(order, schema=known).selection()
+        raise
 
 
 def _with_images(order: Order, wishes: Wishes) -> Order:
