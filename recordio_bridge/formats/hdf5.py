@@ -221,21 +221,18 @@ class H5Array:
         self.chunk_rows = self.stored_rows if places is None else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
+        """Rows start to stop, in a fresh array of (stop - start, *shape[1:]).
 
         Raises:
             FormatError: HDF5 cannot read them.
             MissingDependencyError: they are compressed by a filter that is not there.
         """
         with _reading(self._path, self._name, self._dataset):
-            values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
-            if values.size:
-                self._dataset.read_direct(values, np.s_[start:stop])
-        return values
+            return np.asarray(self._dataset[start:stop])  # of one row in a third of the time of read_direct
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
-        if self._places is not None:
+        if self._places is not None and len(rows) > 1:  # HDF5 has read one before its place is looked up
             with _reading(self._path, self._name, self._dataset):
                 offsets = self._places.offsets(rows)
             if offsets is not None:
