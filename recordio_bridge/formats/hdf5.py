@@ -1,6 +1,6 @@
 """HDF5 (.h5, .hdf5), by h5py: datasets whose first dimension counts the rows are fields, groups make names as a/b.
 
-Beside what formats.arrays says, here:
+Beside what formats.array_columns says, here:
 
     variable-length numbers     a: dtype[*]     uint8 of variable length is bytes, as encoded images are
     variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
@@ -36,7 +36,8 @@ from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
-from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
+from .array_columns import Array, ArrayColumn, read_each, with_bools
+from .arrays import ArrayFormat, Store
 from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
 from .framed import most_held
