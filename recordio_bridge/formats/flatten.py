@@ -1,4 +1,4 @@
-"""How the columns of a Batch become the arrays of a file; what formats.arrays reads them back from."""
+"""How the columns of a Batch become the arrays of a file; what formats.array_columns reads them back from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def storable_dtype(dtype: str, name: str) -> np.dtype[Any]:
 
 
 def flattened(field: Field) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """The arrays that keep a field: name, dtype and shape of an entry; see formats.arrays."""
+    """The arrays that keep a field: name, dtype and shape of an entry; see formats.array_columns."""
     name = field.name
     if not field.is_ragged:
         return {name: (storable_dtype(field.dtype, name), tuple(n for n in field.shape if n is not None))}

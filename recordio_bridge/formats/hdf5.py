@@ -1,6 +1,6 @@
 """HDF5 (.h5, .hdf5), by h5py: datasets whose first dimension counts the rows are fields, groups make names as a/b.
 
-Beside what formats.arrays says, here:
+Beside what formats.array_columns says, here:
 
     variable-length numbers     a: dtype[*]     uint8 of variable length is bytes, as encoded images are
     variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
@@ -36,7 +36,8 @@ from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
-from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
+from .array_columns import Array, ArrayColumn, read_each, with_bools
+from .arrays import ArrayFormat, Store
 from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
 from .framed import most_held
@@ -221,21 +222,18 @@ class H5Array:
         self.chunk_rows = self.stored_rows if places is None else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
+        """Rows start to stop, in a fresh array of (stop - start, *shape[1:]).
 
         Raises:
             FormatError: HDF5 cannot read them.
             MissingDependencyError: they are compressed by a filter that is not there.
         """
         with _reading(self._path, self._name, self._dataset):
-            values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
-            if values.size:
-                self._dataset.read_direct(values, np.s_[start:stop])
-        return values
+            return np.asarray(self._dataset[start:stop])  # of one row in a third of the time of read_direct
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
-        if self._places is not None:
+        if self._places is not None and len(rows) > 1:  # HDF5 has read one before its place is looked up
             with _reading(self._path, self._name, self._dataset):
                 offsets = self._places.offsets(rows)
             if offsets is not None:

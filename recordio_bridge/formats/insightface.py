@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from ..batch import Column, Ragged, sealed
 from ..errors import FormatError
 from ..schema import Field, Schema
-from .arrays import ArrayColumn, ArrayFormat, Store
+from .array_columns import ArrayColumn
+from .arrays import ArrayFormat, Store
 from .base import Writer
 from .framed import most_held
 from .pickled import PickledArray, unpickle

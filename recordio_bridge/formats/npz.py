@@ -31,7 +31,8 @@ from ..batch import Batch, as_bytes
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
-from .arrays import Array, ArrayFormat, Store, read_each
+from .array_columns import Array, read_each
+from .arrays import ArrayFormat, Store
 from .base import ALARM, OnBadRecord, Written
 from .flatten import Flattener
 from .framed import most_held

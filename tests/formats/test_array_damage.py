@@ -10,7 +10,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema, SchemaError
-from recordio_bridge.formats import arrays
+from recordio_bridge.formats import array_columns
 
 
 def save(path: Path, **named: np.ndarray) -> Path:
@@ -106,13 +106,13 @@ def test_two_arrays_that_do_not_belong_together_can_be_chosen_apart(path: Path) 
 def test_offsets_of_fields_that_are_not_wanted_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(path, y=np.arange(3), x__values=np.arange(3), x__offsets=np.array([0, 2, 3, 3]))
     joined: list[str] = []
-    real = arrays.RaggedColumn.__init__
+    real = array_columns.RaggedColumn.__init__
 
-    def spy(self: arrays.RaggedColumn, name: str, *rest: object) -> None:
+    def spy(self: array_columns.RaggedColumn, name: str, *rest: object) -> None:
         joined.append(name)
         real(self, name, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(arrays.RaggedColumn, "__init__", spy)
+    monkeypatch.setattr(array_columns.RaggedColumn, "__init__", spy)
     rb.convert(path, path.with_suffix(".tfrecord"), select=["y=y"])
     assert joined == []
 
