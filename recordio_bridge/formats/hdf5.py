@@ -7,8 +7,9 @@ Beside what formats.arrays says, here:
     enums, bool                 a: the integers, bool
 
 Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
-never shared through a fork. Datasets whose values lie in another file, at a path that the file names, are refused; of
-virtual ones, all sources must be there, as HDF5 fills in for those that are not.
+never shared through a fork. Links are read by their own names, soft and hard ones alike. Datasets whose values lie in
+another file, at a path that the file names, and links to other files are refused; of virtual ones, all sources must be
+there, as HDF5 fills in for those that are not.
 
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
@@ -21,7 +22,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, cast
 
 import h5py
@@ -35,6 +36,7 @@ from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
 from .base import Written
 from .flatten import Flattener
+from .hdf5_links import walk
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
@@ -69,19 +71,9 @@ class Hdf5(ArrayFormat):
             file = h5py.File(path, "r")
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
-            chunked: list[str] = []
-
-            def visit(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset) and keep and item.chunks:
-                    chunked.append(name)
-                    found[name] = ""  # its place; a dataset must be closed to be opened otherwise
-                elif isinstance(item, h5py.Dataset):
-                    found[name] = _dataset(path, name, item)
-
             with _h5_errors(path, path):
-                file.visititems(visit)
-                for name in chunked:
-                    found[name] = _cached(path, name, file, keep)
+                for name, item in walk(path, file, partial(_access, keep)):
+                    found[name] = item if isinstance(item, str) else _dataset(path, name, item)
             yield Store(found, _notes(path))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
@@ -99,29 +91,28 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
 
 
-def _cached(path: str, name: str, file: h5py.File, keep: int) -> Array | ArrayColumn | str:
-    """As _dataset, for single rows in any order: with a cache of chunks that fits them."""
-    held = _cache_nbytes(file[name], keep)
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(_CACHE_SLOTS, held, 0)  # 0: the chunk used longest ago makes room
-    opened = h5py.h5d.open(file.id, name.encode("utf-8", "surrogateescape"), access)
-    array = _dataset(path, name, h5py.Dataset(opened, readonly=True))  # so that it remembers its shape
-    if not isinstance(array, str):
-        array.held = held
-    return array
+def _access(keep: int, dataset: Any) -> Any:  # Any: h5py has no types
+    """With a cache for single rows in any order, where a file stays open: keep is that of a Request.
 
-
-def _cache_nbytes(dataset: h5py.Dataset, keep: int) -> int:
-    """Bytes of the chunks to keep.
-
-    At least those that one row is in, so that its neighbours need not unpack them again. None where chunks are not
-    packed: then HDF5 reads the row alone, and not its chunk.
+    It holds at least the chunks that one row is in, so that its neighbours need not unpack them again. None where
+    chunks are not packed: then HDF5 reads the row alone, and not its chunk.
     """
-    if not _is_packed(dataset):
-        return 0
-    counts = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
-    chunk = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
-    return int(min(max(keep, math.prod(counts[1:]) * chunk), math.prod(counts) * chunk, _MOST_CACHE))
+    plist = dataset.get_create_plist()
+    if not keep or plist.get_layout() != h5py.h5d.CHUNKED:
+        return None
+    chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
+    counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
+    nbytes = math.prod(chunk) * dataset.get_type().get_size()
+    held = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, _MOST_CACHE)
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    # 0: the chunk used longest ago makes room
+    access.set_chunk_cache(_CACHE_SLOTS, held if plist.get_nfilters() else 0, 0)
+    return access
+
+
+def _held(dataset: h5py.Dataset) -> int:
+    """Bytes of the chunks that HDF5 keeps of a dataset."""
+    return int(dataset.id.get_access_plist().get_chunk_cache()[1]) if dataset.chunks else 0
 
 
 def _notes(path: str) -> tuple[str, ...]:
@@ -130,7 +121,7 @@ def _notes(path: str) -> tuple[str, ...]:
     return ()
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset) -> H5Array | _TextColumn | _VlenColumn | str:
+def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
@@ -172,14 +163,12 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
-    held = 0
-
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
-        self.is_packed = _is_packed(dataset)
+        self.is_packed, self.held = _is_packed(dataset), _held(dataset)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
@@ -266,7 +255,7 @@ class _TextColumn(ArrayColumn):
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._rows = _ObjectRows(path, name, dataset)
         self.field = Field(name, "bytes", dataset.shape[1:])
-        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, _held(dataset)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
@@ -297,7 +286,7 @@ class _VlenColumn(ArrayColumn):
         self._is_bytes = base == np.uint8
         self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
         self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))
-        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, _held(dataset)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)

@@ -157,6 +157,60 @@ def test_values_in_other_files_are_not_followed_without_a_word(path: Path, tmp_p
     assert batch["x"].tolist() == [0, 1, 2]
 
 
+def test_soft_links_and_second_names_are_read(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["a"], file["g/x"] = np.arange(3), np.arange(3) * 2
+        file["b"], file["c"], file["h"] = h5py.SoftLink("/a"), file["a"], h5py.SoftLink("/g")
+        file["g/up"] = file["/"]  # a circle, in which there is nothing new
+    (batch,) = rb.read(path)
+    assert list(batch) == ["a", "b", "c", "g/x", "h/x"]
+    assert all(batch[name].tolist() == [0, 1, 2] for name in "abc")
+    assert all(batch[name].tolist() == [0, 2, 4] for name in ("g/x", "h/x"))
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        (h5py.SoftLink("/nowhere"), "a link to '/nowhere', which is not there"),
+        (h5py.SoftLink("/odd"), "a link to '/odd', which is not there"),
+        (h5py.ExternalLink("y.h5", "/x"), "a link to '/x' in another file, 'y.h5'; copy it"),
+        (h5py.ExternalLink("gone.h5", "/x"), "a link to '/x' in another file, 'gone.h5'; copy it"),
+        (h5py.SoftLink("/other/x"), "a link to '/other/x', which lies in another file; copy it"),
+    ],
+)
+def test_links_that_are_not_followed_are_refused_by_name(path: Path, link: object, why: str) -> None:
+    with h5py.File(path.with_name("y.h5"), "w") as file:
+        file["x"] = np.arange(3)
+    with h5py.File(path, "w") as file:
+        file["fine"], file["odd"], file["other"] = np.arange(3), link, h5py.ExternalLink("y.h5", "/")
+    with pytest.raises(SchemaError) as caught:
+        rb.inspect(path)
+    assert f"{path}: 'odd' is {why}" in str(caught.value)
+    (batch,) = rb.read(path, fields=["fine"])
+    assert batch["fine"].tolist() == [0, 1, 2]
+
+
+def test_links_that_make_names_without_end_are_an_error(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        inner = file.create_group("0")
+        inner["x"] = np.arange(3)
+        for level in range(1, 40):
+            outer = file.create_group(str(level))
+            outer["left"], outer["right"] = inner, inner
+            inner = outer
+    with pytest.raises(FormatError, match="10000 names"):
+        rb.inspect(path)
+
+
+def test_a_name_that_is_not_text_is_refused(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["fine"] = np.arange(3)
+        h5py.h5d.create(file.id, b"\xff\xfe", h5py.h5t.STD_I32LE, h5py.h5s.create_simple((3,)))
+    with pytest.raises(SchemaError, match=r"'.*xff.*xfe' has a name that is not UTF-8"):
+        rb.inspect(path)
+    assert [list(batch) for batch in rb.read(path, fields=["fine"])] == [["fine"]]
+
+
 def test_a_user_block_and_matlab_are_recognised(path: Path) -> None:
     with h5py.File(path, "w", userblock_size=512) as file:
         file["x"] = np.zeros((2, 3))
