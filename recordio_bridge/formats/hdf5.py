@@ -6,10 +6,11 @@ Beside what formats.arrays says, here:
     variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
     enums, bool                 a: the integers, bool
 
-Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
-never shared through a fork. Links are read by their own names, soft and hard ones alike. Datasets whose values lie in
-another file, at a path that the file names, and links to other files are refused; of virtual ones, all sources must be
-there, as HDF5 fills in for those that are not.
+Blocks are whole chunks where these are packed, as a part of one then costs as much as all of it; other rows are taken
+from their places in the file (hdf5_places). A file is opened by each process for itself, never shared through a fork.
+Links are read by their own names, soft and hard ones alike. Datasets whose values lie in another file, at a path that
+the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
+those that are not.
 
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
@@ -31,12 +32,13 @@ from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Scratch, read_head
+from ..files import Scratch, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
 from .base import Written
 from .flatten import Flattener
 from .hdf5_links import walk
+from .hdf5_places import Places
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
@@ -72,8 +74,9 @@ class Hdf5(ArrayFormat):
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
             with _h5_errors(path, path):
+                fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
                 for name, item in walk(path, file, partial(_access, keep)):
-                    found[name] = item if isinstance(item, str) else _dataset(path, name, item)
+                    found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
             yield Store(found, _notes(path))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
@@ -121,7 +124,7 @@ def _notes(path: str) -> tuple[str, ...]:
     return ()
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
+def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
@@ -150,7 +153,7 @@ def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn
     if dtype.hasobject:
         what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
         return f"holds {what}, which are not read; save what they lead to as plain datasets"
-    return H5Array(path, name, dataset)
+    return H5Array(path, name, dataset, Places.of(fd, dataset))
 
 
 def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
@@ -163,11 +166,11 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
-        self._path, self._name, self._dataset = path, name, dataset
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, places: Places | None) -> None:
+        self._path, self._name, self._dataset, self._places = path, name, dataset, places
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
-        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.chunk_rows = dataset.chunks[0] if dataset.chunks and places is None else 1
         self.is_packed, self.held = _is_packed(dataset), _held(dataset)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -182,14 +185,26 @@ class H5Array:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
-        return _taken(self, rows)
+        values = self._at(rows, np.ones(len(rows), dtype=np.int64))
+        return _taken(self, rows) if values is None else values
 
     def check(self, again: bool) -> None:
         """Nothing: where chunks have checksums, HDF5 compares them as it reads."""
 
     def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
         """Runs of so many rows from each start."""
-        return read_each(self, starts, counts)
+        values = self._at(starts, counts)
+        return read_each(self, starts, counts) if values is None else values
+
+    def _at(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any] | None:
+        """Runs of rows from their places in the file; None where HDF5 must read them."""
+        if self._places is None:
+            return None
+        with _reading(self._path, self._name, self._dataset):
+            spans = self._places.spans(starts, counts)
+        if spans is None:
+            return None
+        return read_spans(self._path, self._places.fd, *spans).view(self.dtype).reshape((-1, *self.shape[1:]))
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -204,7 +219,8 @@ def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any
         first, stop = int(run[0]), int(run[-1]) + 1
         part = array.read(first, stop)
         parts.append(part if len(run) == stop - first else part[run - first])
-    return np.asarray(np.concatenate(parts)[order.reshape(-1)])
+    values = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    return values if len(asked) == len(rows) and np.array_equal(asked, rows) else values[order.reshape(-1)]
 
 
 def _is_packed(dataset: h5py.Dataset) -> bool:

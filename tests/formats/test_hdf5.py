@@ -244,6 +244,85 @@ def test_random_access_reads_in_any_order_across_chunks(path: Path) -> None:
         assert np.array_equal(opened.take(rows)["x"], values[rows])
 
 
+def test_random_access_reads_each_packed_chunk_once_and_nothing_between(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(3000).reshape(1000, 3)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=values, chunks=(50, 3), compression="lzf")
+    read, ranges = hdf5.H5Array.read, []
+
+    def spy(self: hdf5.H5Array, start: int, stop: int) -> np.ndarray:
+        ranges.append((start, stop))
+        return read(self, start, stop)
+
+    monkeypatch.setattr(hdf5.H5Array, "read", spy)
+    rows = [910, 20, 10, 60, 130, 20, 949]
+    with rb.open(path) as opened:
+        assert np.array_equal(opened.take(rows)["x"], values[rows])
+    assert ranges == [(10, 21), (60, 61), (130, 131), (910, 950)]
+
+
+STORED = {
+    "contiguous": {},
+    "chunked": {"chunks": True},
+    "whole rows in chunks": {"chunks": (7, 3)},
+    "parts of rows in chunks": {"chunks": (7, 2)},
+    "packed": {"compression": "gzip"},
+}
+ROWS = [99, 3, 3, 50, 0]
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("userblock", [0, 512])
+@pytest.mark.parametrize("dtype", ["?", "u1", ">i4", "<f2", ">f8", "S5", [("x", ">i2"), ("y", "<f4")]])
+def test_rows_are_the_same_wherever_they_lie(path: Path, stored: str, userblock: int, dtype: str) -> None:
+    values = (np.random.default_rng(1).random((100, 3)) * 100).astype(dtype)
+    with h5py.File(path, "w", userblock_size=userblock) as file:
+        file.create_dataset("a", data=values, **STORED[stored])
+        file["kind"] = np.arange(100).astype(h5py.enum_dtype({"no": 0, "yes": 1}, basetype="i1"))
+    (batch,) = rb.read(path)
+    with rb.open(path) as opened:
+        assert plain(opened.take(ROWS)) == plain(batch.take(ROWS))
+
+
+@pytest.mark.parametrize("stored", ["contiguous", "whole rows in chunks"])
+def test_rows_that_lie_plain_in_the_file_are_read_without_hdf5(
+    path: Path, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(300, dtype=">i4").reshape(100, 3)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=values, **STORED[stored])
+    monkeypatch.setattr(hdf5.H5Array, "read", None)
+    with rb.open(path) as opened:
+        assert opened.take(ROWS)["a"].tolist() == values[ROWS].tolist()
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 7, 500])
+def test_ragged_rows_that_lie_plain_in_the_file_are_read_without_hdf5(
+    path: Path, chunk: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).integers(0, 20, 100)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/values", data=np.arange(lengths.sum()), chunks=None if chunk is None else (chunk,))
+        file["a/offsets"] = np.concatenate([[0], np.cumsum(lengths)])
+    (batch,) = rb.read(path)
+    with rb.open(path) as opened:
+        assert opened[3]["a"].tolist() == batch["a"][3].tolist()
+        monkeypatch.setattr(hdf5.H5Array, "read", None)
+        assert plain(opened.take(ROWS)) == plain(batch.take(ROWS))
+
+
+@pytest.mark.parametrize("chunks", [None, (7, 2), (7, 3)])
+def test_rows_that_were_never_written_are_what_the_file_fills_in(path: Path, chunks: tuple[int, int] | None) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", (100, 3), "i4", fillvalue=7, chunks=chunks)
+        if chunks:
+            file["a"][50] = 1
+    with rb.open(path) as opened:
+        assert opened.take([50, 99, 3])["a"][:, 0].tolist() == [1 if chunks else 7, 7, 7]
+
+
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
 def test_names_that_hdf5_would_change_are_refused(path: Path, name: str) -> None:
     with pytest.raises(SchemaError, match="rename"):
