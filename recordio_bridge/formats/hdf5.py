@@ -37,6 +37,7 @@ from ..schema import DTYPES, Field, Schema, numpy_dtype
 from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
 from .base import Written
 from .flatten import Flattener
+from .framed import most_held
 from .hdf5_links import walk
 from .hdf5_places import Places
 
@@ -46,7 +47,8 @@ _CHUNK = 1 << 18  # bytes of a chunk that we write
 _WRITE = 1 << 22  # bytes of dense columns written together
 _RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
-_MOST_CACHE = 1 << 28  # bytes that are kept of a dataset at most, where a single row is in more
+_OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
+_MOST_CACHE = 1 << 28  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
 _CACHE_SLOTS = 10_007  # of 8 bytes, and prime; more than chunks, as two that want one slot are not kept both
 _OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
 
@@ -75,7 +77,7 @@ class Hdf5(ArrayFormat):
             found: dict[str, Array | ArrayColumn | str] = {}
             with _h5_errors(path, path):
                 fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
-                for name, item in walk(path, file, partial(_access, keep)):
+                for name, item in walk(path, file, partial(_access, keep, most_held(path))):
                     found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
             yield Store(found, _notes(path))
 
@@ -94,22 +96,25 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
 
 
-def _access(keep: int, dataset: Any) -> Any:  # Any: h5py has no types
-    """With a cache for single rows in any order, where a file stays open: keep is that of a Request.
+def _access(keep: int, most: int, dataset: Any) -> Any:  # Any: h5py has no types
+    """With a cache for the chunks that a row is in, so that all rows are read out of them before they are let go.
 
-    It holds at least the chunks that one row is in, so that its neighbours need not unpack them again. None where
-    chunks are not packed: then HDF5 reads the row alone, and not its chunk.
+    HDF5's own is of 1 MiB, and a larger chunk would be unpacked again for each block of its rows. Where a file stays
+    open, for single rows in any order, it holds keep bytes, that of a Request; and none where chunks are not packed:
+    then HDF5 reads the row alone, and not its chunk. most: what it may have, whatever a damaged file says.
     """
     plist = dataset.get_create_plist()
-    if not keep or plist.get_layout() != h5py.h5d.CHUNKED:
+    if plist.get_layout() != h5py.h5d.CHUNKED or not (keep or plist.get_nfilters()):
         return None
     chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
     counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
     nbytes = math.prod(chunk) * dataset.get_type().get_size()
-    held = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, _MOST_CACHE)
+    wanted = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, max(_MOST_CACHE, nbytes), most)
+    if not keep and wanted <= _OWN_CACHE:
+        return None
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    # 0: the chunk used longest ago makes room
-    access.set_chunk_cache(_CACHE_SLOTS, held if plist.get_nfilters() else 0, 0)
+    held = wanted if plist.get_nfilters() else 0
+    access.set_chunk_cache(_CACHE_SLOTS, held, 0)  # 0: the chunk used longest ago makes room
     return access
 
 

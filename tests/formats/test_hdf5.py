@@ -10,8 +10,9 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Ragged, Schema, SchemaError
-from recordio_bridge.formats import hdf5
+from recordio_bridge.formats import arrays, hdf5
 
+from . import plugin_filter
 from .contract import FormatContract, plain, rows_of
 from .test_npz import ALL
 
@@ -321,6 +322,25 @@ def test_rows_that_were_never_written_are_what_the_file_fills_in(path: Path, chu
             file["a"][50] = 1
     with rb.open(path) as opened:
         assert opened.take([50, 99, 3])["a"][:, 0].tolist() == [1 if chunks else 7, 7, 7]
+
+
+def test_a_chunk_that_is_larger_than_a_block_is_unpacked_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "BLOCK", 1 << 16)
+    monkeypatch.setattr(arrays, "_CHUNKS_AT_ONCE", 1 << 18)
+    values = np.arange(6000 * 100, dtype=np.int32).reshape(6000, 100)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("rows", data=values, chunks=(5000, 100), compression=plugin_filter.NUMBER)
+        file.create_dataset("parts", data=values, chunks=(5000, 10), compression=plugin_filter.NUMBER)
+        file.create_dataset(
+            "ragged/values", data=values.reshape(-1), chunks=(400_000,), compression=plugin_filter.NUMBER
+        )
+        file["ragged/offsets"] = np.arange(6001) * 100
+    plugin_filter.unpacked.clear()
+    batches = list(rb.read(path, batch_rows=6000))
+    assert np.array_equal(batches[0]["rows"], values)
+    assert np.array_equal(batches[0]["parts"], values)
+    assert np.array_equal(batches[0]["ragged"].values.view(np.int32), values.reshape(-1))
+    assert len(plugin_filter.unpacked) == 2 + 20 + 2
 
 
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
