@@ -330,7 +330,8 @@ def _convert(
         return finish(*done, fingerprints, overwrite=overwrite)
     plan = make_plan(source, target, wishes)
     with _progress(progress, plan.num_rows) as report:
-        if source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1):
+        packed_rows = wishes.shuffle and source.run_rows(plan.orders[0].schema) > 1
+        if packed_rows or (source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1)):
             receipts = _run_unpacked(plan, workers, report)
         else:
             receipts = run_orders(plan.orders, workers, report)
@@ -338,11 +339,11 @@ def _convert(
 
 
 def _run_unpacked(plan: Plan, workers: int, report: Callable[[int], None]) -> list[Receipt]:
-    """Do the orders of a plan with its sources written out plain, as each needs a part of them."""
+    """Do the orders of a plan with its sources written out plain, as each needs rows from everywhere in them."""
     from .migrate.local import run_orders
 
     with tempfile.TemporaryDirectory(prefix="recordio_bridge-") as folder:
-        unpacked = Unpacked(plan.source, Path(folder))
+        unpacked = Unpacked(plan.source, Path(folder), tuple(plan.orders[0].schema))
         with unpacked.naming_originals():
             receipts = run_orders(unpacked.orders(plan.orders), workers, report)
         return [

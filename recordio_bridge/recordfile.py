@@ -171,9 +171,7 @@ class RecordFile:
     @property
     def run_rows(self) -> int:
         """How many neighbouring rows are read for one of them: those of a chunk (HDF5), else 1."""
-        source = self._index.source
-        each = zip(source.paths, source.options, strict=True)
-        return max(source.format.run_rows(path, options, self.schema) for path, options in each)
+        return self._index.source.run_rows(self.schema)
 
     @property
     def on_bad_record(self) -> OnBadRecord:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -207,7 +207,8 @@ class RaggedColumn(ArrayColumn):
         self._is_bytes = inner is not None or values.dtype == np.uint8
         shape = () if inner is None and self._is_bytes else (None,)
         self.field = Field(name, "bytes" if self._is_bytes else values.dtype.name, shape)
-        self.num_rows, self.chunk_rows = len(offsets) - 1, 1
+        self.num_rows = len(offsets) - 1
+        self.chunk_rows = max(1, values.chunk_rows * self.num_rows // max(values.shape[0], 1))
         self.held = values.held + offsets.nbytes + (0 if inner is None else inner.nbytes)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
@@ -533,7 +534,14 @@ class ArrayFormat(ABC):
     def is_sequential(self, options: Any) -> bool:
         return False
 
-    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
+    def unpack(
+        self,
+        path: str,
+        options: Any,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
         raise TypeError(f"{self.name} is read at any row as it is")
 
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:

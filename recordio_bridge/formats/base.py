@@ -217,8 +217,13 @@ class Format(Protocol):
     def is_sequential(self, options: Any) -> bool:
         """Whether a file can only be read from its beginning, as where it is compressed as a whole."""
 
-    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
-        """Write the same rows to a file that can be read at any row; return its options."""
+    def unpack(
+        self, path: str, options: Any, target: str, on_bad_record: OnBadRecord, fields: Iterable[str] | None = None
+    ) -> Any:
+        """Write the same rows to a file that can be read at any row; return its options.
+
+        fields: what will be read of it; others may be left out. None for all.
+        """
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, cast
@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, concat
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Scratch, read_head, read_spans
+from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
+from ..sidecar import make_sidecar
 from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
-from .base import Written
+from .base import Extent, OnBadRecord, Request, Written
 from .flatten import Flattener
 from .framed import most_held
 from .hdf5_links import walk
@@ -80,6 +81,26 @@ class Hdf5(ArrayFormat):
                 for name, item in walk(path, file, partial(_access, keep, most_held(path))):
                     found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
             yield Store(found, _notes(path))
+
+    def unpack(
+        self,
+        path: str,
+        options: Hdf5Options,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> Hdf5Options:
+        """Write the same rows without filters, so that each can be read alone; for those who will read them all."""
+        with self.table(path, options, None if fields is None else frozenset(fields)) as table:
+            schema = table.schema
+        flattener = Flattener(schema)
+        with _create(target) as file, closing(self._blocks(Extent(path), options, Request(schema))) as blocks:
+            datasets = _Datasets(file, flattener, {})
+            for batch in blocks:
+                datasets.append(flattener.pieces(batch))
+        # A sidecar of its own, as that of the packed file may say which values and offsets belong together
+        publish([make_sidecar(target, [[Pending(target, target, 0, 0)]], schema, None)])
+        return Hdf5Options("")
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
         return Hdf5Writer(path, schema, options.compression if options.compression != "auto" else "")
@@ -346,15 +367,45 @@ class Hdf5Writer:
         self._scratch = Scratch(path)
         try:
             self._file = _create(self._scratch.temporary)
-            self._datasets = {name: self._dataset(name) for name in self._flattener.arrays}
-            for name, values in self._flattener.first().items():
-                self._append(name, values)
+            self._datasets = _Datasets(self._file, self._flattener, self._filters)
         except BaseException:
             self.abort()
             raise
 
-    def _dataset(self, name: str) -> h5py.Dataset:
-        dtype, shape = self._flattener.arrays[name]
+    def write(self, batch: Batch) -> None:
+        while len(batch):
+            part = batch.slice(0, self._step - self._held)
+            self._waiting.append(part)
+            self._held += len(part)
+            batch = batch.slice(len(part), len(batch))
+            if self._held == self._step:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._datasets.append(self._flattener.pieces(concat(self._waiting)))
+        self._waiting, self._held = [], 0
+
+    def close(self) -> Written:
+        self._flush()
+        self._file.close()
+        return Written((self._scratch.finish(),), Hdf5Options(self._compression))
+
+    def abort(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        self._scratch.abort()
+
+
+class _Datasets:
+    """The datasets of a new file that rows are appended to."""
+
+    def __init__(self, file: h5py.File, flattener: Flattener, filters: Mapping[str, Any]) -> None:
+        self._file, self._filters = file, filters
+        self._datasets = {name: self._dataset(name, *array) for name, array in flattener.arrays.items()}
+        self.append(flattener.first().items())
+
+    def _dataset(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> h5py.Dataset:
         group, _, last = name.rpartition("/")
         parent = self._group(group) if group else self._file
         nbytes = dtype.itemsize * int(np.prod(shape))
@@ -371,37 +422,14 @@ class Hdf5Writer:
             h5py.h5g.create(parent.id, last.encode(), gcpl=_timeless(h5py.h5p.create(h5py.h5p.GROUP_CREATE)))
         return parent[last]
 
-    def _append(self, name: str, values: NDArray[Any]) -> None:
-        dataset = self._datasets[name]
-        before = dataset.shape[0]
-        dataset.resize(before + len(values), axis=0)
-        if values.size:
-            dataset.write_direct(np.ascontiguousarray(values), dest_sel=np.s_[before : before + len(values)])
-
-    def write(self, batch: Batch) -> None:
-        while len(batch):
-            part = batch.slice(0, self._step - self._held)
-            self._waiting.append(part)
-            self._held += len(part)
-            batch = batch.slice(len(part), len(batch))
-            if self._held == self._step:
-                self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            for name, values in self._flattener.pieces(concat(self._waiting)):
-                self._append(name, values)
-        self._waiting, self._held = [], 0
-
-    def close(self) -> Written:
-        self._flush()
-        self._file.close()
-        return Written((self._scratch.finish(),), Hdf5Options(self._compression))
-
-    def abort(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
-        self._scratch.abort()
+    def append(self, pieces: Iterable[tuple[str, NDArray[Any]]]) -> None:
+        """Append values to datasets by their names."""
+        for name, values in pieces:
+            dataset = self._datasets[name]
+            before = dataset.shape[0]
+            dataset.resize(before + len(values), axis=0)
+            if values.size:
+                dataset.write_direct(np.ascontiguousarray(values), dest_sel=np.s_[before : before + len(values)])
 
 
 def _create(path: str) -> h5py.File:

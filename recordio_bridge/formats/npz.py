@@ -94,7 +94,14 @@ class Npz(ArrayFormat):
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
 
-    def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
+    def unpack(
+        self,
+        path: str,
+        options: NpzOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> NpzOptions:
         """Write the same arrays without compression."""
         with self.store(path, options) as store:
             for array in store.arrays.values():

@@ -257,7 +257,14 @@ class RecordIO:
     def is_sequential(self, options: RecordIOOptions) -> bool:
         return False
 
-    def unpack(self, path: str, options: RecordIOOptions, target: str, on_bad_record: OnBadRecord) -> RecordIOOptions:
+    def unpack(
+        self,
+        path: str,
+        options: RecordIOOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> RecordIOOptions:
         raise TypeError("a .rec is read at any row as it is")
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:

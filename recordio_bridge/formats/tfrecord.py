@@ -19,7 +19,7 @@ Specification: tensorflow/core/lib/io/record_writer.cc and record_reader.cc. Exa
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -172,7 +172,14 @@ class TFRecord:
     def is_sequential(self, options: TFRecordOptions) -> bool:
         return bool(options.compression)
 
-    def unpack(self, path: str, options: TFRecordOptions, target: str, on_bad_record: OnBadRecord) -> TFRecordOptions:
+    def unpack(
+        self,
+        path: str,
+        options: TFRecordOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> TFRecordOptions:
         """Inflate it; as far as it is sound where damage is skipped."""
         assert options.compression != "auto"  # resolve() came first
         buffer, written = memoryview(bytearray(1 << 20)), 0

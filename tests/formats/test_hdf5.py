@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ import pytest
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Ragged, Schema, SchemaError
 from recordio_bridge.formats import arrays, hdf5
+from recordio_bridge.migrate import shuffled
 
 from . import plugin_filter
 from .contract import FormatContract, plain, rows_of
@@ -341,6 +343,60 @@ def test_a_chunk_that_is_larger_than_a_block_is_unpacked_once(path: Path, monkey
     assert np.array_equal(batches[0]["parts"], values)
     assert np.array_equal(batches[0]["ragged"].values.view(np.int32), values.reshape(-1))
     assert len(plugin_filter.unpacked) == 2 + 20 + 2
+
+
+def packed_of_all_kinds(path: Path) -> None:
+    """100 rows of every kind of column, packed in chunks."""
+    rng = np.random.default_rng(1)
+    vlen = np.empty(100, object)
+    for row in range(100):
+        vlen[row] = rng.integers(0, 9, row % 4).astype(">i2")
+    with h5py.File(path, "w") as file:
+
+        def dataset(name: str, data: object, chunk: int, dtype: object = None) -> None:
+            shape = (chunk, *np.shape(data)[1:])
+            file.create_dataset(name, data=data, dtype=dtype, chunks=shape, compression=plugin_filter.NUMBER)
+
+        dataset("id", np.arange(100), 10)
+        dataset("pixels", rng.integers(0, 255, (100, 3), dtype=np.uint8), 30)
+        dataset("image/values", np.arange(0, 4950, dtype=">i4"), 500)
+        file["image/offsets"] = [*np.cumsum(np.arange(100)) - np.arange(100), 4950]
+        dataset("text", [f"row {row}" for row in range(100)], 10, h5py.string_dtype())
+        dataset("vlen", vlen, 10, h5py.vlen_dtype(np.dtype(">i2")))
+        dataset("point", np.array([(row, row / 2) for row in range(100)], [("x", "<i4"), ("y", ">f4")]), 10)
+
+
+def test_a_shuffle_unpacks_each_chunk_once_and_gives_the_rows_of_the_permutation(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed_of_all_kinds(path)
+    (batch,) = rb.read(path)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(shuffled, "BLOCK", 1000)  # some rows at a time
+    plugin_filter.unpacked.clear()
+    rb.convert(path, tmp_path / "x.npz", shuffle=True, seed=3)
+    assert len(plugin_filter.unpacked) == 10 + 4 + 10 + 10 + 10 + 10
+    (found,) = rb.read(tmp_path / "x.npz")
+    assert found["id"].tolist() != list(range(100))
+    assert plain(found.take(np.argsort(found["id"]))) == plain(batch)
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_shuffle_in_shards_unpacks_only_what_is_selected(path: Path, tmp_path: Path) -> None:
+    packed_of_all_kinds(path)
+    plugin_filter.unpacked.clear()
+    rb.convert(path, tmp_path / "x.npz", shuffle=True, shards=3, select=["n=id"])
+    assert len(plugin_filter.unpacked) == 10
+    assert sorted(np.concatenate([batch["n"] for batch in rb.read(tmp_path / "x.npz")]).tolist()) == list(range(100))
+
+
+def test_a_shuffle_joins_only_what_the_sidecar_joins(path: Path, tmp_path: Path) -> None:
+    columns = {"a/values": np.arange(50), "a/offsets": np.arange(50) * 2}
+    rb.write(path, columns, compression="GZIP")
+    rb.convert(path, tmp_path / "x.tfrecord", shuffle=True)
+    (found,) = rb.read(tmp_path / "x.tfrecord")
+    assert (found["a/values"] * 2).tolist() == found["a/offsets"].tolist()
 
 
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
