@@ -256,7 +256,17 @@ def _is_packed(dataset: h5py.Dataset) -> bool:
 
 @contextmanager
 def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
-    """Errors of reading a dataset, with the way to the filter that it may lack."""
+    """Errors of reading a dataset, with the way to the filter that it may lack.
+
+    A row that only the shape of a dataset makes large is one: HDF5 fills in for what was never written.
+    """
+    row, most = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, most_held(path)
+    if row > most:
+        raise FormatError(
+            f"{path}: dataset {name!r}: its shape {dataset.shape} makes rows of {row} bytes, more than is believed of "
+            f"so small a file: expected at most {most}; damaged, or made to exhaust its reader",
+            path=path,
+        )
     try:
         with _h5_errors(path, f"{path}: dataset {name!r}"):
             yield
@@ -308,7 +318,7 @@ class _TextColumn(ArrayColumn):
         return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
 
     def row_bytes(self) -> float:
-        return 256.0 * (self.field.num_values or 0)  # not known before they are read
+        return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read
 
 
 @cache

@@ -399,6 +399,25 @@ def test_a_shuffle_joins_only_what_the_sidecar_joins(path: Path, tmp_path: Path)
     assert (found["a/values"] * 2).tolist() == found["a/offsets"].tolist()
 
 
+@pytest.mark.parametrize("dtype", ["u1", h5py.string_dtype(), h5py.vlen_dtype(np.uint8)])
+@pytest.mark.parametrize("shape", [(1, 2**40), (3, 2**33, 2**33), (2, 2**62)])
+def test_rows_that_no_memory_holds_are_an_error_of_the_file(path: Path, dtype: object, shape: tuple[int, ...]) -> None:
+    with h5py.File(path, "w") as file:
+        file["fine"] = np.arange(shape[0])
+        file.create_dataset("x", shape, dtype, chunks=(*(1 for _ in shape[1:]), 1 << 20))
+    error = SchemaError if dtype != "u1" and (len(shape) > 2 or h5py.check_string_dtype(dtype) is None) else FormatError
+    for read in (
+        lambda: next(rb.read(path)),
+        lambda: rb.open(path)[0],
+        lambda: rb.convert(path, path.with_suffix(".npz")),
+    ):
+        with pytest.raises(error, match=r"x\.h5: (dataset )?'x'"):
+            read()
+    if error is FormatError:
+        assert not rb.verify(path).ok
+    assert len(next(rb.read(path, fields=["fine"]))) == shape[0]
+
+
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
 def test_names_that_hdf5_would_change_are_refused(path: Path, name: str) -> None:
     with pytest.raises(SchemaError, match="rename"):
