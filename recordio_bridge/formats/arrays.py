@@ -120,6 +120,16 @@ class Store:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is in a file under a name: the rows of a field, or the reason why they cannot be read."""
+
+    name: str
+    field: Field | None = None
+    num_rows: int = 0
+    reason: str | None = None
+
+
 def _get(array: Array, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     return array.read(rows.start, rows.stop) if isinstance(rows, slice) else array.take(rows)
 
@@ -577,6 +587,18 @@ class ArrayFormat(ABC):
         with self.table(path, options, request.fields) as table:
             notes = (*table.notes, *self.doubts(path, options))
             return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes)
+
+    def contents(self, path: str, options: Any) -> tuple[list[Content], tuple[str, ...]]:
+        """All that is in a file, also where it makes no table; and what people should know of it."""
+        with self.store(path, options) as store:
+            found = columns_of(path, store, self.declared(path), None)
+            contents = [
+                Content(name, reason=column)
+                if isinstance(column, str)
+                else Content(name, column.field, column.num_rows)
+                for name, column in found.items()
+            ]
+            return contents, store.notes
 
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
         with self.table(path, options, None) as table:

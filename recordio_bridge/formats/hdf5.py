@@ -51,6 +51,11 @@ _CACHE = 1 << 24  # bytes of chunks that are being filled
 _OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
 _MOST_CACHE = 1 << 28  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
 _CACHE_SLOTS = 10_007  # of 8 bytes, and prime; more than chunks, as two that want one slot are not kept both
+_MATLABS_OWN = ("#refs#/", "#subsystem#/")  # what cells and objects refer to, of any shape
+_MATLAB = (
+    "a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers; what cells and objects refer to "
+    "(#refs#, #subsystem#) is left out"
+)
 _OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
 
 
@@ -76,11 +81,14 @@ class Hdf5(ArrayFormat):
             file = h5py.File(path, "r")
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
+            is_matlab = read_head(path, 10) == b"MATLAB 7.3"
             with _h5_errors(path, path):
                 fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
                 for name, item in walk(path, file, partial(_access, keep, most_held(path))):
+                    if is_matlab and name.startswith(_MATLABS_OWN):
+                        continue
                     found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
-            yield Store(found, _notes(path))
+            yield Store(found, (_MATLAB,) if is_matlab else ())
 
     def unpack(
         self,
@@ -142,12 +150,6 @@ def _access(keep: int, most: int, dataset: Any) -> Any:  # Any: h5py has no type
 def _held(dataset: h5py.Dataset) -> int:
     """Bytes of the chunks that HDF5 keeps of a dataset."""
     return int(dataset.id.get_access_plist().get_chunk_cache()[1]) if dataset.chunks else 0
-
-
-def _notes(path: str) -> tuple[str, ...]:
-    if read_head(path, 10) == b"MATLAB 7.3":
-        return ("a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers",)
-    return ()
 
 
 def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
