@@ -18,10 +18,11 @@ Specification: HDF5 1.14 file format; h5py 3.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, cast
@@ -154,6 +155,7 @@ def _held(dataset: h5py.Dataset) -> int:
 
 def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
+    _find_filters(dataset)
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
     if dataset.is_virtual:
@@ -273,15 +275,28 @@ def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
         with _h5_errors(path, f"{path}: dataset {name!r}"):
             yield
     except FormatError as err:
-        plist = dataset.id.get_create_plist()
-        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
-        lacking = [number for number in filters if number >= _OUTSIDE_FILTERS and not h5py.h5z.filter_avail(number)]
-        if not lacking:
+        lacking = _lacking_filter(dataset)
+        if lacking is None:
             raise
         raise MissingDependencyError(
-            f"{path}: dataset {name!r} is compressed by filter {lacking[0]}, which is not installed; most come with "
+            f"{path}: dataset {name!r} is compressed by filter {lacking}, which is not installed; most come with "
             "pip install hdf5plugin"
         ) from err
+
+
+def _lacking_filter(dataset: h5py.Dataset) -> int | None:
+    """The number of a filter that a dataset is packed by, and that HDF5 does not know."""
+    plist = dataset.id.get_create_plist()
+    filters = (plist.get_filter(number)[0] for number in range(plist.get_nfilters()))
+    outside = (number for number in filters if number >= _OUTSIDE_FILTERS)
+    return next((number for number in outside if not h5py.h5z.filter_avail(number)), None)
+
+
+def _find_filters(dataset: h5py.Dataset) -> None:
+    """Look for a filter that is lacking: importing hdf5plugin makes its filters known."""
+    if _lacking_filter(dataset) is not None:
+        with suppress(ImportError):
+            importlib.import_module("hdf5plugin")
 
 
 class _ObjectRows:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -416,6 +419,29 @@ def test_rows_that_no_memory_holds_are_an_error_of_the_file(path: Path, dtype: o
     if error is FormatError:
         assert not rb.verify(path).ok
     assert len(next(rb.read(path, fields=["fine"]))) == shape[0]
+
+
+HOME = Path(rb.__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_filter_that_is_a_plugin_is_found_where_it_is_installed(path: Path, is_installed: bool) -> None:
+    """In a process of its own, as this one has the filter."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(100), chunks=(10,), compression=plugin_filter.NUMBER)
+    (path.parent / "site").mkdir()
+    if is_installed:
+        (path.parent / "site" / "hdf5plugin.py").write_text("from tests.formats import plugin_filter")
+    code = f"import recordio_bridge as rb; print(len(next(rb.read({str(path)!r}))), len(rb.open({str(path)!r})[3:5]))"
+    search = os.pathsep.join([str(HOME), str(path.parent / "site")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": search}, text=True, capture_output=True
+    )
+    if is_installed:
+        assert (done.stdout, done.stderr) == ("100 2\n", "")
+    else:
+        assert f"{path}: dataset 'x' is compressed by filter 32001, which is not installed" in done.stderr
+        assert "MissingDependencyError" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
