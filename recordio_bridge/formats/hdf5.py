@@ -31,7 +31,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, Column, Ragged, concat
+from ..batch import Batch, Column, Ragged, concat, spread
 from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
@@ -46,8 +46,9 @@ from .hdf5_places import Places
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
 _CHUNK = 1 << 18  # bytes of a chunk that we write
-_WRITE = 1 << 22  # bytes of dense columns written together
-_RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
+_WRITE = 1 << 22  # bytes of rows written together
+_WRITE_ROWS = 1 << 16  # and rows at most
+_RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
 _OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
 _MOST_CACHE = 1 << 28  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
@@ -374,23 +375,19 @@ class _VlenColumn(ArrayColumn):
 
 
 class Hdf5Writer:
-    """Appends to chunked datasets, always as many rows at a time: the file does not depend on how they come."""
+    """Appends to chunked datasets, by the sizes of rows some at a time: the file does not depend on how they come."""
 
     def __init__(self, path: str, schema: Schema, compression: str) -> None:
         self._flattener = Flattener(schema)
         _check_names(list(self._flattener.arrays))
-        self._schema = schema
         self._filters: dict[str, Any] = {
             "": {},
             "GZIP": {"compression": "gzip", "shuffle": True},
             "LZF": {"compression": "lzf", "shuffle": True},
         }[compression]
         self._compression = cast('Literal["", "GZIP", "LZF"]', compression)
-        dense = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in self._flattener.arrays.values())
-        ragged = _RAGGED_ROW * sum(field.is_ragged for field in schema.values())
-        self._step = min(max(1, _WRITE // max(dense + ragged, 1)), 1 << 16)
         self._waiting: list[Batch] = []
-        self._held = 0
+        self._held_rows = self._held = 0  # of what is waiting: rows, and bytes
         self._scratch = Scratch(path)
         try:
             self._file = _create(self._scratch.temporary)
@@ -400,18 +397,23 @@ class Hdf5Writer:
             raise
 
     def write(self, batch: Batch) -> None:
-        while len(batch):
-            part = batch.slice(0, self._step - self._held)
-            self._waiting.append(part)
-            self._held += len(part)
-            batch = batch.slice(len(part), len(batch))
-            if self._held == self._step:
+        ends = np.cumsum(_row_nbytes(batch))
+        start = before = 0
+        while start < len(batch):
+            full = int(np.searchsorted(ends, before + _WRITE - self._held)) + 1
+            stop = min(full, start + _WRITE_ROWS - self._held_rows, len(batch))
+            self._waiting.append(batch.slice(start, stop))
+            self._held_rows += stop - start
+            self._held += int(ends[stop - 1]) - before
+            start, before = stop, int(ends[stop - 1])
+            if self._held >= _WRITE or self._held_rows == _WRITE_ROWS:
                 self._flush()
 
     def _flush(self) -> None:
         if self._waiting:
             self._datasets.append(self._flattener.pieces(concat(self._waiting)))
-        self._waiting, self._held = [], 0
+        self._waiting = []
+        self._held_rows = self._held = 0
 
     def close(self) -> Written:
         self._flush()
@@ -422,6 +424,21 @@ class Hdf5Writer:
         if hasattr(self, "_file"):
             self._file.close()
         self._scratch.abort()
+
+
+def _row_nbytes(batch: Batch) -> NDArray[np.int64]:
+    """The bytes that each row of a Batch holds."""
+    nbytes = np.zeros(len(batch), dtype=np.int64)
+    for _, column in batch.items():
+        if not isinstance(column, Ragged):
+            nbytes += column.nbytes // max(len(column), 1)
+        elif isinstance(column.values, Ragged):
+            members = column.values.lengths[spread(column.starts, column.lengths)]
+            ends = np.concatenate([[0], np.cumsum(members)])[np.cumsum(column.lengths)]
+            nbytes += np.diff(ends, prepend=0)
+        else:
+            nbytes += column.lengths
+    return nbytes
 
 
 class _Datasets:

@@ -444,6 +444,37 @@ def test_a_filter_that_is_a_plugin_is_found_where_it_is_installed(path: Path, is
         assert "MissingDependencyError" in done.stderr
 
 
+SIZES = {"none": [0], "a byte": [1], "of many sizes": [0, 1, 300, 5_000, 1 << 17], "large": [1 << 23]}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_rows_are_written_together_by_what_they_hold(
+    tmp_path: Path, sizes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they come: the file is the same."""
+    rng = np.random.default_rng(2)
+    count = 5 if sizes == "large" else 1000
+    lengths = rng.choice(SIZES[sizes], count)
+    starts = np.cumsum(lengths) - lengths
+    data = Ragged(np.frombuffer(rng.bytes(int(lengths.sum())), np.uint8), starts, lengths, "bytes")
+    lists = Ragged(data[:count], np.arange(count), np.ones(count, dtype=np.int64), "bytes")
+    batch = rb.Batch.of({"data": data, "lists": lists, "id": np.arange(count)})
+    append, written = hdf5._Datasets.append, []
+
+    def spy(self: hdf5._Datasets, pieces: object) -> None:
+        written.append(0)
+        append(self, pieces)
+
+    monkeypatch.setattr(hdf5._Datasets, "append", spy)
+    rb.write(tmp_path / "a.h5", batch)
+    nbytes = batch.nbytes + 2 * 8 * count
+    assert len(written) <= 3 + 2 * nbytes // hdf5._WRITE  # one begins the offsets
+    for rows in (1, 7, 400):
+        batches = [batch.slice(at, at + rows) for at in range(0, count, rows)]
+        rb.write(tmp_path / "b.h5", batches, overwrite=True)
+        assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
 def test_names_that_hdf5_would_change_are_refused(path: Path, name: str) -> None:
     with pytest.raises(SchemaError, match="rename"):
