@@ -36,7 +36,7 @@ from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
-from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
+from .arrays import Array, ArrayColumn, ArrayFormat, Store, as_rows, read_each, with_bools
 from .base import Extent, OnBadRecord, Request, Written
 from .flatten import Flattener
 from .framed import most_held
@@ -329,11 +329,7 @@ class _TextColumn(ArrayColumn):
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
-        members = Ragged.of(values.reshape(-1), name=self.field.name)
-        if self.field.shape == ():
-            return members
-        count = self.field.shape[0] or 0
-        return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
+        return as_rows(Ragged.of(values.reshape(-1), name=self.field.name), self.field, len(values))
 
     def row_bytes(self) -> float:
         return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read

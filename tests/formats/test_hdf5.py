@@ -475,6 +475,15 @@ def test_rows_are_written_together_by_what_they_hold(
         assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
 
 
+@pytest.mark.parametrize("dtype", ["S4", h5py.string_dtype()])
+@pytest.mark.parametrize("width", [0, 1, 2])
+def test_lists_of_text_of_any_width_have_all_rows(path: Path, dtype: object, width: int) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.full((3, width), b"ab"), dtype=dtype)
+    (batch,) = rb.read(path)
+    assert list(batch["x"]) == [[b"ab"] * width] * 3
+
+
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
 def test_names_that_hdf5_would_change_are_refused(path: Path, name: str) -> None:
     with pytest.raises(SchemaError, match="rename"):
