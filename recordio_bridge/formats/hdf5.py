@@ -12,6 +12,9 @@ Links are read by their own names, soft and hard ones alike. Datasets whose valu
 the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
 those that are not.
 
+A limit that is not ours to lift: on some damaged files HDF5 itself loops for ever or ends the process, whoever calls
+it. What it reports of others is a FormatError.
+
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
 """
