@@ -169,7 +169,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord.gz", "a.h5", "packed.h5", "a.npz"])
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord.gz", "a.h5", "packed.h5", "a.npz", "packed.npz"])
 def test_processes_share_a_file_across_fork_and_spawn(tmp_path, name):
     (tmp_path / "data").mkdir()
     source = tmp_path / "data" / name
@@ -178,7 +178,7 @@ def test_processes_share_a_file_across_fork_and_spawn(tmp_path, name):
     elif name == "a.tfrecord.gz":
         gzipped(source, 30)
     else:
-        compression = "GZIP" if name == "packed.h5" else ""
+        compression = {"packed.h5": "GZIP", "packed.npz": "DEFLATE"}.get(name, "")
         rb.write(source, {"id": np.arange(30), "image": [image_of(n) for n in range(30)]}, compression=compression)
     done = run_script(SHARED.replace("NAME", repr(name)), tmp_path)
     assert done.stderr == ""

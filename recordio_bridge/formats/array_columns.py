@@ -145,10 +145,15 @@ class TextColumn(DenseColumn):
         members = Ragged(
             flat.view(np.uint8) if width else np.empty(0, np.uint8), _steps(len(flat), width), lengths, "bytes"
         )
-        if self.field.shape == ():
-            return members
-        count = self.field.shape[0] or 0
-        return Ragged(members, _steps(len(values), count), np.full(len(values), count), "bytes")
+        return as_rows(members, self.field, len(values))
+
+
+def as_rows(members: Ragged, field: Field, rows: int) -> Ragged:
+    """Text that lies one after another, as the rows of a field: a member each, or as many as the field has."""
+    if field.shape == ():
+        return members
+    count = field.shape[0] or 0
+    return Ragged(members, _steps(rows, count), np.full(rows, count), "bytes")
 
 
 def _check_text(values: NDArray[Any], name: str) -> None:

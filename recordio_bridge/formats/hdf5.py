@@ -12,6 +12,9 @@ Links are read by their own names, soft and hard ones alike. Datasets whose valu
 the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
 those that are not.
 
+A limit that is not ours to lift: on some damaged files HDF5 itself loops for ever or ends the process, whoever calls
+it. What it reports of others is a FormatError.
+
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
 """
@@ -22,7 +25,7 @@ import importlib
 import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal, cast
@@ -36,7 +39,7 @@ from ..errors import FormatError, MissingDependencyError, SchemaError
 from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
-from .array_columns import Array, ArrayColumn, read_each, with_bools
+from .array_columns import Array, ArrayColumn, as_rows, read_each, with_bools
 from .arrays import ArrayFormat, Store
 from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
@@ -53,8 +56,8 @@ _WRITE_ROWS = 1 << 16  # and rows at most
 _RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
 _OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
-_MOST_CACHE = 1 << 29  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
-_CACHE_SLOTS = 10_007  # prime, and more than chunks: of two that want the same slot, one is not kept
+_MOST_CACHE = 1 << 28  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
+_CACHE_SLOTS = 10_007  # of 8 bytes, and prime; more than chunks, as two that want one slot are not kept both
 _MATLABS_OWN = ("#refs#/", "#subsystem#/")  # what cells and objects refer to, of any shape
 _MATLAB = (
     "a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers; what cells and objects refer to "
@@ -87,13 +90,11 @@ class Hdf5(ArrayFormat):
             found: dict[str, Array | ArrayColumn | str] = {}
             is_matlab = read_head(path, 10) == b"MATLAB 7.3"
             with _h5_errors(path, path):
-                most, fd = most_held(path), int(file.id.get_vfd_handle())
-                for name, item in walk(path, file, partial(_access, most, keep)):
+                fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
+                for name, item in walk(path, file, partial(_access, keep, most_held(path))):
                     if is_matlab and name.startswith(_MATLABS_OWN):
                         continue
-                    found[name] = array = item if isinstance(item, str) else _dataset(path, name, item, fd)
-                    if keep and not isinstance(item, str) and not isinstance(array, str):
-                        array.held = _cache_nbytes(item.id, most, keep)
+                    found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
             yield Store(found, (_MATLAB,) if is_matlab else ())
 
     def unpack(
@@ -108,9 +109,9 @@ class Hdf5(ArrayFormat):
         with self.table(path, options, None if fields is None else frozenset(fields)) as table:
             schema = table.schema
         flattener = Flattener(schema)
-        with _create(target) as file:
+        with _create(target) as file, closing(self._blocks(Extent(path), options, Request(schema))) as blocks:
             datasets = Datasets(file, flattener, {})
-            for batch in self._blocks(Extent(path), options, Request(schema)):
+            for batch in blocks:
                 datasets.append(flattener.pieces(batch))
             datasets.finish()
         # A sidecar of its own, as that of the packed file may say which values and offsets belong together
@@ -137,39 +138,34 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
 
 
-def _access(most: int, keep: int, dataset: Any) -> Any:  # Any: h5py has no types
+def _access(keep: int, most: int, dataset: Any) -> Any:  # Any: h5py has no types
     """With a cache for the chunks that a row is in, so that all rows are read out of them before they are let go.
 
-    HDF5's own cache is of 1 MiB, and a chunk beyond that would be unpacked for each block of its rows.
+    HDF5's own is of 1 MiB, and a larger chunk would be unpacked again for each block of its rows. Where a file stays
+    open, for single rows in any order, it holds keep bytes, that of a Request; and none where chunks are not packed:
+    then HDF5 reads the row alone, and not its chunk. most: what it may have, whatever a damaged file says.
     """
-    nbytes = _cache_nbytes(dataset, most, keep)
-    if nbytes <= _OWN_CACHE and not keep:
+    plist = dataset.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED or not (keep or plist.get_nfilters()):
+        return None
+    chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
+    counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
+    nbytes = math.prod(chunk) * dataset.get_type().get_size()
+    wanted = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, max(_MOST_CACHE, nbytes), most)
+    if not keep and wanted <= _OWN_CACHE:
         return None
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(_CACHE_SLOTS, nbytes, 0)  # 0: the chunk used longest ago makes room
+    held = wanted if plist.get_nfilters() else 0
+    access.set_chunk_cache(_CACHE_SLOTS, held, 0)  # 0: the chunk used longest ago makes room
     return access
 
 
-def _cache_nbytes(dataset: Any, most: int, keep: int) -> int:  # Any: h5py has no types
-    """Bytes of the chunks to keep: of those that a row is in, and more where rows are taken in any order.
-
-    None where chunks are not packed: then HDF5 reads the row alone, and not its chunk.
-
-    Args:
-        most: the bytes that it may be.
-        keep: the bytes that it is to be, if there are as many.
-    """
-    plist = dataset.get_create_plist()
-    if plist.get_layout() != h5py.h5d.CHUNKED or not plist.get_nfilters():
-        return 0
-    chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
-    nbytes = math.prod(chunk) * dataset.get_type().get_size()
-    counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
-    wanted = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, _MOST_CACHE)
-    return int(min(max(nbytes, wanted), most))
+def _held(dataset: h5py.Dataset) -> int:
+    """Bytes of the chunks that HDF5 keeps of a dataset."""
+    return int(dataset.id.get_access_plist().get_chunk_cache()[1]) if dataset.chunks else 0
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> H5Array | _TextColumn | _VlenColumn | str:
+def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
     _find_filters(dataset)
     if dataset.external:
@@ -212,56 +208,55 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
-    held = 0
-
     def __init__(self, path: str, name: str, dataset: h5py.Dataset, places: Places | None) -> None:
         self._path, self._name, self._dataset, self._places = path, name, dataset, places
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
-        self.stored_rows, self.is_packed = _storage(dataset)
-        self.chunk_rows = self.stored_rows if places is None else 1
+        self.chunk_rows = dataset.chunks[0] if dataset.chunks and places is None else 1
+        self.is_packed, self.held = _is_packed(dataset), _held(dataset)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, in a fresh array of (stop - start, *shape[1:]).
+        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
 
         Raises:
             FormatError: HDF5 cannot read them.
             MissingDependencyError: they are compressed by a filter that is not there.
         """
         with _reading(self._path, self._name, self._dataset):
-            return np.asarray(self._dataset[start:stop])  # of one row in a third of the time of read_direct
+            return np.asarray(self._dataset[start:stop])
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
-        if self._places is not None and len(rows) > 1:  # HDF5 has read one before its place is looked up
-            with _reading(self._path, self._name, self._dataset):
-                offsets = self._places.offsets(rows)
-            if offsets is not None:
-                sizes = np.full(len(rows), self._places.row_nbytes, dtype=np.int64)
-                values = read_spans(self._path, self._places.fd, offsets, sizes)
-                return values.view(self.dtype).reshape((len(rows), *self.shape[1:]))
-        return _taken(self, rows)
+        # HDF5 has read one row before its place is looked up
+        values = self._at(rows, np.ones(len(rows), dtype=np.int64)) if len(rows) > 1 else None
+        return _taken(self, rows) if values is None else values
 
     def check(self, again: bool) -> None:
         """Nothing: where chunks have checksums, HDF5 compares them as it reads."""
 
     def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
         """Runs of so many rows from each start."""
-        return read_each(self, starts, counts)
+        values = self._at(starts, counts)
+        return read_each(self, starts, counts) if values is None else values
 
-
-def _storage(dataset: h5py.Dataset) -> tuple[int, bool]:
-    """The rows of a chunk, and whether chunks are packed, so that a part of one costs as much as all of it."""
-    return dataset.chunks[0] if dataset.chunks else 1, bool(dataset.id.get_create_plist().get_nfilters())
+    def _at(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any] | None:
+        """Runs of rows from their places in the file; None where HDF5 must read them."""
+        if self._places is None:
+            return None
+        with _reading(self._path, self._name, self._dataset):
+            spans = self._places.spans(starts, counts)
+        if spans is None:
+            return None
+        return read_spans(self._path, self._places.fd, *spans).view(self.dtype).reshape((-1, *self.shape[1:]))
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows in any order: each packed chunk is read once, from the first row wanted to the last; else runs of rows."""
+    """Rows in any order: neighbours are read together, and of a packed chunk all from the first to the last."""
     if len(rows) < 2:
         first = int(rows[0]) if len(rows) else 0
         return array.read(first, first + len(rows))
     asked, order = np.unique(rows, return_inverse=True)
-    gaps = np.diff(asked // array.stored_rows) > 0 if array.is_packed else np.diff(asked) > 1
+    gaps = np.diff(asked // array.chunk_rows) > 0 if array.is_packed else np.diff(asked) > 1
     parts = []
     for run in np.split(asked, np.flatnonzero(gaps) + 1):
         first, stop = int(run[0]), int(run[-1]) + 1
@@ -269,6 +264,11 @@ def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any
         parts.append(part if len(run) == stop - first else part[run - first])
     values = np.concatenate(parts) if len(parts) != 1 else parts[0]
     return values if len(asked) == len(rows) and np.array_equal(asked, rows) else values[order.reshape(-1)]
+
+
+def _is_packed(dataset: h5py.Dataset) -> bool:
+    """Whether a part of a chunk costs as much as all of it."""
+    return bool(dataset.id.get_create_plist().get_nfilters())
 
 
 @contextmanager
@@ -315,10 +315,11 @@ def _find_filters(dataset: h5py.Dataset) -> None:
 class _ObjectRows:
     """The rows of a dataset that h5py gives as an array of objects: a chunk says only where each lies in the file."""
 
+    is_packed = False
+
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
-        self.stored_rows, self.is_packed = _storage(dataset)
-        self.chunk_rows = self.stored_rows
+        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop."""
@@ -336,15 +337,11 @@ class _TextColumn(ArrayColumn):
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._rows = _ObjectRows(path, name, dataset)
         self.field = Field(name, "bytes", dataset.shape[1:])
-        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, _held(dataset)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
-        members = Ragged.of(values.reshape(-1), name=self.field.name)
-        if self.field.shape == ():
-            return members
-        count = self.field.shape[0] or 0
-        return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
+        return as_rows(Ragged.of(values.reshape(-1), name=self.field.name), self.field, len(values))
 
     def row_bytes(self) -> float:
         return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read
@@ -367,7 +364,7 @@ class _VlenColumn(ArrayColumn):
         self._is_bytes = base == np.uint8
         self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
         self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))
-        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, _held(dataset)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)

@@ -8,29 +8,38 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch import spread
+
 
 class Places:
-    """The places of a dataset's rows. fd: that of HDF5, which is read by position and so does not notice."""
+    """The places of a dataset's rows. fd: HDF5's own, for reading by position; -1 where it has none."""
 
     def __init__(self, fd: int, dataset: h5py.Dataset) -> None:
         self.fd = fd
         self._id, self._rank = dataset.id, len(dataset.shape)
         self._end = os.fstat(fd).st_size
         self._is_chunked = dataset.chunks is not None
-        self._rows_per_piece = dataset.chunks[0] if dataset.chunks else max(dataset.shape[0], 1)
-        self.row_nbytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+        self._piece_rows = dataset.chunks[0] if dataset.chunks else max(dataset.shape[0], 1)
+        self._begins: dict[int, int] = {}
+        self._row_nbytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
 
     @classmethod
     def of(cls, fd: int, dataset: h5py.Dataset) -> Places | None:
         """None where rows are packed, cut by chunks, of a type that HDF5 converts, or in another file."""
         plist, dtype = dataset.id.get_create_plist(), dataset.dtype
-        if plist.get_nfilters() or dtype.hasobject or dtype.subdtype or not dtype.itemsize or not all(dataset.shape):
+        if (
+            fd < 0
+            or plist.get_nfilters()
+            or dtype.hasobject
+            or dtype.subdtype
+            or not dtype.itemsize
+            or not all(dataset.shape)
+        ):
             return None
         if plist.get_layout() == h5py.h5d.CONTIGUOUS:
             is_whole = plist.get_external_count() == 0
@@ -40,21 +49,33 @@ class Places:
         starts_late = h5py.h5i.get_file_id(dataset.id).get_create_plist().get_userblock() > 0
         return cls(fd, dataset) if is_whole and is_same and not starts_late else None
 
-    def offsets(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Where these rows begin; None where one was never written, so that HDF5 fills in for it, or is not there."""
-        pieces, which = np.unique(rows // self._rows_per_piece, return_inverse=True)
-        starts = [self._piece(int(piece)) for piece in pieces]
-        known = np.array([start for start in starts if start is not None], dtype=np.int64)
-        if len(known) < len(starts):
-            return None
-        offsets = known[which.reshape(-1)] + rows % self._rows_per_piece * self.row_nbytes
-        return offsets if int(offsets.max(initial=0)) + self.row_nbytes <= self._end else None
+    def spans(
+        self, starts: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Where the bytes of runs of rows lie, and how many in each place: a run goes on in the next chunk.
 
-    def _piece(self, number: int) -> int | None:
-        """Where a chunk begins, or the whole dataset; None where it has no place."""
-        if self._is_chunked:
-            place: Any = self._id.get_chunk_info_by_coord((number * self._rows_per_piece, *[0] * (self._rank - 1)))
-            place = place.byte_offset
-        else:
-            place = self._id.get_offset()
-        return None if place is None else int(place)
+        None where a row was never written, so that HDF5 fills in for it, or is not there.
+        """
+        starts, counts = starts[counts > 0], counts[counts > 0]
+        first, last = starts // self._piece_rows, (starts + counts - 1) // self._piece_rows
+        pieces = spread(first, last - first + 1)
+        runs = np.repeat(np.arange(len(starts)), last - first + 1)
+        rows = np.maximum(starts[runs], pieces * self._piece_rows)
+        stops = np.minimum((starts + counts)[runs], (pieces + 1) * self._piece_rows)
+        numbers, which = np.unique(pieces, return_inverse=True)
+        begins = np.array([self._begin(int(number)) for number in numbers], dtype=np.int64)[which.reshape(-1)]
+        offsets = begins + rows % self._piece_rows * self._row_nbytes
+        sizes = (stops - rows) * self._row_nbytes
+        is_there = begins.min(initial=0) >= 0 and (offsets + sizes).max(initial=0) <= self._end
+        return (offsets, sizes) if is_there else None
+
+    def _begin(self, number: int) -> int:
+        """Where a chunk begins, or the whole dataset; -1 where it has no place. Found once."""
+        if number not in self._begins:
+            if self._is_chunked:
+                first = (number * self._piece_rows, *[0] * (self._rank - 1))
+                place: int | None = self._id.get_chunk_info_by_coord(first).byte_offset
+            else:
+                place = self._id.get_offset()
+            self._begins[number] = -1 if place is None else int(place)
+        return self._begins[number]

@@ -304,6 +304,21 @@ def test_rows_that_lie_plain_in_the_file_are_read_without_hdf5(
         assert opened.take(ROWS)["a"].tolist() == values[ROWS].tolist()
 
 
+@pytest.mark.parametrize("chunk", [None, 1, 7, 500])
+def test_ragged_rows_that_lie_plain_in_the_file_are_read_without_hdf5(
+    path: Path, chunk: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).integers(0, 20, 100)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/values", data=np.arange(lengths.sum()), chunks=None if chunk is None else (chunk,))
+        file["a/offsets"] = np.concatenate([[0], np.cumsum(lengths)])
+    (batch,) = rb.read(path)
+    with rb.open(path) as opened:
+        assert opened[3]["a"].tolist() == batch["a"][3].tolist()
+        monkeypatch.setattr(hdf5.H5Array, "read", None)
+        assert plain(opened.take(ROWS)) == plain(batch.take(ROWS))
+
+
 @pytest.mark.parametrize("chunks", [None, (7, 2), (7, 3)])
 def test_rows_that_were_never_written_are_what_the_file_fills_in(path: Path, chunks: tuple[int, int] | None) -> None:
     with h5py.File(path, "w") as file:
@@ -458,6 +473,15 @@ def test_rows_are_written_together_by_what_they_hold(
         batches = [batch.slice(at, at + rows) for at in range(0, count, rows)]
         rb.write(tmp_path / "b.h5", batches, overwrite=True)
         assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["S4", h5py.string_dtype()])
+@pytest.mark.parametrize("width", [0, 1, 2])
+def test_lists_of_text_of_any_width_have_all_rows(path: Path, dtype: object, width: int) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.full((3, width), b"ab"), dtype=dtype)
+    (batch,) = rb.read(path)
+    assert list(batch["x"]) == [[b"ab"] * width] * 3
 
 
 @pytest.mark.parametrize("name", ["a//b", "./a", "/a", "a/"])
