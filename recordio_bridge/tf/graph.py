@@ -153,7 +153,9 @@ class GraphQueue:
         if self._session is not None and not _is_closed(self._session):
             try:
                 self._session.run(operation)
-            except (tf.errors.CancelledError, RuntimeError):
+            except tf.errors.CancelledError:
+                pass  # the queue is closed already: stop() and the end of the data may come at the same time
+            except RuntimeError:
                 if not _is_closed(self._session):
                     raise
 
