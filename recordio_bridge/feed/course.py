@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any, TypeAlias
 
 from ..batch import Batch
-from ..errors import SchemaError
+from ..errors import FeedError, SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..schema import Schema
 from ..select import Select
@@ -80,6 +80,8 @@ class Course:
         """Whether only one pass can be made at a time."""
         self._supply = make_supply(source, wants, self._skipped)
         self.first = self._behind(self.first)
+        if self.num_batches is not None and self.first.batch > self.num_batches:
+            raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
         self._schema = self._supply.schema if transform is None else None
         self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
         self._tried: tuple[Batch, Batch] | None = None

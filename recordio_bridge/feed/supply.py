@@ -51,6 +51,8 @@ class Wants:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size}: expected 1 or more")
+        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise ValueError(f"seed={self.seed!r}: expected a whole number from 0")
         index, count = self.shard or (0, 1)
         if not 0 <= index < count:
             raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")

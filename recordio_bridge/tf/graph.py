@@ -154,7 +154,7 @@ class GraphQueue:
             try:
                 self._session.run(operation)
             except tf.errors.CancelledError:
-                pass  # it was closed before, as by a Coordinator's stop
+                pass  # the queue is closed already: stop() and the end of the data may come at the same time
             except RuntimeError:
                 if not _is_closed(self._session):
                     raise

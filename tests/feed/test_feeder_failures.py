@@ -266,7 +266,10 @@ def test_no_more_is_read_ahead_than_the_capacity_says():
         assert len(given) <= 1 + 3 + 2  # in the queue, and in the hand of the thread
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", -1), ("seed", 1.5), ("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)],
+)
 def test_numbers_that_make_no_sense_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
         Feeder(write(tmp_path, "rec"), **{name: value})

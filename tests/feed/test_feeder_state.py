@@ -192,6 +192,13 @@ def test_what_is_no_state_is_refused(tmp_path, state):
         Feeder(path, SIZE, state=broken)
 
 
+def test_a_state_behind_the_end_of_an_epoch_is_refused(tmp_path):
+    path = write(tmp_path, "rec")
+    _, state = taken(lambda: Feeder(path, SIZE), 4)
+    with pytest.raises(rb.FeedError, match=f"batch {BATCHES + 1} of an epoch that has {BATCHES}"):
+        Feeder(path, SIZE, state={**state, "batch": BATCHES + 1})
+
+
 def test_the_state_of_a_closed_feeder_is_where_it_was_left(tmp_path):
     feeder = Feeder(write(tmp_path, "rec"), SIZE)
     next(feeder)

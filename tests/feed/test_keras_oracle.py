@@ -121,7 +121,7 @@ def test_fit_takes_steps_per_epoch_that_are_the_whole_epoch(digits):
         assert len(history["loss"]) == 3
 
 
-@pytest.mark.parametrize("suffix", ["rec", "tfrecord", "h5", "npz"])
+@pytest.mark.parametrize("suffix", ["rec", "tfrecord"])
 def test_files_that_are_not_shuffled_are_fitted_without_a_warning(digits, suffix):
     with CustomRunner(digits[suffix], 128, transform=scaled) as runner:
         dataset = runner.dataset()
