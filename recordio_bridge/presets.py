@@ -14,17 +14,20 @@ name replaces a column, any other is added.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .batch import Column, Ragged
 from .detection import LEAST_OBJECT, notes_of, widths_of
-from .errors import SchemaError, SelectError
+from .errors import SchemaError, SelectError, numbered
 from .formats.base import Extent, Request
 from .formats.recordio_faces import property_notes
 from .schema import Field, Schema
-from .select import as_pairs, name_of
+from .select import Selection, as_pairs, name_of
 from .sources import Source
 from .tally import Tally
 
@@ -74,6 +77,25 @@ def explained(
     schema, labels = (_USUAL, None) if source is None else _look(source)
     made, preset_where = ready(preset, schema, labels, label_offset)
     return overridden(made, select), where or preset_where
+
+
+def misfit(source: Source, select: Mapping[str, str], where: str | None) -> str | None:
+    """Why the first rows of a source cannot be taken by a selection; None where they can."""
+    path, options = source.paths[0], source.options[0]
+    try:
+        schema = source.format.glance(path, options, _LOOKED_AT)
+        selection = Selection(select, schema, where=where)
+        request = Request(schema.pick(selection.sources), _LOOKED_AT, "skip")
+        with closing(source.format.read(Extent(path), options, request)) as batches:
+            batch = next(batches, None)
+        if batch is not None:
+            kept = selection.kept(batch)
+            rows = np.arange(len(batch)) if kept is None else kept
+            with numbered(rows if batch.places is None else batch.places.take(rows)):
+                selection.apply(batch.take(rows))
+    except SchemaError as err:
+        return str(err)
+    return None
 
 
 def ready(

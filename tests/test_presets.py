@@ -349,7 +349,9 @@ def test_inspect_says_which_preset_fits_a_golden_file(name, preset):
     ("labels", "preset"),
     [
         ([[2.0, 6, 1, 0, 0, 1, 1, 0], [2.0, 6]], "detection"),
-        ([[2.0, 5], [2.0, 5]], "imagenet"),
+        ([[2.0, 5], [2.0, 5]], None),  # no objects, or two classes
+        ([[4.0, 5, 500, 375]], None),
+        ([[2.0, 5], [2.0, 6]], "imagenet"),
         ([[2.0, 5, 1, 0, 0, 1, 1], [2.0, 6, 1, 0, 0, 1, 1, 3]], "imagenet"),
         ([[2.0, 5, 1, 0.5, 0, 1, 1], 1.0], None),
         ([[0.0, 1.0, 1.0], [1.0, 0.0]], "imagenet"),
