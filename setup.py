@@ -31,10 +31,12 @@ setup(
                 f"recordio_bridge/_native/{name}.c"
                 for name in (
                     *("module", "module_examples", "module_sagemaker", "arguments"),
-                    *("kernels", "crc32c", "example", "survey", "sagemaker", "images"),
+                    *("kernels", "crc32", "crc32c", "example", "survey", "sagemaker", "images"),
                 )
             ],
-            depends=[f"recordio_bridge/_native/{name}.h" for name in ("kernels", "wire", "arguments", "module")],
+            depends=[
+                f"recordio_bridge/_native/{name}.h" for name in ("kernels", "slices", "wire", "arguments", "module")
+            ],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
             py_limited_api=True,

@@ -1,4 +1,4 @@
-"""MXNet RecordIO and TFRecord: read, write, convert and verify, without MXNet and TensorFlow.
+"""MXNet RecordIO, TFRecord, HDF5, .npz and .npy: read, write, convert and verify, without MXNet and TensorFlow.
 
     import recordio_bridge as rb
 

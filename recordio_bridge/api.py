@@ -271,7 +271,8 @@ def convert(
         source_options, target_options: of the two formats, such as {"payload": "raw"}.
         decode: ("name",), or {"name": "gray", "rgb" or "rgba"}: columns (as they are selected) of encoded images,
             which become arrays, uint8 (height, width, channels) in RGB; all images must have one size. Needs OpenCV.
-        encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images.
+        encode: {"name": "png" or "jpeg:95"}: columns of such arrays, which become encoded images. A field that is read,
+            and is no column, is encoded before the selection: preset="imagenet", encode={"image": "png"}.
         tfds: "name:1.0.0", or "name:1.0.0:split" (else it is train): TFRecords as tensorflow_datasets names them, with
             features.json and dataset_info.json, for tfds.builder_from_directory. dst is their folder; it is made.
         tfmd: also write dst.schema.pbtxt, the schema for TensorFlow Data Validation and the like.
@@ -331,7 +332,8 @@ def _convert(
         return finish(*done, fingerprints, overwrite=overwrite)
     plan = make_plan(source, target, wishes)
     with _progress(progress, plan.num_rows) as report:
-        if source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1):
+        packed_rows = wishes.shuffle and source.run_rows(plan.orders[0].schema) > 1
+        if packed_rows or (source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1)):
             receipts = _run_unpacked(plan, workers, report)
         else:
             receipts = run_orders(plan.orders, workers, report)
@@ -339,11 +341,11 @@ def _convert(
 
 
 def _run_unpacked(plan: Plan, workers: int, report: Callable[[int], None]) -> list[Receipt]:
-    """Do the orders of a plan with its sources written out plain, as each needs a part of them."""
+    """Do the orders of a plan with its sources written out plain, as each needs rows from everywhere in them."""
     from .migrate.local import run_orders
 
     with tempfile.TemporaryDirectory(prefix="recordio_bridge-") as folder:
-        unpacked = Unpacked(plan.source, Path(folder))
+        unpacked = Unpacked(plan.source, Path(folder), tuple(plan.orders[0].schema))
         with unpacked.naming_originals():
             receipts = run_orders(unpacked.orders(plan.orders), workers, report)
         return [

@@ -101,7 +101,8 @@ def fractions(
         SchemaError: a box is in pixels, and the size of its image (-1) is not known (.row).
     """
     corners, rows = objects.corners, objects.rows
-    beyond = np.abs(corners).max(axis=1, initial=0) > _FRACTIONS_TO
+    finite = np.isfinite(corners)
+    beyond = np.abs(corners).max(axis=1, initial=0, where=finite) > _FRACTIONS_TO
     in_pixels = np.bincount(rows[beyond], minlength=len(objects.counts)) > 0
     unknown = np.flatnonzero(in_pixels & (widths < 1))
     if len(unknown):
@@ -115,8 +116,11 @@ def fractions(
     corners[scaled] /= np.stack([widths, heights, widths, heights], axis=1)[rows[scaled]]
     tally.count("rows in pixels", int(in_pixels.sum()))
     tally.count("rows in fractions", int((~in_pixels & (objects.counts > 0)).sum()))
-    tally.count("boxes outside", int(((corners < -_OUTSIDE) | (corners > 1 + _OUTSIDE)).any(axis=1).sum()))
-    tally.count("boxes without area", int((corners[:, 2:] <= corners[:, :2]).any(axis=1).sum()))
+    numbers = finite.all(axis=1)
+    outside = ((corners < -_OUTSIDE) | (corners > 1 + _OUTSIDE)).any(axis=1)
+    tally.count("boxes outside", int((numbers & outside).sum()))
+    tally.count("boxes without area", int((numbers & (corners[:, 2:] <= corners[:, :2]).any(axis=1)).sum()))
+    tally.count("boxes without numbers", int((~numbers).sum()))
     return corners.astype(np.float32)
 
 
@@ -129,6 +133,11 @@ def notes_of(tally: Tally) -> tuple[list[str], list[str]]:
         warnings.append(
             f"rows with boxes in pixels: {pixels}, with fractions of the image: {plain}; each was judged by itself (a "
             f"coordinate above {_FRACTIONS_TO} is of pixels), so if the file has one kind only, some are wrong"
+        )
+    if "boxes without numbers" in counts:
+        warnings.append(
+            "boxes with a coordinate that is no finite number (NaN, inf), written as they are; a loss that is computed "
+            f"from them is NaN, so mend their labels or leave the rows out: {counts['boxes without numbers']}"
         )
     if pixels:
         notes.append(f"rows whose boxes, in pixels, were divided by width and height of their image: {pixels}")

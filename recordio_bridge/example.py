@@ -20,24 +20,19 @@ Specification: tensorflow/core/example/feature.proto and example.proto; protobuf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .batch import Batch, Column, Ragged, Row, as_bytes, sealed, spans_of
+from .batch import Batch, Column, Ragged, as_bytes, sealed, spans_of
 from .casts import cast
+from .codec import Codec
 from .errors import FormatError, LossyError, SchemaError
 from .memory import aligned_empty
 from .schema import INTEGERS, Field, Schema, numpy_dtype
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
-    from .messages import Serializable
 
 _MOST_FEATURES = 10_000  # of one file: what a hostile file may make us remember
 _LEARNED = 1024  # new keys of one record that are learned at a time
@@ -409,39 +404,6 @@ class Survey:
 
 # ---- protobuf objects ----
 
-
-def to_message(row: Mapping[str, object], schema: Schema | None = None) -> Message:
-    """A tf.train.Example of one row, as a protobuf message (see messages.py).
-
-    Args:
-        row: as RecordFile and Batch.rows() give it; or any numbers, texts, bytes and lists of them.
-        schema: what the fields are; None takes what the values say.
-
-    Raises:
-        MissingDependencyError: protobuf is not installed.
-        SchemaError, LossyError: a value that an Example cannot hold.
-    """
-    from .messages import EXAMPLES
-
-    return EXAMPLES.to_message(row, schema)
-
-
-def from_message(message: Serializable, schema: Schema | None = None) -> dict[str, Row]:
-    """The row of an Example: of ours, or of TensorFlow's own; without a schema, a list of one value is that value."""
-    from .messages import EXAMPLES
-
-    return EXAMPLES.from_message(message, schema)
-
-
-def to_messages(batch: Batch) -> list[Message]:
-    """A tf.train.Example for each row, as protobuf messages."""
-    from .messages import EXAMPLES
-
-    return EXAMPLES.to_messages(batch)
-
-
-def from_messages(messages: Iterable[Serializable], schema: Schema | None = None) -> Batch:
-    """The rows of Examples, of ours or TensorFlow's own; without a schema it is inferred from all of them."""
-    from .messages import EXAMPLES
-
-    return EXAMPLES.from_messages(messages, schema)
+_codec = Codec("Example", encode, decode, Survey)
+to_message, from_message = _codec.to_message, _codec.from_message
+to_messages, from_messages = _codec.to_messages, _codec.from_messages

@@ -25,6 +25,7 @@ from . import _kernels
 from .batch import Batch, Column, Ragged
 from .detection import LEAST_OBJECT, Objects, fractions, objects_of, ragged_of
 from .errors import SchemaError
+from .images import Images
 from .schema import INTEGERS, Field, Schema
 from .tally import Tally
 
@@ -96,7 +97,9 @@ def _check_argument(function: str, given: Field, is_image: bool) -> None:
     else:
         fits, expected = given.dtype != "bytes" and len(given.shape) == 1, "a vector of numbers a row"
     if not fits:
-        raise SchemaError(f"field {given.name!r} is {given}; {function} takes {expected}", field=given.name)
+        are_pixels = is_image and given.dtype in ("uint8", "uint16") and len(given.shape) in (2, 3)
+        advice = f"; make image files of it on the way: --encode {given.name}=png" if are_pixels else ""
+        raise SchemaError(f"field {given.name!r} is {given}; {function} takes {expected}{advice}", field=given.name)
 
 
 def _check_numbers(function: str, width: int | None, index: int | None) -> None:
@@ -117,23 +120,6 @@ def result_of(call: Call, schema: Schema) -> Field:
     if call.function == "one":
         return Field(given.name, given.dtype)
     return Field(given.name, given.dtype if call.function == "objects" else "float32", (None,))
-
-
-@dataclass(slots=True)
-class Images:
-    """What the headers of a column of image files say; -1 for a size that is not there."""
-
-    kinds: NDArray[np.uint8]
-    heights: NDArray[np.int64]
-    widths: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, column: Column) -> Images:
-        assert isinstance(column, Ragged)  # bytes are
-        rows = len(column)
-        found = cls(np.empty(rows, np.uint8), np.empty(rows, np.int64), np.empty(rows, np.int64))
-        _kernels.survey_images(column.spans, found.kinds, found.heights, found.widths)
-        return found
 
 
 @dataclass(slots=True)

@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Ragged
+from . import _kernels
+from .batch import Column, Ragged
 from .errors import FormatError, LossyError, MissingDependencyError, SchemaError, SelectError
 from .schema import Field
 
@@ -37,9 +37,6 @@ CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
 _NAMES = {count: name for name, count in CHANNELS.items()}
 _THREADS = min(4, os.cpu_count() or 1)  # OpenCV decodes without the GIL
 _RUN = 8  # images that a thread takes at a time: a small PNG takes less than handing it over
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}  # by its colour type; OpenCV makes RGBA of gray with alpha
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers that say size and components
 _DEFAULT_QUALITY = 95  # of JPEG, as MXNet's
 
 
@@ -55,80 +52,43 @@ def opencv(purpose: str) -> ModuleType:
         raise MissingDependencyError.for_extra("images", "opencv-python-headless", purpose) from err
 
 
-# ---- what the first bytes of a file say ----
+# ---- what a file says of itself ----
 
 
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What the header of a JPEG or PNG says of its pixels. channels are those that OpenCV makes of it."""
+class Images:
+    """What the files of a column say of themselves, as survey_images finds it; -1 for a size that is not there."""
 
-    kind: str
-    height: int
-    width: int
-    channels: int
-    bits: int = 8
+    kinds: NDArray[np.uint8]
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    traits: NDArray[np.uint8]
 
+    @classmethod
+    def of(cls, column: Column) -> Images:
+        assert isinstance(column, Ragged)  # bytes are
+        rows = len(column)
+        found = cls(np.empty(rows, "u1"), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, "u1"))
+        _kernels.survey_images(column.spans, found.kinds, found.heights, found.widths, found.traits)
+        return found
 
-def image_header(content: bytes) -> ImageHeader | None:
-    """The header of a JPEG or PNG; None for other bytes.
+    def check(self, row: int) -> None:
+        """Raise where decoding would not give what is there, or fail.
 
-    Raises:
-        FormatError: it is one, and is cut or damaged, or holds what a row would not keep.
-    """
-    try:
-        if content[:8] == _PNG:
-            return _png_header(content)
-        if content[:3] == b"\xff\xd8\xff":
-            return _jpeg_header(content)
-    except (struct.error, IndexError):
-        raise FormatError("the image ends inside its header; it is cut") from None
-    if content[:4] == b"GIF8" or (content[8:16] == b"WEBPVP8X" and content[20:21] and content[20] & 2):
-        raise FormatError("a GIF, or an animation, may hold several pictures; make a PNG of each first")
-    return None
-
-
-def _png_header(content: bytes) -> ImageHeader:
-    """The chunks up to the pixels. Specification: W3C, Portable Network Graphics."""
-    width, height, depth, colour = struct.unpack_from(">IIBB", content, 16)
-    channels, at = _PNG_CHANNELS.get(colour, 3), 8
-    while content[at + 4 : at + 8] != b"IDAT":
-        length, kind = struct.unpack_from(">I4s", content, at)
-        if kind == b"acTL":
-            raise FormatError("an animated PNG holds several pictures; make a PNG of each first")
-        if kind == b"tRNS" and colour == 0:
+        Raises:
+            FormatError: the image is cut or damaged, as far as can be seen, or holds what an array would not keep.
+        """
+        kind, traits = self.kinds[row], int(self.traits[row])
+        if traits & _kernels.SEVERAL:
+            raise FormatError("a GIF, or an animation, may hold several pictures; make a PNG of each first")
+        if traits & _kernels.TRANSPARENT and not traits & _kernels.COLOUR:
             raise FormatError("a gray PNG with a transparent shade, which OpenCV would drop; save it with alpha")
-        channels = 4 if kind == b"tRNS" else channels
-        at += 12 + length
-    return ImageHeader("png", height, width, channels, 16 if depth == 16 else 8)
-
-
-def _jpeg_header(content: bytes) -> ImageHeader:
-    """The segments up to the pixels. Specification: ITU T.81, annex B."""
-    at, header = 2, ImageHeader("jpeg", 0, 0, 3)
-    while content[at + 1] != 0xDA:
-        if content[at] != 0xFF:
-            raise FormatError(f"the image is no JPEG at its byte {at}; it is damaged")
-        if content[at + 1] == 0xFF:  # fill bytes
-            at += 1
-            continue
-        if content[at + 1] in _JPEG_FRAMES:
-            height, width, components = struct.unpack_from(">HHB", content, at + 5)
-            header = ImageHeader("jpeg", height, width, 1 if components == 1 else 3)
-        at += 2 + int(struct.unpack_from(">H", content, at + 2)[0])
-    if content.find(b"\xff\xd9", at) < 0:  # inside of pixels, FF is always followed by 00 or a restart
-        raise FormatError("the JPEG has no end-of-image marker; it is cut")
-    return header
-
-
-def sniff_kinds(column: Ragged) -> NDArray[np.uint8]:
-    """What each row of bytes begins like: 1 for JPEG, 2 for PNG, 0 for anything else."""
-    base, starts, lengths = column.spans
-    kinds = np.zeros(len(column), dtype=np.uint8)
-    for kind, signature in ((1, b"\xff\xd8\xff"), (2, _PNG)):
-        rows = np.flatnonzero(lengths >= len(signature))
-        heads = base[starts[rows, None] + np.arange(len(signature))]
-        kinds[rows[(heads == np.frombuffer(signature, np.uint8)).all(axis=1)]] = kind
-    return kinds
+        if kind != _kernels.NO_IMAGE and self.heights[row] < 0:
+            raise FormatError("the image ends inside its header, or that is damaged: it says no size")
+        if kind == _kernels.PNG and not traits & _kernels.WHOLE:
+            raise FormatError("the image ends inside its header; it is cut")
+        if kind == _kernels.JPEG and not traits & _kernels.WHOLE:  # which OpenCV fills up with gray
+            raise FormatError("the JPEG has no end-of-image marker; it is cut")
 
 
 # ---- decoding ----
@@ -140,17 +100,20 @@ def decode_image(content: bytes) -> Pixels:
     Raises:
         FormatError: the image is cut, damaged, or of a kind that has no place in a column.
     """
-    return _pixels(content, image_header(content))
+    images = Images.of(Ragged.of([content]))
+    images.check(0)
+    return _pixels(content, images, 0)
 
 
-def _pixels(content: bytes, header: ImageHeader | None) -> Pixels:
+def _pixels(content: bytes, images: Images, row: int) -> Pixels:
     cv2 = opencv("decoding images")
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error as err:
         raise FormatError(f"OpenCV cannot decode the image: {err.err or err}") from err
     if pixels is None:
-        what = "cut or damaged" if header else f"no image (it begins with {content[:8].hex(' ') or 'nothing'})"
+        known = images.kinds[row] != _kernels.NO_IMAGE
+        what = "cut or damaged" if known else f"no image (it begins with {content[:8].hex(' ') or 'nothing'})"
         raise FormatError(f"OpenCV cannot decode its {len(content)} bytes; they are {what}")
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2] not in _NAMES:
@@ -190,6 +153,7 @@ class Decoder:
         """
         shape = tuple(n for n in self.field.shape if n is not None)
         pixels = np.zeros((len(column), *shape), dtype=self.field.numpy_dtype)
+        images = Images.of(column)
         broken: dict[int, FormatError] = {}
         changes: dict[str, int] = {}
 
@@ -197,7 +161,7 @@ class Decoder:
             content = column[row]
             assert isinstance(content, bytes)  # a field of bytes, one a row
             try:
-                return self._decode(content, pixels[row], row)
+                return self._decode(content, images, pixels[row], row)
             except FormatError as err:
                 what = f"row {row} of field {self.field.name!r}: {err}"
                 broken[row] = FormatError(what, record=row)
@@ -208,12 +172,12 @@ class Decoder:
                 changes[change] = changes.get(change, 0) + 1
         return pixels, broken, changes
 
-    def _decode(self, content: bytes, out: Pixels, row: int) -> str:
+    def _decode(self, content: bytes, images: Images, out: Pixels, row: int) -> str:
         """Decode one image into its row; what was done to make it fit."""
-        header = image_header(content)
-        if header is not None:  # before memory is taken for what a header claims
-            self._check_size((header.height, header.width), row)
-        pixels = _pixels(content, header)
+        images.check(row)
+        if images.kinds[row] != _kernels.NO_IMAGE:  # before memory is taken for what a header claims
+            self._check_size((int(images.heights[row]), int(images.widths[row])), row)
+        pixels = _pixels(content, images, row)
         self._check_size(pixels.shape[:2], row)
         if pixels.dtype != out.dtype:
             raise self._misfit(
@@ -349,3 +313,18 @@ def encode_images(column: Pixels, encoding: Encoding, name: str) -> Ragged:
 def is_encoded(field: Field) -> bool:
     """Whether a field can hold encoded images, one a row."""
     return field.dtype == "bytes" and field.shape == ()
+
+
+# ---- for feeding ----
+
+if TYPE_CHECKING:
+    from .crops import decode_and_crop as decode_and_crop
+else:
+
+    def __getattr__(name: str) -> object:
+        """decode_and_crop, whose module imports this one."""
+        if name == "decode_and_crop":
+            from .crops import decode_and_crop
+
+            return decode_and_crop
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

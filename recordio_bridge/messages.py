@@ -1,6 +1,6 @@
 """tf.train.Example and SageMaker's Record as protobuf objects, for those who want them. The only importer of protobuf.
 
-    message = example.to_message(row)           and sagemaker.to_message
+    message = example.to_message(row)           and sagemaker.to_message: see codec.py
     row = example.from_message(message)
 
 The classes Example and Record are made here, with the names and numbers of feature.proto, example.proto and
@@ -13,15 +13,7 @@ Specification: tensorflow/core/example/{feature,example}.proto; sagemaker-python
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
-
-import numpy as np
-
-from . import example, sagemaker
-from .batch import Batch, Ragged, Row
-from .errors import LossyError, MissingDependencyError
-from .schema import Schema
+from .errors import MissingDependencyError
 
 try:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -106,74 +98,3 @@ def _make_classes() -> dict[str, type[Message]]:
 _CLASSES = _make_classes()
 Example = _CLASSES["Example"]
 Record = _CLASSES["Record"]
-
-
-class Serializable(Protocol):
-    """A message of ours, of TensorFlow, or of SageMaker's SDK."""
-
-    def SerializeToString(self) -> bytes: ...
-
-
-class Survey(Protocol):
-    """Looks at messages to infer their schema."""
-
-    def add(self, payloads: Ragged) -> None: ...
-    def schema(self) -> Schema: ...
-
-
-class Codec:
-    """Rows and Batches to messages of one kind and back, by way of their bytes."""
-
-    def __init__(
-        self,
-        kind: type[Message],
-        encode: Callable[[Batch], Ragged],
-        decode: Callable[[Ragged, Schema], Batch],
-        survey: Callable[[], Survey],
-    ) -> None:
-        self._kind, self._encode, self._decode, self._survey = kind, encode, decode, survey
-
-    def to_messages(self, batch: Batch) -> list[Message]:
-        """A message for each row."""
-        return [self._kind.FromString(payload) for payload in self._encode(batch)]
-
-    def to_message(self, row: Mapping[str, object], schema: Schema | None) -> Message:
-        """The message of one row. Without a schema the values say what the fields are; an empty list is left out."""
-        columns = {name: [value] for name, value in row.items() if schema is not None or not _is_empty_list(value)}
-        batch = Batch.of(columns, schema)
-        if schema is None and self._kind is Example:
-            _refuse_float64(batch.schema)
-        return self.to_messages(batch)[0] if columns else self._kind()
-
-    def from_messages(self, messages: Iterable[Serializable], schema: Schema | None) -> Batch:
-        """The rows of messages; without a schema it is inferred from all of them."""
-        payloads = Ragged.of([message.SerializeToString() for message in messages])
-        if schema is None:
-            survey = self._survey()
-            survey.add(payloads)
-            schema = survey.schema()
-        return self._decode(payloads, schema)
-
-    def from_message(self, message: Serializable, schema: Schema | None) -> dict[str, Row]:
-        """The row of one message."""
-        return self.from_messages([message], schema).row(0)
-
-
-def _is_empty_list(value: object) -> bool:
-    return isinstance(value, (list, tuple, np.ndarray)) and np.size(value) == 0
-
-
-def _refuse_float64(schema: Schema) -> None:
-    """Raise for a number that would be rounded, in words that fit a row: Python's float is float64, too."""
-    for field in schema.values():
-        if field.dtype == "float64":
-            raise LossyError(
-                f"field {field.name!r} is float64, as Python's float is, and an Example holds float32: give it as "
-                "numpy.float32, or pass schema= with a Field of float32",
-                field=field.name,
-                row=0,
-            )
-
-
-EXAMPLES = Codec(Example, example.encode, example.decode, example.Survey)
-RECORDS = Codec(Record, sagemaker.encode, sagemaker.decode, sagemaker.Survey)

@@ -1,19 +1,40 @@
-"""Reading ahead: the next piece of a stream comes in on a thread while the one before is worked on.
+"""Reading ahead: the next piece of a file comes in on a thread while the one before is worked on.
 
-The thread spends its time in the operating system or in zlib, without the GIL. A piece leaves room in front, so that
-what is left over of the one before can be put there, and both are one buffer without a second copy.
+The thread spends its time in the operating system or in zlib, without the GIL. A piece of a stream leaves room in
+front, so that what is left over of the one before can be put there, and both are one buffer without a second copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError
 from .files import Stream
+
+_Made = TypeVar("_Made")
+
+
+def made_ahead(make: Callable[[int], _Made], numbers: Sequence[int]) -> Generator[_Made, None, None]:
+    """make(number) for each number, the next one on a thread while the one before is worked on.
+
+    To be closed where its loop may be left early: that waits for the thread.
+    """
+    if len(numbers) < 2:  # which needs no thread
+        yield from map(make, numbers)
+        return
+    with ThreadPoolExecutor(1, "recordio_bridge-read") as thread:
+        coming = thread.submit(make, numbers[0])
+        for number in numbers[1:]:
+            made = coming.result()
+            coming = thread.submit(make, number)
+            yield made
+        yield coming.result()
 
 
 @dataclass(frozen=True, slots=True)

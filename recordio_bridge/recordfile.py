@@ -8,8 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from .batch import Batch, Row, concat
 from .errors import FormatError, SourceChangedError
-from .formats.base import Heads, OnBadRecord, Request, Skipped, join_heads, pick_schema
+from .formats.base import Heads, OnBadRecord, Skipped, join_heads, pick_schema
+from .openfiles import OpenFiles
 from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
@@ -41,13 +41,18 @@ class FileState(NamedTuple):
 class RowIndex:
     """Where every row of a Source is, 16 bytes a row.
 
-    Files are opened at each use, so nothing is shared by processes or threads; and looked at, so that rows of another
-    file are never taken for those that were found.
+    Files are looked at whenever rows are taken, so that those of another file are never taken for those that were
+    found.
     """
 
     source: Source
     heads: tuple[Heads, ...]
     states: tuple[FileState, ...]
+    ends: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    """How many rows there are up to the end of each file."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ends", np.cumsum([len(heads) for heads in self.heads], dtype=np.int64))
 
     @classmethod
     def of(
@@ -71,21 +76,20 @@ class RowIndex:
             ) from cause
 
     def __len__(self) -> int:
-        return sum(len(heads) for heads in self.heads)
+        return int(self.ends[-1]) if len(self.ends) else 0
 
-    def take(self, rows: NDArray[np.int64], request: Request) -> Batch:
-        """These rows, numbered through all files, in this order; without those that the request skips."""
-        ends = np.cumsum([len(heads) for heads in self.heads])
-        files = np.searchsorted(ends, rows, side="right")
+    def take(self, rows: NDArray[np.int64], files: OpenFiles) -> Batch:
+        """These rows, numbered through all files, in this order; without those that the request of files skips."""
+        numbers = np.searchsorted(self.ends, rows, side="right")
+        if len(rows) == 1 or len(self.ends) == 1:
+            return self._take_from(int(numbers[0]), rows, files)[0]
         parts: list[Batch] = []
         order: list[NDArray[np.int64]] = []
-        for number in np.unique(files):
-            mine = np.flatnonzero(files == number)
-            first = int(ends[number]) - len(self.heads[number])
-            heads = self.heads[number].take(rows[mine] - first)
-            part = self._take_from(int(number), heads, request)
+        for number in np.unique(numbers):
+            mine = np.flatnonzero(numbers == number)
+            part, offsets = self._take_from(int(number), rows[mine], files)
             if len(part) < len(mine) and part.places is not None:
-                mine = mine[np.isin(heads.offsets, part.places.offsets)]
+                mine = mine[np.isin(offsets, part.places.offsets)]
             parts.append(part)
             order.append(mine)
         if len(parts) == 1:
@@ -95,15 +99,18 @@ class RowIndex:
         known = [part.places for part in parts if part.places is not None]
         return batch.read_at(join_places(known).take(there)) if len(known) == len(parts) else batch
 
-    def _take_from(self, number: int, heads: Heads, request: Request) -> Batch:
-        path, options = self.source.paths[number], self.source.options[number]
+    def _take_from(self, number: int, rows: NDArray[np.int64], files: OpenFiles) -> tuple[Batch, NDArray[np.int64]]:
+        """Rows that are all in one file, and where they were looked for there."""
+        mine = self.heads[number]
+        heads = mine.take(rows - (int(self.ends[number]) - len(mine)))
         try:
-            batch = self.source.format.take(path, heads, options, request)
+            with files.lend(number) as file:
+                batch = file.take(heads)
+                self.check(number)
         except FormatError as err:
             self.check(number, err)
             raise
-        self.check(number)
-        return batch
+        return batch, heads.offsets
 
 
 class RecordFile:
@@ -113,8 +120,10 @@ class RecordFile:
     Processes and threads may share it, and it pickles with what it knows of its files: nothing is looked through
     again. A file that changes, or is replaced, is a SourceChangedError from then on.
 
-    Use it as a context manager, or close() it, where the source is compressed: then it has been unpacked to a temporary
-    file (see summary.notes), and each process that it is pickled to unpacks its own.
+    Files stay open from the first row that is taken of them, as long as there are not too many (see openfiles.py), in
+    each process its own. A compressed source is unpacked to a temporary file (see summary.notes), by each process that
+    the RecordFile is pickled to for itself. close() it, or use it as a context manager, and files are closed, and what
+    was unpacked is removed, at once. An HDF5 file that is open can be replaced, but h5py does not let it be written to.
     """
 
     def __init__(
@@ -123,19 +132,23 @@ class RecordFile:
         fields: Sequence[str] | None = None,
         options: Mapping[str, object] | None = None,
         on_bad_record: OnBadRecord = "raise",
-        on_skip: Callable[[Skipped], None] = lambda skipped: None,
+        on_skip: Callable[[Skipped], None] | None = None,
     ) -> None:
         self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
         self._unpacked: Unpacked | None = None
-        self._on_skip = on_skip
+        self._on_skip = on_skip or _passed_over  # a name, which pickles
         self._source = Source.open(source, options, on_bad_record).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
-        self._index = RowIndex.of(self._plain(), on_skip, fields=fields)
+        self._index = RowIndex.of(self._plain(), self._on_skip, fields=fields)
         found = self._source.summary(fields=fields)
         unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
         self.summary = replace(found, schema=schema, num_rows=len(self._index), notes=notes)
+        self._files = self._open_files()
+
+    def _open_files(self) -> OpenFiles:
+        return OpenFiles(self._index.source, self._source.request(self.schema, None, self._on_skip))
 
     def _plain(self) -> Source:
         """The source, with its compressed files written out plain to a temporary folder."""
@@ -147,7 +160,7 @@ class RecordFile:
             self._unpacked = Unpacked(self._source, Path(folder))
             return self._unpacked.source
         except BaseException:
-            self.close()
+            self._spilled()
             raise
 
     @property
@@ -158,9 +171,7 @@ class RecordFile:
     @property
     def run_rows(self) -> int:
         """How many neighbouring rows are read for one of them: those of a chunk (HDF5), else 1."""
-        source = self._index.source
-        each = zip(source.paths, source.options, strict=True)
-        return max(source.format.run_rows(path, options, self.schema) for path, options in each)
+        return self._index.source.run_rows(self.schema)
 
     @property
     def on_bad_record(self) -> OnBadRecord:
@@ -180,7 +191,7 @@ class RecordFile:
         row = operator.index(index)
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
-        return self.take([row]).row(0)
+        return self._take(np.array([row + len(self) if row < 0 else row])).row(0)
 
     def __iter__(self) -> Iterator[dict[str, Row]]:
         for first in range(0, len(self), 1024):
@@ -196,20 +207,23 @@ class RecordFile:
         asked = np.asarray(indices).reshape(-1)
         if asked.size and asked.dtype.kind not in "iu":
             raise TypeError(f"row numbers are integers, not {asked.dtype}")
-        rows = asked.astype(np.int64)
-        wrong = np.flatnonzero((rows < -len(self)) | (rows >= len(self)))
+        rows, count = asked.astype(np.int64), len(self)
+        wrong = np.flatnonzero((rows < -count) | (rows >= count))
         if len(wrong):
-            raise IndexError(f"row {int(rows[wrong[0]])} of {len(self)}")
+            raise IndexError(f"row {int(rows[wrong[0]])} of {count}")
         if not len(rows):
             return Batch.of({name: [] for name in self.schema}, self.schema)
-        with nullcontext() if self._unpacked is None else self._unpacked.naming_originals():
-            return self._index.take(
-                np.where(rows < 0, rows + len(self), rows),
-                self._source.request(self.schema, None, self._on_skip),
-            )
+        return self._take(np.where(rows < 0, rows + count, rows))
+
+    def _take(self, rows: NDArray[np.int64]) -> Batch:
+        if self._unpacked is None:
+            return self._index.take(rows, self._files)
+        with self._unpacked.naming_originals():
+            return self._index.take(rows, self._files)
 
     def close(self) -> None:
-        """Remove the temporary file of a compressed source; harmless for others."""
+        """Close the files, and remove what was unpacked. Rows of a source that is not compressed can be taken again."""
+        self._files.close()
         if self._spilled is not None:
             self._spilled()
 
@@ -220,7 +234,7 @@ class RecordFile:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_spilled": None, "_unpacked": None}
+        return {**self.__dict__, "_spilled": None, "_unpacked": None, "_files": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -229,9 +243,14 @@ class RecordFile:
         if self._source.is_sequential:  # its rows are where they were
             plain = self._plain()
             self._index = RowIndex(plain, self._index.heads, tuple(map(FileState.of, plain.paths)))
+        self._files = self._open_files()
 
     def __repr__(self) -> str:
         return f"RecordFile({len(self)} rows: {self.schema!r})"
+
+
+def _passed_over(skipped: Skipped) -> None:
+    """Where nobody wants to be told."""
 
 
 def _remove_folder(folder: str, owner: int) -> None:

@@ -73,6 +73,13 @@ class Pick:
     shift: int = 0
     """What is added to each value."""
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the values are those of the field, but for the shift; of detection labels, the classes."""
+        if self.call is None or self.call.function == "one":
+            return True
+        return self.call.function == "objects" and self.call.index == 0
+
 
 class Selection:
     """A list of Picks, bound to the schema that they choose from.
@@ -82,7 +89,7 @@ class Selection:
         allow_lossy: fields of the result in which values may change, for which a LossyError is not raised.
         pack: other packings for fields of the result.
         where: a bytes field; only rows in which it is not empty are taken.
-        classes: a field of the result whose range apply tallies, where it has integers.
+        classes: a field of the result whose range apply tallies, where it is there, and has integers.
 
     Raises:
         SelectError: an expression cannot be read, or a field is not there, or not what is asked of it.
@@ -137,6 +144,10 @@ class Selection:
         named = [name for pick in self._picks.values() for name in (pick.call.fields if pick.call else (pick.field,))]
         return tuple(dict.fromkeys([*named, *([] if self._where is None else [self._where])]))
 
+    def copies_of(self, field: str) -> dict[str, int]:
+        """The columns that hold values of a field, or some of them, with what is added to each value."""
+        return {pick.name: pick.shift for pick in self._picks.values() if pick.field == field and pick.is_copy}
+
     def with_dtypes(self, dtypes: Mapping[str, str]) -> dict[str, str]:
         """The select that gives the same columns, some with other dtypes."""
         select = {}
@@ -169,8 +180,9 @@ class Selection:
             evaluation = Evaluation(batch, tally)
             columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
             selected = Batch(columns, self.schema, num_rows=len(batch))
-        if self._classes is not None and self.schema[self._classes].dtype in INTEGERS:
-            classes = selected[self._classes]
+        field = None if self._classes is None else self.schema.find(self._classes)
+        if field is not None and field.dtype in INTEGERS:
+            classes = selected[field.name]
             tally.include("classes", classes.numbers() if isinstance(classes, Ragged) else classes)
         return selected
 
@@ -207,9 +219,7 @@ def _shifted(array: NDArray[Any], pick: Pick, rows: NDArray[np.int64] | None = N
         step = wide.dtype.type(abs(pick.shift))
         result = (wide + step if pick.shift > 0 else wide - step).astype(array.dtype)
     else:
-        step = array.dtype.type(pick.shift)
-        result = array + step
-        bad = np.isfinite(array) & (result - step != array)
+        result, bad = _sum_of_floats(array, pick.shift)
     wrong = np.flatnonzero(bad.reshape(-1))
     if len(wrong):
         at = int(wrong[0])
@@ -220,6 +230,18 @@ def _shifted(array: NDArray[Any], pick: Pick, rows: NDArray[np.int64] | None = N
             row=row,
         )
     return np.asarray(result)
+
+
+def _sum_of_floats(array: NDArray[Any], shift: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Floats with a number added, and where that is rounded. Infinities and NaN stay what they are."""
+    finite = np.isfinite(array)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is not the sum either
+        step = np.array(shift).astype(array.dtype)
+        if not np.isfinite(step) or int(step) != shift:
+            return array, finite
+        result = array + step
+        exact = (result - step == array) & (result - array == step)  # of these two differences one is never rounded
+    return result, finite & ~exact
 
 
 @contextmanager

@@ -176,6 +176,11 @@ class Source:
         """Whether a file can only be read from its beginning."""
         return any(self.format.is_sequential(options) for options in self.options)
 
+    def run_rows(self, schema: Schema) -> int:
+        """How many neighbouring rows must be read for these fields of one of them: those of a chunk (HDF5), else 1."""
+        each = zip(self.paths, self.options, strict=True)
+        return max(self.format.run_rows(path, options, schema) for path, options in each)
+
     def request(
         self,
         schema: Schema,

@@ -13,7 +13,7 @@ A field is one feature under its own name, slashes and all: row["image/encoded"]
     other bytes                          Tensor of string
     numbers, fixed shapes                Tensor; packing "raw" is its encoding "bytes"
     integers with class names            ClassLabel
-    any number of values                 Sequence
+    any number of values                 Sequence, also of ClassLabel
 
 Specification: tensorflow_datasets 4.9.10, core/naming.py, core/features; see tests/test_tfds_oracle.py.
 """
@@ -28,11 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from . import _kernels
 from .batch import Batch, Ragged
 from .errors import SchemaError
-from .images import sniff_kinds
+from .images import Images
 from .parsing import stored
 from .schema import INTEGERS, Field, Schema, Shape
+from .sidecar import ClassNames
 
 FEATURES, DATASET_INFO = "features.json", "dataset_info.json"
 _MODULES = "tensorflow_datasets.core.features"
@@ -40,8 +42,7 @@ _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _NAME = re.compile(
     r"(?P<name>[a-zA-Z]\w*):(?P<version>(0|[1-9]\d*)(\.(0|[1-9]\d*)){2})(:(?P<split>\w[\w-]*))?", re.ASCII
 )
-_PNG_DEPTH, _PNG_COLOUR = 24, 25  # where a PNG says its bits and its kind of colour
-_GRAY, _WITH_ALPHA = (0, 4), (4, 6)  # kinds of colour
+_WITH_ALPHA = _kernels.ALPHA | _kernels.TRANSPARENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,13 @@ class Contents:
 
 
 def _words_of(column: Ragged) -> set[str]:
-    kinds = sniff_kinds(column)
-    words = {word for kind, word in ((1, "jpeg"), (2, "png")) if (kinds == kind).any()}
-    base, starts, lengths = column.spans
-    png = np.flatnonzero((kinds == 2) & (lengths > _PNG_COLOUR))
-    colours = base[starts[png] + _PNG_COLOUR]
-    is_gray = np.isin(colours, _GRAY)
-    words |= {word for word, rows in (("gray", is_gray), ("colour", ~is_gray)) if rows.any()}
-    words |= {"alpha"} if np.isin(colours, _WITH_ALPHA).any() else set()
-    words |= {"16" if depth == 16 else "8" for depth in np.unique(base[starts[png] + _PNG_DEPTH])}
-    others = column.take(np.flatnonzero(kinds == 0))
+    images = Images.of(column)
+    is_jpeg, is_png = images.kinds == _kernels.JPEG, images.kinds == _kernels.PNG
+    traits = images.traits[is_png & (images.heights > 0)]
+    colour, alpha, deep = (traits & bits != 0 for bits in (_kernels.COLOUR, _WITH_ALPHA, _kernels.DEEP))
+    rows = {"jpeg": is_jpeg, "png": is_png, "gray": ~colour, "colour": colour, "alpha": alpha, "16": deep, "8": ~deep}
+    words = {word for word, found in rows.items() if found.any()}
+    others = column.take(np.flatnonzero(~is_jpeg & ~is_png))
     return words | ({"text" if _is_text(others) else "other"} if len(others) else set())
 
 
@@ -159,10 +157,10 @@ def features(
 
     Args:
         shapes: of the images of fields in which all have one, as where we encoded them.
-        classes: the names of the classes of integer fields.
+        classes: the names of the classes of integer fields, from 0 on.
 
     Raises:
-        SchemaError: a field has no feature, or its classes cannot have these names.
+        SchemaError: a field has no feature, or its classes cannot have these names; see check_classes.
     """
     check_features(schema)
     files: dict[str, bytes] = {}
@@ -170,8 +168,8 @@ def features(
     made: dict[str, object] = {}
     for name, field in schema.items():
         if classes and name in classes:
-            made[name] = _feature("class_label_feature.ClassLabel", {"numClasses": str(len(classes[name]))})
-            files[f"{name.replace('/', '.')}.labels.txt"] = _class_names(field, classes[name])
+            made[name] = _of_classes(field, classes[name])
+            files[f"{name.replace('/', '.')}.labels.txt"] = "".join(f"{each}\n" for each in classes[name]).encode()
         elif field.dtype == "bytes" and field.shape == ():
             words = contents.found.get(name, set())
             made[name], note = _of_bytes(name, words, None if shapes is None else shapes.get(name))
@@ -208,6 +206,15 @@ def _of_bytes(name: str, words: set[str], shape: Shape | None) -> tuple[object, 
     return _feature("image_feature.Image", image), note
 
 
+def _of_classes(field: Field, names: Sequence[str]) -> object:
+    check_classes(field, names)
+    label = _feature("class_label_feature.ClassLabel", {"numClasses": str(len(names))})
+    if field.shape == ():
+        return label
+    length = "-1" if field.shape[0] is None else str(field.shape[0])
+    return _feature("sequence_feature.Sequence", {"feature": label, "length": length})
+
+
 def _of_values(field: Field) -> object:
     if field.shape == (None,):
         return _feature("sequence_feature.Sequence", {"feature": _tensor(_dtype(field), ()), "length": "-1"})
@@ -232,16 +239,44 @@ def _feature(kind: str, content: Mapping[str, object]) -> dict[str, object]:
     return {"pythonClassName": f"{_MODULES}.{kind}", name[0].lower() + name[1:]: dict(content)}
 
 
-def _class_names(field: Field, names: Sequence[str]) -> bytes:
-    """A line for each class, which TFDS strips, and of which it leaves out empty ones."""
-    if field.dtype not in INTEGERS or field.shape != () or field.packing != "list":
-        raise SchemaError(f"field {field} has class names, and is no integer", field=field.name)
-    for name in names:
+def names_from_0(names: ClassNames) -> list[str]:
+    """The names of all classes: those before the first that has one are called by their number, as TFDS does it.
+
+    Raises:
+        SchemaError: the first class has a number below 0.
+    """
+    if names.first < 0:
+        raise SchemaError(
+            f"field {names.field!r}: tensorflow_datasets has class names from 0 on, and these begin at {names.first}; "
+            f"add to the classes: --select '{names.field}={names.field} + {-names.first}', or --label-offset",
+            field=names.field,
+        )
+    return [*map(str, range(names.first)), *names.names]
+
+
+def check_classes(field: Field, names: Sequence[str]) -> None:
+    """SchemaError where the values of a field are no classes of TFDS, or cannot have these names.
+
+    It reads a name from each line, strips it, and leaves out empty ones.
+    """
+    if field.dtype not in INTEGERS or len(field.shape) > 1 or field.packing != "list":
+        raise SchemaError(
+            f"field {field} has class names, and is no integer, as tensorflow_datasets wants; select one, such as "
+            f"--select '{field.name}:int64={field.name}[0]', or leave the names out",
+            field=field.name,
+        )
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names):
         if name != name.strip() or not name or "\n" in name:
             raise SchemaError(
                 f"field {field.name!r}: tensorflow_datasets has no class called {name!r}", field=field.name
             )
-    return "".join(f"{name}\n" for name in names).encode()
+        if seen.setdefault(name, number) != number:
+            raise SchemaError(
+                f"field {field.name!r}: classes {seen[name]} and {number} are both called {name!r}, and "
+                "tensorflow_datasets wants names that differ",
+                field=field.name,
+            )
 
 
 # ---- dataset_info.json ----

@@ -1,4 +1,4 @@
-"""Sources that can only be read from their beginning, written out plain so that they can be read at any row.
+"""Sources that are slow to read at any row, or can only be read from their beginning: written out plain for that.
 
 Nobody but us knows of these files: errors, and reports of what was left out, name those that they came from.
 """
@@ -23,13 +23,16 @@ _Report = TypeVar("_Report", bound="Skipped")
 
 
 class Unpacked:
-    """The files of a source, written plain to a folder; source reads them there."""
+    """The files of a source, written plain to a folder; source reads them there.
 
-    def __init__(self, packed: Source, folder: Path) -> None:
+    fields: what will be read; others may be left out. None for all.
+    """
+
+    def __init__(self, packed: Source, folder: Path, fields: Sequence[str] | None = None) -> None:
         paths, options = [], []
         for number, (path, opts) in enumerate(zip(packed.paths, packed.options, strict=True)):
             paths.append(str(folder / f"{number:05d}-{os.path.basename(path)}"))
-            options.append(packed.format.unpack(path, opts, paths[-1], packed.on_bad_record))
+            options.append(packed.format.unpack(path, opts, paths[-1], packed.on_bad_record, fields))
         self.source = replace(packed, paths=tuple(paths), options=tuple(options))
         self._originals = dict(zip(paths, packed.paths, strict=True))
         changes = [_changes(old, new) for old, new in zip(packed.options, options, strict=True)]

@@ -1,16 +1,19 @@
-"""One way to feed a softmax regression on 28x28 numbers, for so many seconds: prints examples per second as JSON.
+"""One way to feed a model, for so many seconds: prints examples per second as JSON.
 
     python scripts/ladder.py STEP FOLDER [--seconds 3]
 
-The model is that of the posts of 2016: Adam, batches of 128, graph mode. The steps:
+Each is a process of its own, as threads and memory of one would disturb the next. In graph mode, with the model of the
+posts of 2016 (softmax regression on 784 numbers, Adam, batches of 128):
 
-    filled      a queue filled before the clock starts, and no producer: what no queue can be faster than
-    tf.data     tf.data's shuffle and batch of tensors in memory
-    tfrecord-queues   string_input_producer, TFRecordReader, parse_single_example, shuffle_batch
-    posts       the posts' CustomRunner: a thread that feeds a RandomShuffleQueue with enqueue_many
-    rec, h5, npz, tfrecord    ours, from the file of that name in FOLDER, shuffled
+    filled              a queue filled before the clock starts, and no producer: what no queue can be faster than
+    tf.data             tf.data's shuffle and batch of tensors in memory
+    tfrecord-queues     string_input_producer, TFRecordReader, parse_single_example, shuffle_batch
+    posts               the posts' CustomRunner: a thread that feeds a RandomShuffleQueue with enqueue_many
+    rec, h5, npz, tfrecord    ours, shuffled, from rows.rec and so on in FOLDER
 
-Each is a process of its own, as threads and memory of one would disturb the next.
+Keras' fit on the same rows, as Examples: keras-rec (ours), keras-tf.data. Photographs, random windows of 224 pixels in
+batches of 32: photos-transform (ours, OpenCV), photos-map (ours, and TensorFlow decodes the window), photos-tf.data
+(decode_jpeg, random_crop), photos-tf.data-region (decode_and_crop_jpeg).
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import tensorflow as tf
 
 v1 = tf.compat.v1
 BATCH, PIXELS = 128, 784
+IMAGES, CROP = 32, 224
 _WARM_UP_S = 1.0
 
 
@@ -154,36 +158,140 @@ def ours(name: str) -> Callable[[Path, float], float]:
     return run
 
 
-STEPS = {
+def fit(data, seconds: float) -> float:
+    """Examples per second of Keras on a dataset; its first epoch, in which the graph is made, is not counted."""
+    model = tf.keras.Sequential([tf.keras.Input((PIXELS,)), tf.keras.layers.Dense(10)])
+    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rows = model.fit(data, verbose=0) and sum(len(label) for _, label in data)
+    epochs = 0
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        model.fit(data, verbose=0)
+        epochs += 1
+    return epochs * rows / (time.perf_counter() - begin)
+
+
+def keras_rec(folder: Path, seconds: float) -> float:
+    from recordio_bridge.tf import CustomRunner
+
+    with CustomRunner(str(folder / "examples.rec"), BATCH, fields=["pixels", "label"], shuffle=True, seed=1) as runner:
+        return fit(runner.dataset(), seconds)
+
+
+def keras_tf_data(folder: Path, seconds: float) -> float:
+    spec = {"pixels": tf.io.FixedLenFeature([PIXELS], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(serialized):
+        row = tf.io.parse_example(serialized, spec)
+        return row["pixels"], row["label"]
+
+    data = tf.data.TFRecordDataset(str(folder / "rows.tfrecord")).shuffle(10_000).batch(BATCH)
+    return fit(data.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE), seconds)
+
+
+def drain(data, seconds: float) -> float:
+    """Images per second of a dataset of batches of images, which has no end."""
+    batches = iter(data)
+    next(batches), next(batches)
+    images, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        images += len(next(batches)[0])
+    return images / (time.perf_counter() - begin)
+
+
+def region(encoded):
+    """A random window of a JPEG, of which nothing else is decoded."""
+    shape = tf.io.extract_jpeg_shape(encoded)
+    top = tf.random.uniform([], 0, shape[0] - CROP + 1, tf.int32)
+    left = tf.random.uniform([], 0, shape[1] - CROP + 1, tf.int32)
+    return tf.io.decode_and_crop_jpeg(encoded, [top, left, CROP, CROP], channels=3)
+
+
+def whole(encoded):
+    """A random window of a JPEG that is decoded whole."""
+    return tf.image.random_crop(tf.io.decode_jpeg(encoded, channels=3), [CROP, CROP, 3])
+
+
+def photos_transform(folder: Path, seconds: float) -> float:
+    from recordio_bridge import images
+    from recordio_bridge.tf import CustomRunner
+
+    crop = images.decode_and_crop(CROP, random_crop=True)
+    with CustomRunner(str(folder / "photos.rec"), IMAGES, fields=["image"], transform=crop) as runner:
+        return drain(runner.dataset(n_threads=2).repeat(), seconds)
+
+
+def photos_map(folder: Path, seconds: float) -> float:
+    from recordio_bridge.tf import CustomRunner
+
+    with CustomRunner(str(folder / "photos.rec"), IMAGES, fields=["image"]) as runner:
+        data = runner.dataset().repeat().unbatch().map(region, num_parallel_calls=tf.data.AUTOTUNE)
+        return drain(data.batch(IMAGES).map(lambda each: (each,)).prefetch(tf.data.AUTOTUNE), seconds)
+
+
+def photos_tf_data(decode) -> Callable[[Path, float], float]:
+    def run(folder: Path, seconds: float) -> float:
+        spec = {"image": tf.io.FixedLenFeature([], tf.string)}
+        data = tf.data.TFRecordDataset(str(folder / "photos.tfrecord")).repeat()
+        data = data.map(
+            lambda record: decode(tf.io.parse_single_example(record, spec)["image"]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return drain(data.batch(IMAGES).map(lambda each: (each,)).prefetch(tf.data.AUTOTUNE), seconds)
+
+    return run
+
+
+GRAPH = {
     "filled": filled,
     "tf.data": tf_data,
     "tfrecord-queues": tfrecord_queues,
     "posts": posts,
     **{name: ours(name) for name in ("rec", "h5", "npz", "tfrecord")},
 }
+EAGER = {
+    "keras-rec": keras_rec,
+    "keras-tf.data": keras_tf_data,
+    "photos-transform": photos_transform,
+    "photos-map": photos_map,
+    "photos-tf.data": photos_tf_data(whole),
+    "photos-tf.data-region": photos_tf_data(region),
+}
 
 
 def make_files(folder: Path, rows: int) -> None:
-    """The same rows in all formats; in the .rec, pixels are raw bytes behind the image header."""
+    """The same rows in all formats; rows.rec has the pixels as raw bytes, examples.rec as Examples."""
     import recordio_bridge as rb
 
     random = np.random.default_rng(0)
     pixels, label = random.random((rows, PIXELS), dtype=np.float32), random.integers(0, 10, rows)
-    for name in ("h5", "npz", "tfrecord"):
-        rb.write(folder / f"rows.{name}", {"pixels": pixels, "label": label}, overwrite=True)
+    for name in ("rows.h5", "rows.npz", "rows.tfrecord", "examples.rec"):
+        rb.write(folder / name, {"pixels": pixels, "label": label})
     image = rb.Ragged.of([row.tobytes() for row in pixels])
-    numbered = {"id": np.arange(rows, dtype=np.uint64), "label": label.astype(np.float32), "image": image}
-    rb.write(folder / "rows.rec", numbered, overwrite=True)
+    rb.write(folder / "rows.rec", {"id": np.arange(rows).astype("u8"), "label": label.astype("f4"), "image": image})
+
+
+def make_photos(folder: Path, source: Path, rows: int) -> None:
+    """The images of a .rec, over and over, as photos.rec and photos.tfrecord."""
+    import recordio_bridge as rb
+
+    found = rb.open(source)
+    batch = found.take(np.arange(rows) % len(found))
+    rb.write(folder / "photos.rec", batch)
+    rb.convert(folder / "photos.rec", folder / "photos.tfrecord", select={"image": "image"})
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("step", choices=[*GRAPH, *EAGER])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=3.0)
     args = parser.parse_args()
-    with tf.Graph().as_default():
-        print(json.dumps(STEPS[args.step](args.folder, args.seconds)))
+    if args.step in EAGER:
+        print(json.dumps(EAGER[args.step](args.folder, args.seconds)))
+    else:
+        with tf.Graph().as_default():
+            print(json.dumps(GRAPH[args.step](args.folder, args.seconds)))
     sys.stdout.flush()
     os._exit(0)  # daemon threads of the posts' runner do not end by themselves
 

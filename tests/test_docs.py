@@ -53,8 +53,13 @@ def test_the_commands_of_the_readme_run_in_their_order(folder: Path) -> None:
         assert sorted(row["image"] for row in back) == sorted(row["image"] for row in original)
 
 
+def needs_tensorflow(snippet: str) -> bool:
+    """Whether a snippet is run by test_docs_oracle.py."""
+    return re.search(r"^(import|from) (tensorflow|keras|recordio_bridge\.tf)\b", snippet, re.MULTILINE) is not None
+
+
 def test_the_snippets_of_the_readme_run(folder: Path) -> None:
-    snippets = blocks("python")
+    snippets = [snippet for snippet in blocks("python") if not needs_tensorflow(snippet)]
     assert len(snippets) >= 2
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), {})
@@ -90,4 +95,4 @@ def test_the_scripts_that_the_readme_names_can_be_run() -> None:
 
 
 def test_the_table_of_measurements_is_there() -> None:
-    assert len(re.findall(r"^\| [a-e] \| .* \| \d+\.\d\dx \|", README, re.MULTILINE)) >= 9
+    assert len(re.findall(r"^\| [a-i] \| .* \| \d+\.\d\dx \|", README, re.MULTILINE)) >= 22

@@ -163,6 +163,18 @@ def test_two_is_a_fraction_and_more_is_a_pixel():
     assert one(detections([2, 5, 1, 0, 0, 2.5, 1]), "boxes(label, image)[2]") == [[np.float32(0.0125)]]
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_coordinate_that_is_no_number_is_counted_and_decides_nothing(odd):
+    batch = detections([2, 5, 1, odd, 10, 200, 100], [2, 5, 1, odd, 0.5, 1, 1], images=[png(100, 200)] * 2)
+    tally = Tally()
+    found = selected(batch, [f"{k}=boxes(label, image)[{k}]" for k in range(4)], tally)
+    assert [[found[str(k)][row].tolist() for k in range(4)] for row in range(2)] == [
+        [pytest.approx([odd], nan_ok=True), [np.float32(0.1)], [1.0], [1.0]],
+        [pytest.approx([odd], nan_ok=True), [0.5], [1.0], [1.0]],
+    ]
+    assert tally.counts == {"rows in pixels": 1, "rows in fractions": 1, "boxes without numbers": 2}
+
+
 def test_a_pixel_box_of_an_image_without_a_size_is_refused():
     batch = detections(GLUON, [2, 5, 1, 0, 0, 50, 50], images=[png(1, 1), b"?"])
     assert refused(batch, "boxes(label, image)[0]").row == 1

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge.images import Encoding, decode_image, image_header, sniff_kinds
+from recordio_bridge.images import Encoding, decode_image
 from tests.samples import image_payload, write_rec
 
 RNG = np.random.default_rng(5)
@@ -143,17 +143,44 @@ def test_images_of_two_sizes_are_an_error_that_names_place_sizes_and_advice(tmp_
     assert not (tmp_path / "a.tfrecord").exists()
 
 
-def test_a_header_that_claims_another_size_takes_no_memory(tmp_path, monkeypatch):
-    bomb = bytearray(encoded(RGB))
-    bomb[16:24] = struct.pack(">II", 1 << 15, 1 << 15)
-    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-    images = [encoded(RGB), bytes(bomb)]
+def bomb(kind: str) -> tuple[bytes, tuple[int, int]]:
+    """An image that claims another size, and this size."""
+    content = bytearray(encoded(RGB, kind))
+    if kind == "png":
+        content[16:24] = struct.pack(">II", 1 << 15, 1 << 15)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+        return bytes(content), (1 << 15, 1 << 15)
+    if kind == "bmp":
+        content[18:26] = struct.pack("<ii", 1 << 15, -(1 << 15))
+        return bytes(content), (1 << 15, 1 << 15)
+    if kind == "jpg":
+        at = content.index(b"\xff\xc0")
+        content[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
+        return bytes(content), (65000, 65000)
+    size = 16383 - 1
+    return webp(b"VP8X", bytes(4) + size.to_bytes(3, "little") * 2) + content[12:], (size + 1, size + 1)
+
+
+def webp(name: bytes, body: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", len(body) + 12) + b"WEBP" + name + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "webp"])
+def test_a_header_that_claims_another_size_takes_no_memory(tmp_path, monkeypatch, kind):
+    content, (width, height) = bomb(kind)
     calls = []
     imdecode = cv2.imdecode
-    monkeypatch.setattr(cv2, "imdecode", lambda content, how: calls.append(len(content)) or imdecode(content, how))
-    with pytest.raises(rb.SchemaError, match="32768 x 32768 pixels"):
-        decoded(tmp_path, images)
-    assert len(bomb) not in calls[2:]
+    monkeypatch.setattr(cv2, "imdecode", lambda content, how: calls.append(content.tobytes()) or imdecode(content, how))
+    with pytest.raises(rb.SchemaError, match=f"{width} x {height} pixels"):
+        decoded(tmp_path, [encoded(RGB), content])
+    assert calls
+    assert content not in calls
+
+
+@pytest.mark.parametrize("kind", ["bmp", "webp"])
+def test_bmp_and_webp_are_decoded_too(tmp_path, kind):
+    _, found = decoded(tmp_path, [encoded(RGB), encoded(RGB, kind)])
+    assert np.abs(found[1].astype(int) - RGB).max() <= (0 if kind == "bmp" else 100)
 
 
 def test_depths_do_not_mix(tmp_path):
@@ -167,11 +194,14 @@ BROKEN = {
     "empty": (b"", "no image"),
     "text": (b"this is no image", "no image .it begins with 74 68"),
     "cut PNG": (encoded(RGB)[:-20], "OpenCV cannot decode"),
-    "cut header": (encoded(RGB)[:20], "ends inside its header"),
+    "cut header": (encoded(RGB)[:20], "says no size"),
+    "no pixels": (encoded(RGB)[:33] + png(1, 1, 8, 2, b"")[-12:], "ends inside its header"),
     "flipped PNG": (encoded(RGB)[:-30] + b"\1" + encoded(RGB)[-29:], "cut or damaged"),
+    "cut BMP": (encoded(RGB, "bmp")[:25], "says no size"),
+    "cut WebP": (encoded(RGB, "webp")[:22], "says no size"),
     "cut JPEG": (encoded(RGB, "jpg")[:-2], "no end-of-image marker"),
-    "half JPEG": (encoded(RGB, "jpg")[:400], "it is cut"),
-    "no JPEG": (b"\xff\xd8\xff\xe0\0\4ab" + b"rubbish" * 9, "no JPEG at its byte 8"),
+    "half JPEG": (encoded(RGB, "jpg")[:400], "cut"),
+    "no JPEG": (b"\xff\xd8\xff\xe0\0\4ab" + b"rubbish" * 9, "says no size"),
     "GIF": (b"GIF89a" + bytes(20), "may hold several pictures"),
     "animated WebP": (b"RIFF\0\0\0\0WEBPVP8X\n\0\0\0\2" + bytes(9), "may hold several pictures"),
     "animated PNG": (png(1, 1, 8, 0, b"\0\0", (b"acTL", bytes(8))), "several pictures"),
@@ -277,6 +307,55 @@ def test_selected_names_and_packings_are_those_of_the_output(tmp_path):
     assert np.array_equal(batch["pixels"][0], RGB)
 
 
+# ---- encoding what a preset, or functions, take ----
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".tfrecord"])
+@pytest.mark.parametrize("wishes", [{}, {"shards": 3, "shuffle": True, "workers": 2}], ids=["one", "shards"])
+def test_a_preset_takes_arrays_that_are_encoded_as_they_are_read(tmp_path, suffix, wishes):
+    images = np.stack([np.roll(RGB, n, axis=1) for n in range(10)])
+    rb.write(tmp_path / f"a{suffix}", {"image": images, "label": np.arange(10)})
+    target = tmp_path / "b.tfrecord"
+    manifest = rb.convert(tmp_path / f"a{suffix}", target, preset="imagenet", encode=["image=png"], **wishes)
+    assert rb.verify(target).ok
+    assert [*manifest.schema] == ["image/encoded", "image/format", "image/height", "image/width", "image/class/label"]
+    rows = sorted(rb.open(target), key=lambda row: row["image/class/label"])
+    for number, row in enumerate(rows):
+        assert (row["image/format"], row["image/height"], row["image/width"]) == (b"png", 24, 32)
+        assert row["image/encoded"] == encoded(images[number])
+
+
+def test_faces_and_boxes_take_arrays_that_are_encoded_too(tmp_path):
+    label = np.array([[2, 5, 3, 0, 0, 16, 12]], dtype=np.float32)
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "label": label})
+    manifest = rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="detection", encode={"image": "jpeg:90"})
+    assert "field 'image' is encoded as JPEG of quality 90, which changes pixels" in manifest.notes
+    (row,) = rb.open(tmp_path / "b.tfrecord")
+    assert row["image/encoded"] == encoded(RGB, "jpg", 90)
+    assert [row[f"image/object/bbox/{side}"].tolist() for side in ("xmax", "ymax")] == [[0.5], [0.5]]
+    rb.convert(tmp_path / "a.npz", tmp_path / "c.tfrecord", preset="faces", encode={"image": "png"})
+    assert rb.open(tmp_path / "c.tfrecord")[0]["image/class/label"] == 2
+
+
+def test_a_function_of_arrays_says_how_to_encode_them(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "label": [1]})
+    for encode in ((), ("image/encoded=png",)):
+        with pytest.raises(rb.SelectError, match="make image files of it on the way: --encode image=png"):
+            rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="imagenet", encode=encode)
+    with pytest.raises(rb.SelectError, match="encode: there is no field 'image'; there are label"):
+        rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", select=["label=label"], encode=["image=png"])
+    with pytest.raises(rb.SelectError, match="is no image for jpeg"):
+        rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", preset="imagenet", encode=["label=jpeg", "image=png"])
+
+
+def test_a_column_of_the_output_comes_before_a_field_of_the_source(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": RGB[None], "other": GRAY[None]})
+    wishes = {"select": {"image": "other", "pixels": "image"}, "encode": {"image": "png"}}
+    manifest = rb.convert(tmp_path / "a.npz", tmp_path / "b.tfrecord", **wishes)
+    assert manifest.schema["pixels"].shape == RGB.shape
+    assert rb.open(tmp_path / "b.tfrecord")[0]["image"] == encoded(GRAY)
+
+
 # ---- what does not fit ----
 
 
@@ -312,50 +391,20 @@ def test_without_opencv_the_message_is_the_command_that_installs_it(tmp_path, mo
     assert sorted(file.name for file in tmp_path.iterdir() if file.suffix == ".part") == []
 
 
-# ---- headers ----
-
-
-def test_a_header_is_read_without_opencv(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    files = {
-        "png": (RGB, GRAY, RGBA, DEEP),
-        "jpg": (RGB, GRAY),
-    }
-    for kind, images in files.items():
-        for pixels in images:
-            header = image_header(CONTENT[kind, id(pixels)])
-            assert header is not None
-            assert (header.height, header.width, header.channels) == pixels.shape
-            assert (header.bits, header.kind) == (8 * pixels.itemsize, {"jpg": "jpeg"}.get(kind, kind))
-    assert image_header(b"") is image_header(b"text") is None
-
-
-CONTENT = {("png", id(pixels)): encoded(pixels) for pixels in (RGB, GRAY, RGBA, DEEP)}
-CONTENT |= {("jpg", id(pixels)): encoded(pixels, "jpg") for pixels in (RGB, GRAY)}
-
-
-@pytest.mark.parametrize("content", [encoded(RGB), encoded(RGB, "jpg")], ids=["png", "jpeg"])
-def test_a_header_cut_anywhere_is_none_or_an_error_of_ours(content):
-    for stop in range(len(content)):
-        with suppress(rb.FormatError):
-            assert image_header(content[:stop]) is None or stop >= 40
+# ---- what a file says of itself ----
 
 
 @pytest.mark.parametrize("content", [encoded(GRAY[:6, :5]), encoded(RGB[:6, :5], "jpg")], ids=["png", "jpeg"])
 def test_a_damaged_image_is_pixels_or_an_error_of_ours(content):
     for at in range(len(content)):
+        with suppress(rb.FormatError):
+            assert decode_image(content[:at]).shape[2] in (1, 3, 4)
         damaged = bytearray(content)
         damaged[at] ^= 1 << at % 8
         if at in range(16, 24):
             damaged[at] = content[at]  # a large size in a sound header, which is compared before it is believed
         with suppress(rb.FormatError):
             assert decode_image(bytes(damaged)).ndim == 3
-
-
-def test_the_kind_of_each_row_is_sniffed_at_once():
-    rows = [encoded(RGB), b"", b"\xff\xd8", encoded(RGB, "jpg"), b"text", b"\x89PNG\r\n\x1a\n"]
-    assert sniff_kinds(rb.Ragged.of(rows)).tolist() == [2, 0, 0, 1, 0, 2]
-    assert sniff_kinds(rb.Ragged.of([])).tolist() == []
 
 
 @pytest.mark.parametrize("text", ["", "png:", "png:x", "png:-1", "png:10", "jpeg:0", "webp", "jpeg:²", "PNG"])

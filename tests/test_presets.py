@@ -142,6 +142,16 @@ def test_pixels_and_fractions_in_one_file_are_a_warning(tmp_path):
     assert warning in manifest.notes
 
 
+def test_boxes_with_a_coordinate_that_is_no_number_are_a_warning(tmp_path):
+    source = labelled(tmp_path, [2.0, 5, 0, float("nan"), 0.1, 1, 1], [2.0, 5, 0, 0.1, 0.1, float("inf"), 1])
+    _, manifest = converted(source, "detection")
+    assert manifest.warnings == (
+        "boxes with a coordinate that is no finite number (NaN, inf), written as they are; a loss that is computed "
+        "from them is NaN, so mend their labels or leave the rows out: 2",
+    )
+    assert manifest.warnings[0] in manifest.notes
+
+
 def test_padding_is_left_out_and_told(tmp_path):
     examples, manifest = converted(labelled(tmp_path, [2.0, 5, 3, 0, 0, 1, 1, -1, -1, -1, -1, -1]), "detection")
     assert examples[0]["image/object/class/label"] == [4]
@@ -304,6 +314,72 @@ def test_names_go_with_a_label_without_a_preset(tmp_path):
     assert manifest.class_names.field == "label"
     with pytest.raises(SelectError, match="class_names"):
         rb.convert(source, tmp_path / "c.tfrecord", select=["x=label"], class_names=["a", "b"])
+
+
+def test_class_names_go_with_records_that_pass_through(tmp_path):
+    source = labelled(tmp_path, 1.0, 0.0)
+    manifest = rb.convert(source, tmp_path / "named.rec", class_names=["a", "b"])
+    assert (tmp_path / "named.rec").read_bytes() == source.read_bytes()
+    assert manifest.class_names.to_json() == {"field": "label", "first": 0, "names": ["a", "b"]}
+
+
+NAMES = ["cat", "dog", "eel"]
+
+
+def named_tfrecord(folder: Path, first: int = 0, names: list[str] = NAMES) -> Path:
+    """A TFRecord of the preset imagenet whose classes, from first on, have names."""
+    source = labelled(folder, 0.0, 2.0)
+    rb.convert(source, folder / "a.tfrecord", preset="imagenet", label_offset=first, class_names=names)
+    return folder / "a.tfrecord"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "field", "first"),
+    [
+        ({}, "image/class/label", 0),
+        ({"shards": 2, "shuffle": True}, "image/class/label", 0),
+        ({"select": ["y=image/class/label"]}, "y", 0),
+        ({"select": ["x=image/encoded", "y:int32=image/class/label + 1"]}, "y", 1),
+        ({"select": ["x=image/encoded"]}, None, 0),
+        ({"class_names": ["a", "b", "c"]}, "image/class/label", 0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("suffix", [".tfrecord", ".h5", ".rec"])
+def test_class_names_are_carried_on_with_their_field(tmp_path, wishes, field, first, suffix):
+    manifest = rb.convert(named_tfrecord(tmp_path), tmp_path / f"b{suffix}", **wishes)
+    names = wishes.get("class_names", NAMES)
+    expected = None if field is None else {"field": field, "first": first, "names": names}
+    assert (manifest.class_names and manifest.class_names.to_json()) == expected
+    said = [note for note in manifest.notes if "class names are those of the source" in note]
+    assert len(said) == (field is not None and "class_names" not in wishes)
+    assert any(note.startswith("the sidecar names") for note in rb.inspect(tmp_path / f"b{suffix}").notes) == bool(
+        field
+    )
+    back = rb.convert(tmp_path / f"b{suffix}", tmp_path / "c.npz", select=None if field is None else [f"z={field}"])
+    assert (back.class_names and back.class_names.first) == (None if field is None else first)
+
+
+def test_class_names_of_a_label_go_through_presets(tmp_path):
+    source = labelled(tmp_path, 1.0, 0.0)
+    rb.convert(source, tmp_path / "named.rec", class_names=["a", "b"])
+    manifest = rb.convert(tmp_path / "named.rec", tmp_path / "b.tfrecord", preset="imagenet", label_offset=5)
+    assert manifest.class_names.to_json() == {"field": "image/class/label", "first": 5, "names": ["a", "b"]}
+
+
+def test_sources_that_name_classes_otherwise_leave_them_without_names(tmp_path):
+    for name, names in (("one", ["a", "b", "c"]), ("two", ["a", "b", "d"]), ("three", None)):
+        (tmp_path / name).mkdir()
+        if names is None:
+            rb.convert(labelled(tmp_path / name, 0.0, 2.0), tmp_path / name / "a.tfrecord", preset="imagenet")
+        else:
+            named_tfrecord(tmp_path / name, names=names)
+    sources = {name: tmp_path / name / "a.tfrecord" for name in ("one", "two", "three")}
+    assert rb.convert([sources["one"]] * 2, tmp_path / "b.tfrecord").class_names.names == ("a", "b", "c")
+    for other in ("two", "three"):
+        manifest = rb.convert([sources["one"], sources[other]], tmp_path / f"{other}.tfrecord")
+        assert manifest.class_names is None
+        assert any("do not all have the same class names" in note for note in manifest.notes)
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"a\n\nb\n", "line 2 is empty"), (b"\xff", "UTF-8")])

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import recordio_bridge as rb
@@ -149,6 +150,7 @@ if __name__ == "__main__":
     os.chdir("data")
     file = rb.open(NAME, fields=["id"])
     os.chdir("..")
+    rows(file, 0)  # so that it is open when processes are forked
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(3) as pool:
             print(method, pool.starmap(rows, [(file, first) for first in range(3)]))
@@ -167,11 +169,17 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord.gz"])
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord.gz", "a.h5", "packed.h5", "a.npz"])
 def test_processes_share_a_file_across_fork_and_spawn(tmp_path, name):
     (tmp_path / "data").mkdir()
     source = tmp_path / "data" / name
-    source = image_rec(source, 30) if name == "a.rec" else gzipped(source, 30)
+    if name == "a.rec":
+        image_rec(source, 30)
+    elif name == "a.tfrecord.gz":
+        gzipped(source, 30)
+    else:
+        compression = "GZIP" if name == "packed.h5" else ""
+        rb.write(source, {"id": np.arange(30), "image": [image_of(n) for n in range(30)]}, compression=compression)
     done = run_script(SHARED.replace("NAME", repr(name)), tmp_path)
     assert done.stderr == ""
     assert done.stdout == "fork [30, 30, 30]\nspawn [30, 30, 30]\nfork and exit [7, 7, 7]\n"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from fractions import Fraction
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError, SelectError
@@ -457,6 +461,35 @@ def test_a_sum_is_exact_or_refused(dtype, shift, near, data):
 def test_a_float_sum_that_rounds_is_refused():
     with pytest.raises(LossyError, match="row 1"):
         selected(labels([1.0], [2.0**24]), {"n": "label[0] + 1"})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "shift"),
+    [("float32", 0, 2**24 + 1), ("float32", 0, -(2**24) - 1), ("float64", 0, 2**53 + 1), ("float16", 1, 10**6)],
+)
+def test_a_number_that_a_float_has_not_is_not_added(dtype, value, shift):
+    batch = Batch.of({"x": np.array([value, value], dtype=dtype)})
+    with pytest.raises(
+        LossyError, match=re.escape(f"row 0 of field 'y': {value}.0 {shift:+d} is no {dtype}")
+    ) as caught:
+        selected(batch, {"y": f"x {shift:+d}"})
+    assert (caught.value.field, caught.value.row) == ("y", 0)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    value=st.integers(-(2**54), 2**54) | st.floats(-100, 100),
+    shift=st.integers(1 - 2**55, 2**55 - 1),
+)
+@example("float32", 2**24 + 4, 1)  # rounds to itself, and back to itself
+def test_a_float_sum_is_exact_or_refused(dtype, value, shift):
+    assume(abs(value) <= np.finfo(dtype).max)
+    batch = Batch.of({"x": np.array([value]).astype(dtype)})
+    stored = float(batch["x"][0])
+    with suppress(LossyError):
+        found = selected(batch, {"y": f"x {shift:+d}"})["y"]
+        assert Fraction(float(found[0])) == Fraction(stored) + shift
 
 
 # ---- rows that are left out ----

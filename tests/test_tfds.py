@@ -12,6 +12,7 @@ import recordio_bridge as rb
 from recordio_bridge.shards import parse_shard, shard_names
 from recordio_bridge.tfds import Contents, DatasetName
 from tests.cli.running import run
+from tests.native.test_image_kernel import png
 from tests.samples import contents, frame_rec, image_payload, image_rec
 
 SHARDS = ["mydata-train.tfrecord-00000-of-00002", "mydata-train.tfrecord-00001-of-00002"]
@@ -296,7 +297,7 @@ def test_the_command_line_lists_the_files_and_says_the_same_in_json(source, fold
 
 
 def test_contents_of_parts_are_those_of_the_whole():
-    rows = [b"\x89PNG\r\n\x1a\n" + bytes(16) + bytes([depth, colour]) for depth, colour in ((8, 0), (16, 6), (1, 3))]
+    rows = [png(5, 6, depth, colour) for depth, colour in ((8, 0), (16, 6), (1, 3))]
     rows += [b"\xff\xd8\xff\xe0", b"text", b"\xff", b"\x89PNG\r\n\x1a\n"]
     whole = Contents()
     whole.add(rb.Batch.of({"x": rows, "n": np.arange(7), "l": [[b"a"]] * 7}))

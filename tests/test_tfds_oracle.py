@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import tensorflow_datasets as tfds
 
 import recordio_bridge as rb
 from recordio_bridge.tfds import Contents, DatasetName, dataset_info, features
-from tests.test_images import DEEP, GRAY, RGB, RGBA, encoded, images_rec
+from tests.samples import image_payload, write_rec
+from tests.test_images import DEEP, GRAY, RGB, RGBA, encoded, images_rec, png
 from tests.test_tf_oracle import FIELDS, column_of, same
 
 # tensorflow_datasets 4.9.10 asks protobuf 6.33 in a way that it warns of
@@ -75,6 +77,8 @@ def test_a_field_without_values_has_no_feature(tmp_path):
         written(tmp_path, {"x": np.empty((3, 2, 0), np.float32)})
 
 
+PALETTE = png(2, 1, 8, 3, b"\0\0\1", (b"PLTE", bytes([1, 2, 3, 4, 5, 6])), (b"tRNS", bytes([0, 255])))
+SHADE = png(2, 1, 8, 0, b"\0\7\x08", (b"tRNS", b"\0\7"))
 IMAGES = {  # images of a column: what tfds makes of them
     "colour": ([encoded(RGB), encoded(RGB[:9])], (None, None, 3), "uint8", "png"),
     "jpeg": ([encoded(RGB, "jpg"), encoded(GRAY, "jpg")], (None, None, 3), "uint8", "jpeg"),
@@ -82,6 +86,8 @@ IMAGES = {  # images of a column: what tfds makes of them
     "gray": ([encoded(GRAY), encoded(GRAY[:5])], (None, None, 1), "uint8", "png"),
     "gray in colour": ([encoded(GRAY), encoded(RGB)], (None, None, 3), "uint8", "png"),
     "alpha": ([encoded(RGB), encoded(RGBA), encoded(GRAY)], (None, None, 4), "uint8", "png"),
+    "a palette with transparency": ([PALETTE, encoded(RGB)], (None, None, 4), "uint8", "png"),
+    "a transparent shade of gray": ([SHADE, encoded(GRAY)], (None, None, 4), "uint8", "png"),
     "deep": ([encoded(DEEP), encoded(DEEP[:7])], (None, None, 3), "uint16", "png"),
 }
 
@@ -128,6 +134,7 @@ def test_images_that_we_decode_are_tensors(tmp_path):
         ([b"\xff\0"], "Tensor", None),
         ([encoded(RGB), encoded(DEEP)], "Tensor", "images of 8 and of 16 bits are no one Image"),
         ([encoded(RGB, "jpg"), encoded(RGBA)], "Image", "alpha is in the files only"),
+        ([encoded(RGB, "jpg"), PALETTE], "Image", "alpha is in the files only"),
     ],
 )
 def test_other_bytes_are_text_or_strings(tmp_path, rows, kind, note):
@@ -169,6 +176,70 @@ def test_class_names_make_class_labels(tmp_path):
         assert isinstance(builder.info.features[name], tfds.features.ClassLabel)
         assert builder.info.features[name].names == classes[name]
     assert [builder.info.features["b"].int2str(row["b"]) for row in rows] == ["yes", "no", "yes"]
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_a_conversion_with_class_names_makes_class_labels(tmp_path, offset):
+    names = ["cat", "big dog", "ünicorn"]
+    write_rec(tmp_path / "a.rec", [image_payload(n, label, encoded(GRAY)) for n, label in enumerate([2.0, 0.0, 1.0])])
+    wishes = {"preset": "imagenet", "label_offset": offset, "tfds": "mydata:1.0.0"}
+    manifest = rb.convert(tmp_path / "a.rec", folder_of(tmp_path / "set"), class_names=names, **wishes)
+    assert str(tmp_path / "set" / "image.class.label.labels.txt") in manifest.files
+    builder, rows = load(tmp_path / "set")
+    feature = builder.info.features["image/class/label"]
+    assert isinstance(feature, tfds.features.ClassLabel)
+    assert feature.names == [*map(str, range(offset)), *names]
+    assert [feature.int2str(row["image/class/label"]) for row in rows] == ["ünicorn", "cat", "big dog"]
+    again = rb.convert(tmp_path / "set", folder_of(tmp_path / "again"), select=["y=image/class/label"], tfds="b:1.0.0")
+    assert again.class_names.field == "y"
+    assert load(tmp_path / "again")[0].info.features["y"].names == feature.names
+
+
+def test_images_that_are_encoded_for_a_preset_have_their_shape(tmp_path):
+    rb.write(tmp_path / "a.npz", {"image": np.stack([RGB, RGB]), "label": [1, 0]})
+    wishes = {"preset": "imagenet", "encode": {"image": "png"}}
+    rb.convert(tmp_path / "a.npz", folder_of(tmp_path / "set"), tfds="mydata:1.0.0", **wishes)
+    builder, rows = load(tmp_path / "set")
+    assert builder.info.features["image/encoded"].shape == RGB.shape
+    assert np.array_equal(rows[1]["image/encoded"].numpy(), RGB)
+
+
+def test_class_names_of_objects_are_a_sequence_of_class_labels(tmp_path):
+    labels = [[2, 5, 0, 0.1, 0.1, 0.5, 0.5, 2, 0.2, 0.2, 0.6, 0.6], [2, 5, 1, 0, 0, 1, 1]]
+    write_rec(tmp_path / "a.rec", [image_payload(n, label, encoded(GRAY)) for n, label in enumerate(labels)])
+    wishes = {"preset": "detection", "tfds": "mydata:1.0.0"}
+    rb.convert(tmp_path / "a.rec", folder_of(tmp_path / "set"), class_names=["cat", "dog", "eel"], **wishes)
+    builder, rows = load(tmp_path / "set")
+    feature = builder.info.features["image/object/class/label"]
+    assert isinstance(feature, tfds.features.Sequence)
+    assert feature.feature.names == ["0", "cat", "dog", "eel"]
+    found = [[feature.feature.int2str(n) for n in row["image/object/class/label"]] for row in rows]
+    assert found == [["cat", "eel"], ["dog"]]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        (
+            {"class_names": ["a", "b"]},
+            r"label: float32\[\*\] has class names, and is no integer.*label:int64=label\[0\]",
+        ),
+        ({"class_names": ["crane", "b", "crane"], "preset": "imagenet"}, "classes 0 and 2 are both called 'crane'"),
+        ({"class_names": ["a", "b"], "preset": "imagenet", "label_offset": -1}, "begin at -1; add"),
+    ],
+    ids=["float", "twice", "below 0"],
+)
+def test_class_names_that_cannot_be_class_labels(tmp_path, wishes, said):
+    """Given ones are an error before anything is written, those of a sidecar a note."""
+    write_rec(tmp_path / "a.rec", [image_payload(n, float(n), encoded(GRAY)) for n in range(2)])
+    with pytest.raises(rb.SchemaError, match=said):
+        rb.convert(tmp_path / "a.rec", folder_of(tmp_path / "set"), tfds="mydata:1.0.0", **wishes)
+    assert list((tmp_path / "set").iterdir()) == []
+    target = "b.tfrecord" if "preset" in wishes else "b.rec"
+    rb.convert(tmp_path / "a.rec", tmp_path / target, **wishes)
+    manifest = rb.convert(tmp_path / target, tmp_path / "set", tfds="mydata:1.0.0")
+    assert any(re.search(f"without the names of classes: .*{said}", note) for note in manifest.notes)
+    assert len(load(tmp_path / "set")[1]) == 2
 
 
 @pytest.mark.parametrize("names", [["a", ""], ["a", " b"], ["a\nb"]])

@@ -5,17 +5,6 @@
 
 /* ---- reading ---- */
 
-/* The index of a key, or -1; `likely` is tried first, as writers keep one order of keys. */
-static int find_key(const struct rb_key *keys, int num_keys, int likely, struct span key) {
-    int64_t length = key.end - key.at;
-    for (int i = 0; i < num_keys; i++) {
-        int k = likely + i < num_keys ? likely + i : likely + i - num_keys;
-        if (keys[k].length == length && memcmp(keys[k].name, key.at, (size_t)length) == 0)
-            return k;
-    }
-    return -1;
-}
-
 struct search {
     const struct rb_key *keys;
     int num_keys;
@@ -31,7 +20,7 @@ static int find_in_message(struct search *search, struct span features, int64_t 
         int fault = read_entry(entry, &key, &value);
         if (fault)
             return fault;
-        int k = find_key(search->keys, search->num_keys, likely, key);
+        int k = index_of_key(search->keys, search->num_keys, likely, (struct span){key.at, key.at}, key);
         if (k < 0)
             continue;
         starts[k] = value.at - search->base;
@@ -66,36 +55,16 @@ int64_t rb_find_features(const struct rb_spans *payloads, int64_t rows, const st
     return row;
 }
 
-static struct span feature_span(const struct rb_spans *features, int64_t row) {
-    if (features->starts[row] < 0)
-        return (struct span){0, 0};
-    const uint8_t *at = features->base + features->starts[row];
-    return (struct span){at, at + features->lengths[row]};
-}
-
 int64_t rb_count_values(const struct rb_spans *features, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault) {
     int64_t row = 0;
     for (*fault = RB_OK; row < rows; row++) {
         int kind;
-        *fault = count_feature(feature_span(features, row), &kind, &counts[row]);
+        *fault = count_feature(span_of(features, row), &kind, &counts[row]);
         kinds[row] = (uint8_t)kind;
         if (*fault)
             break;
     }
     return row;
-}
-
-/* Cut off the lists that a later one of another kind replaces; return the kind that stays. */
-static int settle_kind(struct span *feature) {
-    struct span rest = *feature, list;
-    int settled = RB_NO_KIND, kind;
-    for (const uint8_t *before = rest.at; (kind = next_list(&rest, &list)) > 0; before = rest.at) {
-        if (kind == settled)
-            continue;
-        settled = kind;
-        feature->at = before;
-    }
-    return settled;
 }
 
 /* Calls `take` on each run of the settled lists; it returns how many values it took, or -1 when it has no room. */
@@ -104,7 +73,7 @@ typedef int64_t (*take_run)(void *to, struct span run);
 static int64_t take_row(struct span feature, int wanted, take_run take, void *to) {
     struct span list, run;
     int64_t taken = 0;
-    if (settle_kind(&feature) != wanted)
+    if (settle(&feature, next_list) != wanted)
         return 0;
     while (next_list(&feature, &list) > 0)
         while (next_run(&list, wanted, &run) > 0) {
@@ -119,7 +88,7 @@ static int64_t take_row(struct span feature, int wanted, take_run take, void *to
 static int64_t take_rows(const struct rb_spans *features, int64_t rows, int wanted, take_run take, void *to) {
     int64_t taken = 0;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t values = take_row(feature_span(features, row), wanted, take, to);
+        int64_t values = take_row(span_of(features, row), wanted, take, to);
         if (values < 0)
             return -1;
         taken += values;
@@ -248,7 +217,7 @@ int64_t rb_fill_ints(const struct rb_spans *features, int64_t rows, int dtype, i
     struct number_target target = {out, capacity, dtype, 0, 0};
     int64_t taken = 0;
     for (*row = 0; *row < rows; ++*row) {
-        int64_t values = take_row(feature_span(features, *row), RB_INT64, take_ints, &target);
+        int64_t values = take_row(span_of(features, *row), RB_INT64, take_ints, &target);
         if (target.misfit) {
             *value = target.value;
             return capacity;
@@ -311,6 +280,7 @@ static int64_t nested_size(int64_t length) { return 1 + varint_size((uint64_t)le
     }
 
 enum { ONE_BYTE = 1 << 7, TWO_BYTES = 1 << 14 }; /* varints below these are that short */
+static const uint64_t EIGHT_BYTES = (uint64_t)1 << 56;
 
 /* 1 for a value from ONE_BYTE up to TWO_BYTES, 0 below: as a sum, since SSE2 cannot compare 64 bits. */
 static inline uint64_t needs_two(uint64_t value) { return (value + TWO_BYTES - ONE_BYTE) >> 14; }
@@ -331,6 +301,15 @@ static int64_t varints_size(int dtype, const uint8_t *at, int64_t size, uint64_t
         EACH_INTEGER(dtype, total += (int64_t)needs_two(value))
     }
     return total;
+}
+
+/* The varint of a value below EIGHT_BYTES, `size` bytes long, in the low bytes of a word: its bits apart by sevens, and the
+   bit that says that more follow in all bytes but the last. */
+static inline uint64_t varint_word(uint64_t value, int64_t size) {
+    value = (value & 0xfffffff) | (value & 0xfffffff0000000) << 4;
+    value = (value & 0x3fff00003fff) | (value & 0xfffc0000fffc000) << 2;
+    value = (value & 0x7f007f007f007f) | (value & 0x3f803f803f803f80) << 1;
+    return value | (0x8080808080808080 & (((uint64_t)1 << (8 * (size - 1))) - 1));
 }
 
 /* Write the varints of some integers into exactly the bytes up to `end`, which varints_size() counted. Another thread of the
@@ -355,9 +334,15 @@ static uint8_t *put_varints(uint8_t *to, uint8_t *end, int dtype, const uint8_t 
         at = last, size = width;
     }
     EACH_INTEGER(dtype, {
-        if (end - to < varint_size(value))
+        int64_t length = varint_size(value);
+        if (end - to >= 8 && value < EIGHT_BYTES) { /* eight bytes are written; those that are not its own are the next one's */
+            store_little(to, varint_word(value, length), 8);
+            to += length;
+        } else if (end - to < length) {
             return end;
-        to = put_varint(to, value);
+        } else {
+            to = put_varint(to, value);
+        }
     })
     return end;
 }

@@ -49,6 +49,10 @@ uint32_t rb_crc32c(uint32_t crc, const uint8_t *data, int64_t size);
 uint32_t rb_crc32c_table(uint32_t crc, const uint8_t *data, int64_t size);
 uint32_t rb_mask_crc(uint32_t crc);
 
+/* ---- crc32.c ---- */
+uint32_t rb_crc32(uint32_t crc, const uint8_t *data, int64_t size);
+uint32_t rb_crc32_table(uint32_t crc, const uint8_t *data, int64_t size);
+
 /* ---- kernels.c: RecordIO ---- */
 void rb_scan_recordio(uint8_t *data, int64_t start, int64_t size, int final, int64_t capacity, int64_t *starts,
                       int64_t *lengths, struct rb_scan *result);
@@ -166,7 +170,16 @@ int64_t rb_fill_texts(const struct rb_spans *values, int64_t rows, int part, int
 
 /* ---- images.c ---- */
 enum rb_image { RB_NO_IMAGE = 0, RB_JPEG = 1, RB_PNG = 2, RB_GIF = 3, RB_BMP = 4, RB_WEBP = 5 };
-/* Kind, height and width of each image; -1 where the size cannot be read. */
-void rb_survey_images(const struct rb_spans *images, int64_t rows, uint8_t *kinds, int64_t *heights, int64_t *widths);
+enum rb_trait {
+    RB_COLOUR = 1, /* JPEG, PNG: not gray */
+    RB_ALPHA = 2, /* PNG: with an alpha channel */
+    RB_TRANSPARENT = 4, /* PNG: with a tRNS chunk */
+    RB_DEEP = 8, /* PNG: of 16 bits */
+    RB_SEVERAL = 16, /* it may hold several pictures: a GIF, or an animation */
+    RB_WHOLE = 32, /* JPEG: a scan, and behind it an end-of-image marker; PNG: the header goes on to the pixels */
+};
+/* Kind, height, width (-1 where the size cannot be read) and traits of each image. */
+void rb_survey_images(const struct rb_spans *images, int64_t rows, uint8_t *kinds, int64_t *heights, int64_t *widths,
+                      uint8_t *traits);
 
 #endif

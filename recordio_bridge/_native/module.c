@@ -34,6 +34,8 @@ static PyObject *checksum(PyObject *args, uint32_t (*kernel)(uint32_t, const uin
 
 static PyObject *py_crc32c(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c); }
 static PyObject *py_crc32c_table(PyObject *self, PyObject *args) { return checksum(args, rb_crc32c_table); }
+static PyObject *py_crc32(PyObject *self, PyObject *args) { return checksum(args, rb_crc32); }
+static PyObject *py_crc32_table(PyObject *self, PyObject *args) { return checksum(args, rb_crc32_table); }
 
 /* ---- scanning ---- */
 
@@ -328,20 +330,21 @@ static PyObject *py_parse_index(PyObject *self, PyObject *args) {
 }
 
 static PyObject *py_survey_images(PyObject *self, PyObject *args) {
-    PyObject *tuple, *objects[3];
+    PyObject *tuple, *objects[4];
     struct table table;
-    struct bytes kinds;
+    struct bytes kinds, traits;
     struct numbers heights, widths;
-    BUFFERS(6);
-    if (!PyArg_ParseTuple(args, "O!OOO", &PyTuple_Type, &tuple, &objects[0], &objects[1], &objects[2]))
+    BUFFERS(7);
+    if (!PyArg_ParseTuple(args, "O!OOOO", &PyTuple_Type, &tuple, &objects[0], &objects[1], &objects[2], &objects[3]))
         return NULL;
     if (take_spans(&taken, tuple, 0, &table) || take_items(&taken, objects[0], 1, 1, "B", &kinds) ||
-        take_numbers(&taken, objects[1], 1, &heights) || take_numbers(&taken, objects[2], 1, &widths))
+        take_numbers(&taken, objects[1], 1, &heights) || take_numbers(&taken, objects[2], 1, &widths) ||
+        take_items(&taken, objects[3], 1, 1, "B", &traits))
         return fail(&taken, NULL);
-    if (kinds.size != table.rows || heights.count != table.rows || widths.count != table.rows)
-        return fail(&taken, "kinds, heights and widths have one entry a row");
+    if (kinds.size != table.rows || heights.count != table.rows || widths.count != table.rows || traits.size != table.rows)
+        return fail(&taken, "kinds, heights, widths and traits have one entry a row");
     Py_BEGIN_ALLOW_THREADS
-    rb_survey_images(&table.spans, table.rows, kinds.data, heights.items, widths.items);
+    rb_survey_images(&table.spans, table.rows, kinds.data, heights.items, widths.items, traits.data);
     Py_END_ALLOW_THREADS
     release(&taken);
     return new_none();
@@ -357,7 +360,7 @@ static PyMethodDef METHODS[] = {
     KERNEL(read_spans),      KERNEL(encode_examples), KERNEL(find_features),   KERNEL(count_values),
     KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
     KERNEL(survey_features), KERNEL(find_values),     KERNEL(count_tensors),   KERNEL(fill_tensors),
-    KERNEL(fill_texts),      KERNEL(survey_images),
+    KERNEL(fill_texts),      KERNEL(survey_images),   KERNEL(crc32),           KERNEL(crc32_table),
     {NULL, NULL, 0, NULL},
 };
 
@@ -393,6 +396,12 @@ static int add_constants(PyObject *module) {
         {"GIF", RB_GIF},
         {"BMP", RB_BMP},
         {"WEBP", RB_WEBP},
+        {"COLOUR", RB_COLOUR},
+        {"ALPHA", RB_ALPHA},
+        {"TRANSPARENT", RB_TRANSPARENT},
+        {"DEEP", RB_DEEP},
+        {"SEVERAL", RB_SEVERAL},
+        {"WHOLE", RB_WHOLE},
     };
     for (size_t i = 0; i < sizeof CONSTANTS / sizeof *CONSTANTS; i++)
         if (PyModule_AddIntConstant(module, CONSTANTS[i].name, CONSTANTS[i].value) < 0)

@@ -40,18 +40,6 @@ static int open_entry(struct span entry, struct span *key, struct span *value) {
     return found < 0 ? RB_BAD_MESSAGE : RB_OK;
 }
 
-/* The index of a name, which is the number of a field of Record and then the key; `likely` is tried first. Or -1. */
-static int find_name(const struct rb_key *names, int num_names, int likely, uint32_t number, struct span key) {
-    int64_t length = key.end - key.at;
-    for (int i = 0; i < num_names; i++) {
-        int k = likely + i < num_names ? likely + i : likely + i - num_names;
-        if (names[k].length == length + 1 && names[k].name[0] == number &&
-            memcmp(names[k].name + 1, key.at, (size_t)length) == 0)
-            return k;
-    }
-    return -1;
-}
-
 static int find_in_record(struct span record, const uint8_t *base, const struct rb_key *names, int num_names, int learn,
                           int64_t *starts, int64_t *lengths, struct rb_name *at) {
     uint32_t number;
@@ -71,7 +59,8 @@ static int find_in_record(struct span record, const uint8_t *base, const struct 
             if (fault)
                 return fault;
         }
-        int k = find_name(names, num_names, likely, number, key);
+        uint8_t kind = (uint8_t)number;
+        int k = index_of_key(names, num_names, likely, (struct span){&kind, &kind + 1}, key);
         if (k >= 0) {
             starts[k] = field.at - base;
             lengths[k] = field.end - field.at;
@@ -149,28 +138,25 @@ static int count_bytes(struct span bytes, int64_t *counts) {
     return found < 0 ? RB_BAD_MESSAGE : RB_OK;
 }
 
-/* The next tensor or Bytes of a Value, and its kind: a fault, with kind 0 at the end. */
-static inline int next_content(struct span *value, int *kind, struct span *content) {
+/* The next tensor or Bytes of a Value: its kind, or 0 at the end, or minus a fault. */
+static inline int next_content(struct span *value, struct span *content) {
     uint32_t number;
     int wire, found = next_field(value, &number, &wire, content);
-    *kind = 0;
     if (found <= 0)
-        return found < 0 ? RB_BAD_MESSAGE : RB_OK;
-    *kind = (int)number;
+        return found < 0 ? -RB_BAD_MESSAGE : 0;
     int known = number == RB_FLOAT32_TENSOR || number == RB_FLOAT64_TENSOR || number == RB_INT32_TENSOR ||
                 number == RB_BYTES_VALUE;
-    return wire == BYTES && known ? RB_OK : RB_UNKNOWN_FIELD;
+    return wire == BYTES && known ? (int)number : -RB_UNKNOWN_FIELD;
 }
 
 static int count_value(struct span value, uint8_t *kind, int64_t *counts) {
-    int next;
     struct span content;
     *kind = 0;
     memset(counts, 0, PARTS * sizeof *counts);
     for (;;) {
-        int fault = next_content(&value, &next, &content);
-        if (fault || next == 0)
-            return fault;
+        int next = next_content(&value, &content), fault;
+        if (next <= 0)
+            return -next;
         if (next != *kind)
             memset(counts, 0, PARTS * sizeof *counts); /* a oneof: what was set last stays */
         *kind = (uint8_t)next;
@@ -180,35 +166,15 @@ static int count_value(struct span value, uint8_t *kind, int64_t *counts) {
     }
 }
 
-static struct span value_span(const struct rb_spans *values, int64_t row) {
-    if (values->starts[row] < 0)
-        return (struct span){0, 0};
-    const uint8_t *at = values->base + values->starts[row];
-    return (struct span){at, at + values->lengths[row]};
-}
-
 int64_t rb_count_tensors(const struct rb_spans *values, int64_t rows, uint8_t *kinds, int64_t *counts, int *fault) {
     int64_t row = 0;
     for (*fault = RB_OK; row < rows; row++)
-        if ((*fault = count_value(value_span(values, row), &kinds[row], counts + PARTS * row)))
+        if ((*fault = count_value(span_of(values, row), &kinds[row], counts + PARTS * row)))
             break;
     return row;
 }
 
 /* ---- filling; what is read here was counted before, so there are no faults ---- */
-
-/* Cut off what a later content of another kind replaces; return the kind that stays. */
-static int settle(struct span *value) {
-    struct span rest = *value, content;
-    int settled = 0, kind;
-    for (const uint8_t *before = rest.at; next_content(&rest, &kind, &content) == RB_OK && kind; before = rest.at) {
-        if (kind == settled)
-            continue;
-        settled = kind;
-        value->at = before;
-    }
-    return settled;
-}
 
 struct room {
     uint8_t *out;
@@ -237,14 +203,14 @@ static inline int take_numbers_of(struct span run, int width, int stored, struct
 }
 
 int64_t rb_fill_tensors(const struct rb_spans *values, int64_t rows, int kind, int part, int64_t size, uint8_t *out) {
-    int width = width_of(kind, (uint32_t)part), stored = width ? width : part == 1 ? 4 : 8, found;
+    int width = width_of(kind, (uint32_t)part), stored = width ? width : part == 1 ? 4 : 8;
     struct room room = {out, size};
     uint32_t next;
     for (int64_t row = 0; row < rows; row++) {
-        struct span value = value_span(values, row), tensor, run;
-        if (settle(&value) != kind)
+        struct span value = span_of(values, row), tensor, run;
+        if (settle(&value, next_content) != kind)
             continue;
-        while (next_content(&value, &found, &tensor) == RB_OK && found)
+        while (next_content(&value, &tensor) > 0)
             while (next_numbers(&tensor, kind, &next, &run) == RB_OK && next)
                 if ((int)next == part && take_numbers_of(run, width, stored, &room))
                     return -1;
@@ -256,13 +222,13 @@ int64_t rb_fill_texts(const struct rb_spans *values, int64_t rows, int part, int
                       int64_t *lengths) {
     int64_t taken = 0;
     for (int64_t row = 0; row < rows; row++) {
-        struct span value = value_span(values, row), content, text;
+        struct span value = span_of(values, row), content, text;
         int64_t before = taken;
         uint32_t number;
-        int kind, wire;
-        if (settle(&value) != RB_BYTES_VALUE)
+        int wire;
+        if (settle(&value, next_content) != RB_BYTES_VALUE)
             continue;
-        while (next_content(&value, &kind, &content) == RB_OK && kind)
+        while (next_content(&value, &content) > 0)
             while (next_field(&content, &number, &wire, &text) > 0) {
                 if ((int)number != part)
                     continue;

@@ -5,12 +5,35 @@
 
 #include "kernels.h"
 
+#include <string.h>
+
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, END_GROUP = 4, FIXED32 = 5 }; /* protobuf wire types */
 enum { DEEPEST_GROUP = 32 };
 
 struct span { /* what is left of a message */
     const uint8_t *at, *end;
 };
+
+/* The bytes of a row: none for one that is not there, whose start is -1. */
+static inline struct span span_of(const struct rb_spans *spans, int64_t row) {
+    if (spans->starts[row] < 0)
+        return (struct span){0, 0};
+    const uint8_t *at = spans->base + spans->starts[row];
+    return (struct span){at, at + spans->lengths[row]};
+}
+
+/* The index of the key that is these bytes, behind its first ones, of which there may be none; or -1. `likely` is tried first,
+ * as writers keep one order of keys. */
+static inline int index_of_key(const struct rb_key *keys, int num_keys, int likely, struct span first, struct span rest) {
+    int64_t before = first.end - first.at, length = rest.end - rest.at;
+    for (int i = 0; i < num_keys; i++) {
+        int k = likely + i < num_keys ? likely + i : likely + i - num_keys;
+        if (keys[k].length == before + length && memcmp(keys[k].name, first.at, (size_t)before) == 0 &&
+            memcmp(keys[k].name + before, rest.at, (size_t)length) == 0)
+            return k;
+    }
+    return -1;
+}
 
 /* Every reader returns 0, or -1 where the bytes are no wire format; then the cursor is anywhere. */
 static inline int read_varint(struct span *from, uint64_t *value) {
@@ -206,6 +229,22 @@ static inline int count_feature(struct span feature, int *kind, int64_t *count) 
             return fault;
     }
     return next < 0 ? RB_BAD_MESSAGE : RB_OK;
+}
+
+/* Reads the next content of a message that is a oneof: its kind, or 0 at the end, or less than 0. */
+typedef int (*read_content)(struct span *message, struct span *content);
+
+/* Cut off what a later content of another kind replaces; return the kind that stays. */
+static inline int settle(struct span *message, read_content next) {
+    struct span rest = *message, content;
+    int settled = 0, kind;
+    for (const uint8_t *before = rest.at; (kind = next(&rest, &content)) > 0; before = rest.at) {
+        if (kind == settled)
+            continue;
+        settled = kind;
+        message->at = before;
+    }
+    return settled;
 }
 
 #endif

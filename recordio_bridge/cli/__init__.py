@@ -104,7 +104,9 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
-        prog="recordio-bridge", description="Read, convert and verify MXNet RecordIO and TFRecord."
+        prog="recordio-bridge",
+        description="Read, convert and verify MXNet RecordIO, TFRecord, HDF5, .npz and .npy; read InsightFace's "
+        "verification sets.",
     )
     parser.add_argument("--version", action="version", version=f"recordio-bridge {__version__}")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

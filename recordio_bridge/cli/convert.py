@@ -19,6 +19,7 @@ from ..sources import Source
 from .options import add_json, add_source_options, counted, print_notes, source_options
 
 if TYPE_CHECKING:
+    from ..migrate.ledger import Manifest
     from ..schema import Packing
 
 _SHOWN = 20  # records that were left out, for people
@@ -59,6 +60,13 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         help="read everything back from disk and compare it, only count it, or trust the disk (default: content)",
     )
     add_source_options(parser)
+    _add_target(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier output")
+    add_json(parser)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    """Arguments about what becomes of columns on the way, and what is written beside them."""
     parser.add_argument(
         "--out",
         dest="target_options",
@@ -93,7 +101,8 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD=png|jpeg:95",
-        help="encode this column's arrays as images; JPEG changes pixels",
+        help="encode this column's arrays as images; JPEG changes pixels. A field that is no column of the output is "
+        "encoded before presets and functions look at it",
     )
     parser.add_argument(
         "--tfds",
@@ -101,8 +110,6 @@ def add_args(parser: argparse.ArgumentParser) -> None:
         help="write a split (default: train) of a dataset for tensorflow_datasets; DST is then its folder",
     )
     parser.add_argument("--tfmd", action="store_true", help="write DST.schema.pbtxt, for TensorFlow Data Validation")
-    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier output")
-    add_json(parser)
 
 
 def _add_preset(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +180,18 @@ def run(args: argparse.Namespace) -> int:
         tfds=args.tfds,
         tfmd=args.tfmd,
     )
+    _print_left_out(manifest)
+    notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
+    print_notes(notes, manifest.warnings, args.quiet)
+    if args.json:
+        print(json.dumps({"files": manifest.files, **manifest.to_json()}))
+    else:
+        _print_files(manifest)
+    return 0
+
+
+def _print_left_out(manifest: Manifest) -> None:
+    """Say which records and rows are not in the output, and why."""
     for path, ranges in groupby(manifest.skipped[:_SHOWN], lambda skipped: skipped.path):
         print(f"left out of {path}:", file=sys.stderr)
         for skipped in ranges:
@@ -182,11 +201,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"  and {more:,} more; {manifest_path(manifest.output)} lists all", file=sys.stderr)
     for reason, rows in manifest.left_out.items():
         print(f"left out {counted(rows, 'row')}: {reason}", file=sys.stderr)
-    notes = [note for note in manifest.notes if ALARM not in note]  # which was logged before the work began
-    print_notes(notes, manifest.warnings, args.quiet)
-    if args.json:
-        print(json.dumps({"files": manifest.files, **manifest.to_json()}))
-        return 0
+
+
+def _print_files(manifest: Manifest) -> None:
+    """A line for each file that was written, in the order of manifest.files."""
     files = iter(manifest.files)
     for shard in manifest.shards:
         print(f"{next(files)}: {counted(shard.num_rows, 'row')}, {counted(shard.nbytes, 'byte')}")
@@ -196,4 +214,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"{next(files)}: {counted(each.nbytes, 'byte')}")
     print(f"{next(files)}: {counted(len(manifest.schema), 'column')}")
     print(f"{next(files)}: {counted(manifest.num_rows, 'row')}, verified: {manifest.verified}")
-    return 0

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
+from collections import Counter
 
 from .. import api
 from ..errors import SchemaError
+from ..formats.arrays import ArrayFormat, Content
 from ..parsing import parse_function
 from ..sources import Source
 from .options import add_json, add_source_options, counted, source_options
@@ -35,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
     if args.parse_fn:
         print(_parse_function(source), end="")
         return 0
-    summary = source.summary(api.log_skipped)
+    try:
+        summary = source.summary(api.log_skipped)
+    except SchemaError:
+        if not isinstance(source.format, ArrayFormat):
+            raise
+        _show_arrays(args, source, source.format)
+        return 0
     if args.json:
         content = {
             "path": args.path,
@@ -60,6 +70,48 @@ def run(args: argparse.Namespace) -> int:
     for note in summary.notes:
         print(f"{'warning' if note in summary.warnings else 'note'}: {note}")
     return 0
+
+
+def _show_arrays(args: argparse.Namespace, source: Source, format: ArrayFormat) -> None:
+    """What lies in files of arrays that make no table, and how to choose what makes one."""
+    files = [
+        (path, *format.contents(path, options)) for path, options in zip(source.paths, source.options, strict=True)
+    ]
+    if args.json:
+        content = {
+            "path": args.path,
+            "format": format.name,
+            "num_rows": None,
+            "nbytes": sum(map(os.path.getsize, source.paths)),
+            "files": list(source.paths),
+            "schema": None,
+            "notes": list(dict.fromkeys(note for *_, notes in files for note in notes)),
+            "arrays": [{"path": path, **_array_json(each)} for path, contents, _ in files for each in contents],
+        }
+        print(json.dumps(content))
+        return
+    for path, contents, notes in files:
+        print(f"{path}: {format.name}, {counted(os.path.getsize(path), 'byte')}, of these arrays:")
+        for each in contents:
+            print(
+                f"  {each.name}: {each.reason}"
+                if each.field is None
+                else f"  {each.field}, {counted(each.num_rows, 'row')}"
+            )
+        rows = Counter(each.num_rows for each in contents if each.field is not None)
+        if rows:
+            most = rows.most_common(1)[0][0]
+            names = [each.name for each in contents if each.field is not None and each.num_rows == most]
+            chosen = shlex.join(f"{name}={name}" for name in names)
+            print(f"They make no table together; choose some of as many rows: --select {chosen} (fields= in Python)")
+        for note in notes:
+            print(f"note: {note}")
+
+
+def _array_json(content: Content) -> dict[str, object]:
+    if content.field is None:
+        return {"name": content.name, "reason": content.reason}
+    return {"name": content.name, "field": content.field.to_json(), "num_rows": content.num_rows}
 
 
 def _parse_function(source: Source) -> str:

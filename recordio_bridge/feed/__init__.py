@@ -1,6 +1,7 @@
 """Feeding: batches of a source from background threads, behind a bounded queue. Needs no TensorFlow.
 
-    source  ->  Supply: the batches of each epoch, shuffled as indices    supply.py, rows.py, streams.py
+    source  ->  Supply: the batches of each epoch, shuffled as indices    supply.py, rows.py, streams.py,
+                                                                          dataiter.py
             ->  Schedule: which batch comes when, and from where to go on  schedule.py
             ->  Pump: threads that make them and hand them over in order   pump.py
             ->  a Sink: a bounded queue of ours, or one of TensorFlow's    pump.py, tf/

@@ -8,16 +8,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from ..batch import Batch, as_column
+from ..batch import Batch
 from ..errors import SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..schema import Schema
 from ..select import Select
+from .dataiter import is_data_iter
 from .gauge import Gauge
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
-from .streams import is_data_iter, owned
+from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Course:
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
         self._supply = make_supply(source, wants, self._skipped)
+        self.first = self._behind(self.first)
         self._schema = self._supply.schema if transform is None else None
         self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
         self._tried: tuple[Batch, Batch] | None = None
@@ -86,6 +88,10 @@ class Course:
     def num_batches(self) -> int | None:
         """Of an epoch; None where that is not known."""
         return self._supply.num_batches
+
+    def count_batches(self) -> int | None:
+        """As num_batches, but records are counted, by their heads, where that can be done."""
+        return self._supply.count_batches()
 
     def schema(self, stop: int | None) -> Schema:
         """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.
@@ -155,11 +161,15 @@ class Course:
             return made
         if not isinstance(made, Mapping):
             raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
-        return Batch({name: as_column(owned(value), name, None) for name, value in made.items()})
+        return Batch({name: own_column(value, name, self._schema) for name, value in made.items()})
 
     def state(self, at: Position) -> State:
         """With the batch `at` to come next."""
-        return state_of(at, self._depends_on)
+        return state_of(self._behind(at), self._depends_on)
+
+    def _behind(self, at: Position) -> Position:
+        """The end of an epoch, where it is known to be one, as the beginning of the next."""
+        return Position(at.epoch + 1, 0) if at.batch and at.batch == self.num_batches else at
 
     def close(self) -> None:
         """Let go of what was begun and not fed."""

@@ -206,8 +206,10 @@ class Pump:
     def _fail(self, failure: BaseException) -> None:
         self.failure = failure
         self._give_up()
-        self._on_failure(failure)
-        self._sink.end()
+        try:
+            self._on_failure(failure)
+        finally:
+            self._sink.end()  # or the consumer would wait for ever
 
 
 class Queue:

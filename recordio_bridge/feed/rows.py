@@ -93,6 +93,9 @@ class IndexedSupply:
         self.num_batches = cut.num_batches(len(range(index, len(rows), count)))
         self._group = max(1, min(_MOST_BATCHES, int(GROUP / max(row_nbytes * cut.batch_size, 1))))
 
+    def count_batches(self) -> int:
+        return self.num_batches
+
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Groups of batches, each read as its Job is done."""
         order, size = epoch_order(len(self._rows), self._seed, epoch, self._cut.shard), self._cut.batch_size

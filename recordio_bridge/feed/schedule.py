@@ -43,6 +43,9 @@ class Supply(Protocol):
     def num_batches(self) -> int | None:
         """Of an epoch; None where that is not known before its end."""
 
+    def count_batches(self) -> int | None:
+        """num_batches, for which the heads of all records are read where that is what it takes."""
+
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """What makes the batches of an epoch from the first-th on, in their order."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..batch import Batch, as_column
-from ..errors import FeedError, SchemaError
+from ..batch import Batch, Column, Ragged, as_column
+from ..errors import SchemaError
 from ..schema import Schema
 from .rows import Cut, Select, Shard
 from .schedule import Job
@@ -31,12 +30,25 @@ class StreamSupply:
 
     Args:
         num_rows: of a pass, where that is known.
+        count: finds it out where it is not.
     """
 
-    def __init__(self, start: Pass, schema: Schema, cut: Cut, num_rows: int | None = None) -> None:
+    def __init__(
+        self,
+        start: Pass,
+        schema: Schema,
+        cut: Cut,
+        num_rows: int | None = None,
+        count: Callable[[], int] | None = None,
+    ) -> None:
         self.schema = schema
-        self._start, self._cut = start, cut
+        self._start, self._cut, self._count = start, cut, count
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
+
+    def count_batches(self) -> int | None:
+        if self.num_batches is None and self._count is not None:
+            self.num_batches = self._cut.num_batches(self._count())
+        return self.num_batches
 
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Batches that are there: the rows are read in here."""
@@ -92,9 +104,12 @@ class Arrays:
     def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
         self._source, self._fields = source, fields
         items = iter(source())
-        first = next(items, None)
-        if first is None:
-            raise SchemaError("the iterator gave nothing, so its dtypes and shapes are not known; expected batches")
+        try:
+            first = next(items)
+        except StopIteration:
+            raise SchemaError(
+                "the iterator gave nothing, so its dtypes and shapes are not known; expected batches"
+            ) from None
         self._first: Batch | None = as_batch(first, fields, None)
         self._rest: Iterator[Columns] | None = iter(items)
         self.schema = self._first.schema
@@ -127,7 +142,7 @@ def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None,
         return batch
     columns = _named(item, fields, number)
     try:
-        made = Batch({name: as_column(owned(value), name, None) for name, value in columns.items()})
+        made = Batch({name: own_column(value, name, schema) for name, value in columns.items()})
     except SchemaError as err:
         raise SchemaError(f"item {number} of the iterator: {err}", field=err.field, row=err.row) from err
     if schema is not None and made.schema != schema:
@@ -162,60 +177,16 @@ def _named(item: Columns, fields: Sequence[str] | None, number: int) -> dict[str
     return dict(zip(names, item, strict=True))
 
 
-def owned(value: object) -> object:
-    """A value in memory that nobody else writes to."""
-    return value.copy() if isinstance(value, np.ndarray) else value
+def own_column(value: object, name: str, schema: Schema | None) -> Column:
+    """A column in memory that nobody else writes to.
 
-
-# ---- MXNet's iterators ----
-
-
-class DataIter(Protocol):
-    """What we use of mx.io.DataIter."""
-
-    @property
-    def provide_data(self) -> Sequence[Any]: ...  # Any: mx.io.DataDesc
-
-    @property
-    def provide_label(self) -> Sequence[Any]: ...
-
-    def reset(self) -> None: ...
-
-    def next(self) -> Any: ...  # Any: mx.io.DataBatch
-
-
-def is_data_iter(source: object) -> TypeGuard[DataIter]:
-    """Whether this is an iterator of MXNet, or its like; MXNet need not be imported to know."""
-    return all(hasattr(source, name) for name in ("provide_data", "provide_label", "reset", "next"))
-
-
-class FromDataIter:
-    """The batches of an mx.io.DataIter, with its names and its layout, without the padding of the last one.
-
-    Each pass begins with a reset, so there is one pass at a time.
+    Args:
+        schema: of the first batch. Where rows of that differ in length, a later batch may have only equal ones.
     """
-
-    def __init__(self, source: DataIter) -> None:
-        self._source = source
-        self._names = [str(each[0]) for each in (*source.provide_data, *source.provide_label)]
-        self._pass = 0
-        first = next(self(), None)
-        if first is None:
-            raise SchemaError("the DataIter gave no batch, so its dtypes and shapes are not known")
-        self.schema = first.schema
-
-    def __call__(self) -> Iterator[Batch]:
-        self._pass += 1
-        mine = self._pass
-        self._source.reset()
-        while True:
-            if self._pass != mine:
-                raise FeedError("another pass over this DataIter has begun, and it can do one at a time")
-            try:
-                given = self._source.next()
-            except StopIteration:
-                return
-            arrays: list[NDArray[Any]] = [array.asnumpy() for array in (*given.data, *(given.label or []))]
-            rows = len(arrays[0]) - (given.pad or 0)
-            named = zip(self._names, arrays, strict=True)
-            yield Batch({name: as_column(array[:rows], name, None) for name, array in named})
+    field = None if schema is None else schema.find(name)
+    value = value.copy() if isinstance(value, np.ndarray) else value
+    column = as_column(value, name, None)
+    if field is None or field.shape != (None,) or isinstance(column, Ragged) or column.ndim != 2:
+        return column
+    is_like = column.dtype.name == field.dtype or not column.size  # rows without a value have no dtype
+    return as_column(value, name, field) if is_like else column

@@ -6,19 +6,21 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from ..batch import Batch
 from ..formats.base import OnBadRecord, Skipped
-from ..recordfile import RecordFile
+from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
 from ..select import Select, Selection
 from ..sources import Source, SourceArgument, expand
+from .dataiter import DataIter, from_data_iter, is_data_iter
 from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
 from .schedule import Supply
-from .streams import Arrays, DataIter, DataIterator, FromDataIter, Streamed, StreamSupply, is_data_iter
+from .streams import Arrays, DataIterator, Streamed, StreamSupply
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +101,7 @@ def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], N
     if wants.shuffle:
         _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
     if is_data_iter(source):
-        batches = FromDataIter(source)
+        batches = from_data_iter(source)
         return _of_stream(batches, Chosen.of(wants, batches.schema), wants)
     if callable(source):
         items = Arrays(source, wants.fields)
@@ -111,12 +113,14 @@ def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], N
 
 
 def _of_stream(
-    rows: Callable[[], Iterator[Batch]], chosen: Chosen, wants: Wants, num_rows: int | None = None
+    rows: Callable[[], Iterator[Batch]],
+    chosen: Chosen,
+    wants: Wants,
+    num_rows: int | None = None,
+    count: Callable[[], int] | None = None,
 ) -> StreamSupply:
     cut = wants.cut
-    index, count = cut.shard
-    mine = None if num_rows is None else len(range(index, num_rows, count))
-    return StreamSupply(Streamed(rows, cut.shard, chosen), chosen.schema, cut, mine)
+    return StreamSupply(Streamed(rows, cut.shard, chosen), chosen.schema, cut, num_rows, count)
 
 
 def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
@@ -129,10 +133,14 @@ def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped],
         return _of_rows(rows, wants)
     files.log_doubts()
     needed = schema.pick(chosen.sources)
+    begin = partial(files.read, needed, None, on_skip)
+    if wants.on_bad_record == "skip":
+        return _of_stream(begin, chosen, wants)
     known = [files.format.num_rows(path, options) for path, options in zip(files.paths, files.options, strict=True)]
     counts = [count for count in known if count is not None]
-    num_rows = sum(counts) if len(counts) == len(known) and wants.on_bad_record == "raise" else None
-    return _of_stream(lambda: files.read(needed, None, on_skip), chosen, wants, num_rows)
+    num_rows = sum(counts) if len(counts) == len(known) else None
+    count = None if files.is_sequential else lambda: len(RowIndex.of(files, on_skip))
+    return _of_stream(begin, chosen, wants, num_rows, count)
 
 
 def _of_rows(rows: RecordFile, wants: Wants) -> Supply:

@@ -14,25 +14,31 @@ Objects would need pickle, which runs what it reads: refused with advice, as are
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, Column, Ragged, as_column, concat, rebatch
-from ..errors import FormatError, SchemaError
+from ..batch import Batch, Column, Ragged, as_column, rebatch, spread
+from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
+from ..readahead import made_ahead
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import find_sidecar, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer
+from .framed import most_held
 
 BLOCK = 1 << 22  # bytes read at a time
+_LAST_POINT = 0x10FFFF  # of Unicode
+_SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
+_HEAD = 16  # bytes that are held of each row where rows are read in any order
+_MOST = 1 << 62  # stands for sizes beyond an int64
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
 
 
@@ -49,11 +55,33 @@ class Array(Protocol):
     def chunk_rows(self) -> int:
         """Rows that are cheap to read together; 1 where it does not matter."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it may take as long as its file is open."""
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, in a fresh array."""
+        """Rows start to stop, in a fresh array of (stop - start, *shape[1:]); FormatError where they are damaged."""
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order, in a fresh array."""
+        """These rows, in this order, in a fresh array of (len(rows), *shape[1:]); FormatError as for read."""
+
+    def check(self, again: bool) -> None:
+        """Compare the checksum of all that is stored, where there is one and reading has not done so.
+
+        again: also where this process did so before, and the file was not written to since.
+
+        Raises:
+            ChecksumError: it does not fit.
+        """
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start, one run after another, in a fresh array."""
+
+
+def read_each(array: Array, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Array.spans where runs are read one by one: in the order in which they lie in the file."""
+    parts = {int(run): array.read(int(starts[run]), int(starts[run] + counts[run])) for run in np.argsort(starts)}
+    return np.concatenate([parts[run] for run in range(len(starts))] or [array.read(0, 0)])
 
 
 class ArrayColumn(ABC):
@@ -62,14 +90,23 @@ class ArrayColumn(ABC):
     field: Field
     num_rows: int
     chunk_rows: int
+    held: int
+    """Bytes of memory that it may take as long as its file is open."""
 
     @abstractmethod
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        """Some rows. wanted is asked for; only between bytes and uint8 does it decide what the values are."""
+        """Some rows. wanted is asked for; only between bytes and uint8 does it decide what the values are.
+
+        Raises:
+            FormatError: they are damaged. Where it is about a row, that is counted from the first of these.
+        """
 
     @abstractmethod
     def row_bytes(self) -> float:
         """What a row takes in memory, on average."""
+
+    def check(self, again: bool) -> None:  # noqa: B027  # nothing to check is right
+        """As Array.check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +120,57 @@ class Store:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is in a file under a name: the rows of a field, or the reason why they cannot be read."""
+
+    name: str
+    field: Field | None = None
+    num_rows: int = 0
+    reason: str | None = None
+
+
 def _get(array: Array, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     return array.read(rows.start, rows.stop) if isinstance(rows, slice) else array.take(rows)
+
+
+def with_bools(values: NDArray[Any]) -> NDArray[Any]:
+    """The values, bools as 0 and 1: files may hold any bytes, and numpy takes all but 0 for true."""
+    return values.view(np.uint8) != 0 if values.dtype == np.bool_ else values
 
 
 class DenseColumn(ArrayColumn):
     """Numbers, or the member of a structured array that members leads to."""
 
     def __init__(self, field: Field, array: Array, members: tuple[str, ...] = ()) -> None:
-        self.field, self._array, self._members = field, array, members
-        self.num_rows, self.chunk_rows = array.shape[0], array.chunk_rows
-
-    def values(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        """The values as they are stored."""
-        values = _get(self._array, rows)
-        for member in self._members:
-            values = values[member]
-        return values
+        self.field, self.array, self._members = field, array, members
+        self.num_rows, self.chunk_rows, self.held = array.shape[0], array.chunk_rows, array.held
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        return np.ascontiguousarray(self.values(rows), dtype=numpy_dtype(self.field.dtype))
+        return self.column_of(_get(self.array, rows))
+
+    def column_of(self, values: NDArray[Any]) -> Column:
+        """The column out of rows of the array, which its other members may share."""
+        for member in self._members:
+            values = values[member]
+        return self._made(values)
+
+    def _made(self, values: NDArray[Any]) -> Column:
+        return with_bools(np.ascontiguousarray(values, dtype=numpy_dtype(self.field.dtype)))
 
     def row_bytes(self) -> float:
-        return self._array.dtype.itemsize * float(np.prod(self._array.shape[1:]))
+        return self.array.dtype.itemsize * float(math.prod(self.array.shape[1:]))
+
+    def check(self, again: bool) -> None:
+        self.array.check(again)
 
 
 class TextColumn(DenseColumn):
     """S and U arrays of a fixed width: bytes without the NULs at their end."""
 
-    def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
-        values = self.values(rows)
+    def _made(self, values: NDArray[Any]) -> Column:
         if values.dtype.kind == "U":
+            _check_text(values, self.field.name)
             values = np.char.encode(values, "utf-8") if values.size else values.astype("S1")
         flat = np.ascontiguousarray(values).reshape(-1)
         width = flat.dtype.itemsize
@@ -125,6 +182,27 @@ class TextColumn(DenseColumn):
             return members
         count = self.field.shape[0] or 0
         return Ragged(members, _steps(len(values), count), np.full(len(values), count), "bytes")
+
+
+def _check_text(values: NDArray[Any], name: str) -> None:
+    """FormatError, with the row of the block, for a number that is no character: numpy drops some, or fails."""
+    if not values.size or not values.dtype.itemsize:
+        return
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    points = native.view(np.uint32).reshape(len(values), -1)
+    wrong = np.argwhere((points > _LAST_POINT) | (points & ~np.uint32(0x7FF) == _SURROGATES))
+    if len(wrong):
+        row, place = wrong[0].tolist()
+        raise FormatError(
+            f"row {row} of {name!r}: U+{points[row, place]:04X} is no character; the file is damaged, or save "
+            "the array as bytes, np.char.encode(a, 'utf-8', 'surrogatepass')",
+            record=row,
+        )
+
+
+def _before(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of several runs begins that lie one after another."""
+    return np.asarray(np.cumsum(lengths) - lengths)
 
 
 def _steps(count: int, width: int) -> NDArray[np.int64]:
@@ -139,7 +217,9 @@ class RaggedColumn(ArrayColumn):
         self._is_bytes = inner is not None or values.dtype == np.uint8
         shape = () if inner is None and self._is_bytes else (None,)
         self.field = Field(name, "bytes" if self._is_bytes else values.dtype.name, shape)
-        self.num_rows, self.chunk_rows = len(offsets) - 1, 1
+        self.num_rows = len(offsets) - 1
+        self.chunk_rows = max(1, values.chunk_rows * self.num_rows // max(values.shape[0], 1))
+        self.held = values.held + offsets.nbytes + (0 if inner is None else inner.nbytes)
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         if not isinstance(rows, slice):
@@ -157,47 +237,64 @@ class RaggedColumn(ArrayColumn):
     def _flat(self, offsets: NDArray[np.int64], dtype: str) -> Ragged:
         """Rows that lie one after another between these offsets."""
         target = np.dtype(np.uint8) if dtype == "bytes" else numpy_dtype(dtype)
-        values = np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target)
+        values = with_bools(np.ascontiguousarray(self._values.read(int(offsets[0]), int(offsets[-1])), dtype=target))
         starts = (offsets[:-1] - offsets[0]) * target.itemsize
         return Ragged(values.view(np.uint8), starts, np.diff(offsets) * target.itemsize, dtype)
 
     def _picked(self, rows: NDArray[np.int64], wanted: Field) -> Column:
-        """Rows in any order: runs of neighbours are read together."""
-        if not len(rows):
-            return self.column(slice(0, 0), wanted)
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        bounds = [0, *breaks.tolist(), len(rows)]
-        field = Field(wanted.name, self._dtype(wanted), self.field.shape if self._inner is not None else wanted.shape)
-        parts = [
-            Batch({field.name: self.column(slice(int(rows[a]), int(rows[b - 1]) + 1), wanted)}, Schema(field))
-            for a, b in pairwise(bounds)
-        ]
-        return concat(parts)[field.name]
+        """Rows in any order."""
+        starts = self._offsets[rows]
+        counts = self._offsets[rows + 1] - starts
+        if self._inner is None:
+            return self._joined(starts, counts, self._dtype(wanted))
+        members = spread(starts, counts)
+        starts = self._inner[members]
+        return Ragged(
+            self._joined(starts, self._inner[members + 1] - starts, "bytes"), _before(counts), counts, "bytes"
+        )
+
+    def _joined(self, starts: NDArray[np.int64], counts: NDArray[np.int64], dtype: str) -> Ragged:
+        """Rows of so many values from each start; neighbours are read together."""
+        target = np.dtype(np.uint8) if dtype == "bytes" else numpy_dtype(dtype)
+        heads = np.flatnonzero(np.concatenate([[True], starts[1:] != starts[:-1] + counts[:-1]]))[: len(starts)]
+        runs = np.add.reduceat(counts, heads) if len(heads) else counts
+        values = np.ascontiguousarray(self._values.spans(starts[heads], runs), dtype=target)
+        lengths = counts * target.itemsize
+        return Ragged(values.view(np.uint8), _before(lengths), lengths, dtype)
 
     def row_bytes(self) -> float:
         ends = self._offsets if self._inner is None else self._inner
         return float(ends[-1]) * self._values.dtype.itemsize / max(self.num_rows, 1)
 
+    def check(self, again: bool) -> None:
+        self._values.check(again)  # the offsets were read from end to end
 
-def columns_of(path: str, store: Store, declared: Schema | None) -> dict[str, ArrayColumn | str]:
+
+def columns_of(
+    path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None
+) -> dict[str, ArrayColumn | str]:
     """The column that each field of a file is read by, or the reason why it cannot be.
 
-    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a.
+    declared: what a sidecar says; a/values and a/offsets are not joined where it has no a, or has them beside it.
+    wanted: what will be asked for, None for all; nothing is joined, and no offsets are read, for other fields.
     """
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in store.arrays:
         base = name.removesuffix("/offsets")
-        if base != name and (declared is None or base in declared):
+        told = declared is None or (base in declared and name not in declared)
+        if base != name and told and (wanted is None or base in wanted):
             column = _ragged(path, base, store.arrays)
             if column is not None:
                 joined |= {name, f"{base}/values", f"{base}/inner_offsets"}
                 columns[base] = column
     for name, array in store.arrays.items():
         if name not in joined:
-            columns |= _plain(name, array)
-    if declared is not None and set(declared) <= set(columns):
-        return {name: columns.pop(name) for name in declared} | columns
+            for leaf, made in _plain(name, array).items():
+                columns[leaf] = _TWICE if leaf in columns else made
+    first = [name for name in declared or () if wanted is None or name in wanted]
+    if set(first) <= set(columns):
+        return {name: columns.pop(name) for name in first} | columns
     return columns
 
 
@@ -215,18 +312,19 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
     last = values.shape[0]
     read = []
     for label, array in found.items():
-        offsets = array.read(0, array.shape[0]).astype(np.int64)
-        if offsets[0] != 0 or offsets[-1] != last or np.any(np.diff(offsets) < 0):
+        offsets = array.read(0, array.shape[0])
+        if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
                 f"{path}: '{name}/{label}' does not lead from 0 to the {last} entries of what it cuts, without going "
-                "back; the file is damaged, or rename the two arrays if they do not belong together",
+                "back; the file is damaged, or, if the two do not belong together, choose them with fields= or rename",
                 path=path,
             )
         last = len(offsets) - 1
-        read.append(offsets)
+        read.append(offsets.astype(np.int64))
     return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None)
 
 
+_TWICE = "is what two fields would be called, an array and a part of another; save one of them under another name"
 _REFUSED = {
     "O": "is an object array, which needs pickle; save it as a plain array",
     "M": "holds dates; save it as integers, .astype('datetime64[s]').astype('int64')",
@@ -287,14 +385,33 @@ class Table:
     notes: tuple[str, ...]
 
     def batch(self, path: str, rows: slice | NDArray[np.int64], schema: Schema) -> Batch:
-        """Some rows, cast to this schema where that is exact."""
+        """Some rows, cast to this schema where that is exact.
+
+        Raises:
+            FormatError: they are damaged.
+            SchemaError: the file has no such field, or a value does not fit the schema. Both name the row in the file.
+        """
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         columns = {}
+        shared: dict[int, NDArray[Any]] = {}  # rows of structured arrays, by their id, for all their members
         for name, field in schema.items():
-            if name not in self.columns:
+            column = self.columns.get(name)
+            if column is None:
                 raise SchemaError(f"{path}: has no field {name!r}; it has {', '.join(self.columns)}", field=name)
-            columns[name] = as_column(self.columns[name].column(rows, field), name, field)
+            with _naming(path, rows):
+                if isinstance(column, DenseColumn) and column.array.dtype.names:
+                    if id(column.array) not in shared:
+                        shared[id(column.array)] = _get(column.array, rows)
+                    values = column.column_of(shared[id(column.array)])
+                else:
+                    values = column.column(rows, field)
+                columns[name] = as_column(values, name, field)
         return Batch(columns, schema, num_rows=count)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksums of the columns; see Array.check."""
+        for column in self.columns.values():
+            column.check(again)
 
     def block_rows(self, names: Sequence[str]) -> int:
         """Rows to read together: about a block, in whole chunks where these are not too large."""
@@ -307,13 +424,28 @@ class Table:
         return rows
 
 
+@contextmanager
+def _naming(path: str, rows: slice | NDArray[np.int64]) -> Iterator[None]:
+    """Give errors about a row of a block the path, and the number that the row has in the file."""
+    try:
+        with numbered(range(rows.start, rows.stop) if isinstance(rows, slice) else rows.data):
+            yield
+    except (SchemaError, FormatError) as err:
+        if err.path is not None or row_of(err) is None:
+            raise
+        named = type(err)(f"{path}: {err}")
+        named.__dict__.update({**vars(err), "path": path})
+        raise named from err
+
+
 def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset[str] | None) -> Table:
     """The columns of a file, or those that are wanted.
 
     Raises:
+        FormatError: offsets are damaged.
         SchemaError: the rows of these columns differ in number, or one of them cannot be read.
     """
-    found = columns_of(path, store, declared)
+    found = columns_of(path, store, declared, wanted)
     names = [name for name in found if wanted is None or name in wanted]
     for name in names:
         reason = found[name]
@@ -356,6 +488,34 @@ def _as_declared(schema: Schema, declared: Schema | None) -> Schema:
     return Schema(*fields)
 
 
+class OpenTable:
+    """A file that is open for rows of a schema to be taken."""
+
+    def __init__(self, path: str, table: AbstractContextManager[Table], schema: Schema) -> None:
+        self._path, self._schema = path, schema
+        with ExitStack() as stack:
+            self._table = stack.enter_context(table)
+            self._open = stack.pop_all()
+        self.nbytes = sum(column.held for column in self._table.columns.values())
+
+    def take(self, heads: Heads) -> Batch:
+        return self._table.batch(self._path, heads.offsets, self._schema)
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def _check_listable(path: str, rows: int, held: int) -> None:
+    """FormatError for more rows than a file of this size holds: of some, as of those never written, it has nothing."""
+    if rows * _HEAD > held:
+        raise FormatError(
+            f"{path}: claims {rows} rows, and a list of where they are would take {rows * _HEAD} bytes, more than is "
+            f"believed of so small a file: expected at most {held} (512 MiB, or 32 times its size); read or convert "
+            "it in order, without shuffle or shards",
+            path=path,
+        )
+
+
 class ArrayFormat(ABC):
     """The part of a Format that files of arrays share; see formats.base.Format. Their Extents count rows."""
 
@@ -365,8 +525,8 @@ class ArrayFormat(ABC):
 
     @contextmanager
     @abstractmethod
-    def store(self, path: str, options: Any) -> Iterator[Store]:
-        """The arrays of a file, open as long as the block lasts."""
+    def store(self, path: str, options: Any, keep: int = 0) -> Iterator[Store]:
+        """The arrays of a file, open as long as the block lasts. keep is that of a Request."""
 
     @abstractmethod
     def sniff(self, head: bytes) -> bool: ...
@@ -388,7 +548,14 @@ class ArrayFormat(ABC):
     def is_sequential(self, options: Any) -> bool:
         return False
 
-    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
+    def unpack(
+        self,
+        path: str,
+        options: Any,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
         raise TypeError(f"{self.name} is read at any row as it is")
 
     def undecoded(self, paths: Sequence[str], options: Sequence[Any]) -> tuple[list[Any], Schema]:
@@ -398,16 +565,16 @@ class ArrayFormat(ABC):
         raise TypeError(f"{self.name} has no records that could pass undecoded")
 
     @contextmanager
-    def table(self, path: str, options: Any, wanted: frozenset[str] | None) -> Iterator[Table]:
+    def table(self, path: str, options: Any, wanted: frozenset[str] | None, keep: int = 0) -> Iterator[Table]:
         """The columns of a file, or those wanted, open as long as the block lasts."""
-        with self.store(path, options) as store:
+        with self.store(path, options, keep) as store:
             yield table_of(path, store, self.declared(path), wanted)
 
     def certain(self, path: str, options: Any) -> tuple[Schema, bool]:
         try:
             with self.table(path, options, None) as table:
                 return table.schema, True
-        except SchemaError:  # not for all fields; those that are asked for may do
+        except (SchemaError, FormatError):  # not for all fields; those that are asked for may do
             return Schema(), False
 
     def presume(self, path: str, options: Any) -> Schema | None:
@@ -427,6 +594,18 @@ class ArrayFormat(ABC):
             notes = (*table.notes, *doubts)
             return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes, warnings)
 
+    def contents(self, path: str, options: Any) -> tuple[list[Content], tuple[str, ...]]:
+        """All that is in a file, also where it makes no table; and what people should know of it."""
+        with self.store(path, options) as store:
+            found = columns_of(path, store, self.declared(path), None)
+            contents = [
+                Content(name, reason=column)
+                if isinstance(column, str)
+                else Content(name, column.field, column.num_rows)
+                for name, column in found.items()
+            ]
+            return contents, store.notes
+
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
         with self.table(path, options, None) as table:
             each = sum(column.row_bytes() for column in table.columns.values())
@@ -437,20 +616,28 @@ class ArrayFormat(ABC):
             return [Extent(path, at, min(at + step, table.num_rows), at) for at in starts]
 
     def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
-        batches = self._blocks(extent, options, request)
-        if request.batch_rows is not None:
-            yield from rebatch(batches, request.batch_rows)
-        else:
-            yield from batches
+        with closing(self._blocks(extent, options, request)) as batches:
+            yield from batches if request.batch_rows is None else rebatch(batches, request.batch_rows)
         if request.on_bytes is not None:
             feed_bytes(extent.path, request.on_bytes)
 
-    def _blocks(self, extent: Extent, options: Any, request: Request) -> Iterator[Batch]:
+    def _blocks(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         with self.table(extent.path, options, frozenset(request.schema)) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
+            is_whole = extent.start == 0 and stop == table.num_rows  # of parts, heads() has checked all
             step = table.block_rows(list(request.schema))
-            for at in range(extent.start, stop, step):
-                yield table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+            starts = range(extent.start, stop, step)
+
+            def block(at: int) -> Batch:
+                return table.batch(extent.path, slice(at, min(at + step, stop)), request.schema)
+
+            with closing(made_ahead(block, starts)) as blocks:
+                for at, batch in zip(starts, blocks, strict=True):
+                    if is_whole and at + step >= stop:
+                        table.check(again=True)
+                    yield batch
+            if is_whole and stop == 0:
+                table.check(again=True)
 
     def num_rows(self, path: str, options: Any) -> int | None:
         with self.table(path, options, None) as table:
@@ -463,13 +650,16 @@ class ArrayFormat(ABC):
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
-            each = round(sum(column.row_bytes() for column in table.columns.values()))
+            trusted = getattr(options, "expansion", None) == "any"
+            _check_listable(extent.path, stop - extent.start, most_held(extent.path, trusted=trusted))
+            if not self.is_sequential(options):  # else unpacking compares them
+                table.check(again=False)
+            each = min(round(sum(column.row_bytes() for column in table.columns.values())), _MOST)
             rows = np.arange(extent.start, stop, dtype=np.int64)
             yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 
-    def take(self, path: str, heads: Heads, options: Any, request: Request) -> Batch:
-        with self.table(path, options, frozenset(request.schema)) as table:
-            return table.batch(path, heads.offsets, request.schema)
+    def open_rows(self, path: str, options: Any, request: Request) -> OpenTable:
+        return OpenTable(path, self.table(path, options, frozenset(request.schema), request.keep), request.schema)
 
     def index_path(self, path: str) -> str:
         raise FormatError(f"{path}: rows of a {self.name} file are found by their number; it needs no index", path=path)

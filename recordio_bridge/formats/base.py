@@ -68,6 +68,7 @@ class Request:
             is a fault, as it would be decoded.
         fields: the names that inspect and heads are to look at, where a file has others beside; None for all.
         where: a bytes field; heads leaves out rows in which it is empty, where that can be seen without reading them.
+        keep: of a file that stays open, the bytes of unpacked blocks that each column may keep for other rows.
         on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
@@ -81,6 +82,7 @@ class Request:
     on_summary: Callable[[Summary], None] | None = None
     holds: tuple[str, Schema] | None = None
     where: str | None = None
+    keep: int = 0
 
     @property
     def skip(self) -> Callable[[Skipped], None] | None:
@@ -158,6 +160,20 @@ class Writer(Protocol):
     def abort(self) -> None: ...
 
 
+class OpenRows(Protocol):
+    """An open file whose rows can be taken, by one thread at a time."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it may take, beside what it gives."""
+
+    def take(self, heads: Heads) -> Batch:
+        """The rows with these heads, in this order."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
 class Format(Protocol):
     """One file format. Options is its frozen dataclass, from which the command line derives --in and --out."""
 
@@ -201,8 +217,13 @@ class Format(Protocol):
     def is_sequential(self, options: Any) -> bool:
         """Whether a file can only be read from its beginning, as where it is compressed as a whole."""
 
-    def unpack(self, path: str, options: Any, target: str, on_bad_record: OnBadRecord) -> Any:
-        """Write the same rows to a file that can be read at any row; return its options."""
+    def unpack(
+        self, path: str, options: Any, target: str, on_bad_record: OnBadRecord, fields: Iterable[str] | None = None
+    ) -> Any:
+        """Write the same rows to a file that can be read at any row; return its options.
+
+        fields: what will be read of it; others may be left out. None for all.
+        """
 
     def inspect(self, path: str, options: Any, request: Request) -> Summary:
         """What the file holds; reads as much of it as that takes. Options are resolved; of the request, only what
@@ -223,8 +244,8 @@ class Format(Protocol):
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         """Where the rows of an extent begin, in file order, without reading their bodies where that can be helped."""
 
-    def take(self, path: str, heads: Heads, options: Any, request: Request) -> Batch:
-        """The rows with these heads, in this order."""
+    def open_rows(self, path: str, options: Any, request: Request) -> OpenRows:
+        """The file, open for its rows to be taken."""
 
     def index_path(self, path: str) -> str:
         """Where the index of a file belongs."""

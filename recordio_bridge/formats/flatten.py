@@ -37,7 +37,14 @@ def flattened(field: Field) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
 
 
 class Flattener:
-    """Cuts the columns of Batches into what is appended to the arrays that keep them."""
+    """Cuts the columns of Batches into what is appended to the arrays that keep them.
+
+    Attributes:
+        arrays: the dtype of each, by its name, and the shape of one entry: () for values and offsets.
+
+    Raises:
+        SchemaError: two fields would need arrays of the same name, or one has a dtype that does not come back.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -58,7 +65,7 @@ class Flattener:
         return {name: np.zeros(1, dtype=np.int64) for name in self._ends}
 
     def pieces(self, batch: Batch) -> Iterator[tuple[str, NDArray[Any]]]:
-        """What a Batch appends to each array."""
+        """What a Batch appends to each array: the array's name, and (entries, *shape of one) of its dtype."""
         for name in self._schema:
             yield from self._of(name, batch[name])
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels
-from ..batch import Ragged, sealed
+from ..batch import Batch, Ragged, sealed
 from ..errors import ChecksumError, FormatError, Place, TruncatedError
 from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
 from ..places import Places
@@ -489,22 +489,37 @@ def split_at_heads(path: str, runs: Iterator[Heads], nbytes: int) -> list[Extent
     return [*extents, Extent(path, start, None, first_record)]
 
 
-def take_framed(path: str, heads: Heads, framing: Framing) -> Records:
-    """Read the records with these heads, in this order, and check each as a scan does."""
-    with open(path, "rb", buffering=0) as file:
-        block = read_spans(path, file.fileno(), heads.offsets, heads.sizes)
-    starts, lengths = np.empty(len(heads), dtype=np.int64), np.empty(len(heads), dtype=np.int64)
-    numbers = np.arange(len(heads)) if heads.numbers is None else heads.numbers
-    count, _, _, fault, position = framing.scan(block, 0, len(block), True, starts, lengths)
-    if fault:
-        offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
-        place = Place(path, int(numbers[count]), offset)
-        found, left = bytes(block[position : position + 8]), len(block) - position
-        raise fault_error(framing, fault, place, found, left)
-    if count != len(heads):
-        raise FormatError(f"{path}: changed since its records were counted", path=path)
-    payloads = Ragged(sealed(block), sealed(starts), sealed(lengths), "bytes")
-    return Records(path, payloads, numbers, heads.offsets, framing)
+class OpenRecords:
+    """A file that is open for its records to be taken. to_batch makes of them what is asked for."""
+
+    nbytes = 0
+
+    def __init__(self, path: str, framing: Framing, to_batch: Callable[[Records], Batch]) -> None:
+        self._path, self._framing, self._to_batch = path, framing, to_batch
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take(self, heads: Heads) -> Batch:
+        return self._to_batch(self._records(heads))
+
+    def _records(self, heads: Heads) -> Records:
+        """The records with these heads, in this order, each checked as a scan does."""
+        path, framing = self._path, self._framing
+        block = read_spans(path, self._file.fileno(), heads.offsets, heads.sizes)
+        starts, lengths = np.empty(len(heads), dtype=np.int64), np.empty(len(heads), dtype=np.int64)
+        numbers = np.arange(len(heads)) if heads.numbers is None else heads.numbers
+        count, _, _, fault, position = framing.scan(block, 0, len(block), True, starts, lengths)
+        if fault:
+            offset = int(heads.offsets[count]) + position - int(heads.sizes[:count].sum())
+            place = Place(path, int(numbers[count]), offset)
+            found, left = bytes(block[position : position + 8]), len(block) - position
+            raise fault_error(framing, fault, place, found, left)
+        if count != len(heads):
+            raise FormatError(f"{path}: changed since its records were counted", path=path)
+        payloads = Ragged(sealed(block), sealed(starts), sealed(lengths), "bytes")
+        return Records(path, payloads, numbers, heads.offsets, framing)
 
 
 Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]

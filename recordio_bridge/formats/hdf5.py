@@ -6,9 +6,11 @@ Beside what formats.arrays says, here:
     variable-length strings     a: bytes        as they are stored; lists of them where there is a second dimension
     enums, bool                 a: the integers, bool
 
-Blocks are whole chunks, as a part of a chunk costs as much as all of it. A file is opened by each process for itself,
-never shared through a fork. Datasets whose values lie in another file, at a path that the file names, are refused; of
-virtual ones, all sources must be there, as HDF5 fills in for those that are not.
+Blocks are whole chunks where these are packed, as a part of one then costs as much as all of it; other rows are taken
+from their places in the file (hdf5_places). A file is opened by each process for itself, never shared through a fork.
+Links are read by their own names, soft and hard ones alike. Datasets whose values lie in another file, at a path that
+the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
+those that are not.
 
 MATLAB's 7.3 files are HDF5, with the dimensions in reverse.
 Specification: HDF5 1.14 file format; h5py 3.
@@ -16,32 +18,47 @@ Specification: HDF5 1.14 file format; h5py 3.
 
 from __future__ import annotations
 
+import importlib
+import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, Column, Ragged, concat
+from ..batch import Batch, Column, Ragged, concat, spread
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Scratch, read_head
+from ..files import Pending, Scratch, publish, read_head, read_spans
 from ..schema import DTYPES, Field, Schema, numpy_dtype
-from .arrays import Array, ArrayColumn, ArrayFormat, Store
-from .base import Request, Summary, Written
+from ..sidecar import make_sidecar
+from .arrays import Array, ArrayColumn, ArrayFormat, Store, read_each, with_bools
+from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
+from .framed import most_held
 from .hdf5_attributes import left_out
 from .hdf5_datasets import Datasets, timeless
+from .hdf5_links import walk
+from .hdf5_places import Places
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
-_WRITE = 1 << 22  # bytes of dense columns written together
-_RAGGED_ROW = 1 << 16  # what a row of bytes is taken to hold when the rows that are written together are counted
+_WRITE = 1 << 22  # bytes of rows written together
+_WRITE_ROWS = 1 << 16  # and rows at most
+_RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
 _CACHE = 1 << 24  # bytes of chunks that are being filled
+_OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
+_MOST_CACHE = 1 << 29  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
+_CACHE_SLOTS = 10_007  # prime, and more than chunks: of two that want the same slot, one is not kept
+_MATLABS_OWN = ("#refs#/", "#subsystem#/")  # what cells and objects refer to, of any shape
+_MATLAB = (
+    "a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers; what cells and objects refer to "
+    "(#refs#, #subsystem#) is left out"
+)
 _OUTSIDE_FILTERS = 256  # numbers from here on are of filters that come as plugins
 
 
@@ -62,19 +79,42 @@ class Hdf5(ArrayFormat):
         return any(head[place : place + 8] == _SIGNATURE for place in _PLACES)
 
     @contextmanager
-    def store(self, path: str, options: Hdf5Options) -> Iterator[Store]:
+    def store(self, path: str, options: Hdf5Options, keep: int = 0) -> Iterator[Store]:
         with _h5_errors(path, path):
             file = h5py.File(path, "r")
         with file:
             found: dict[str, Array | ArrayColumn | str] = {}
-
-            def visit(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
-                    found[name] = _dataset(path, name, item)
-
+            is_matlab = read_head(path, 10) == b"MATLAB 7.3"
             with _h5_errors(path, path):
-                file.visititems(visit)
-            yield Store(found, _notes(path))
+                most, fd = most_held(path), int(file.id.get_vfd_handle())
+                for name, item in walk(path, file, partial(_access, most, keep)):
+                    if is_matlab and name.startswith(_MATLABS_OWN):
+                        continue
+                    found[name] = array = item if isinstance(item, str) else _dataset(path, name, item, fd)
+                    if keep and not isinstance(item, str) and not isinstance(array, str):
+                        array.held = _cache_nbytes(item.id, most, keep)
+            yield Store(found, (_MATLAB,) if is_matlab else ())
+
+    def unpack(
+        self,
+        path: str,
+        options: Hdf5Options,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> Hdf5Options:
+        """Write the same rows without filters, so that each can be read alone; for those who will read them all."""
+        with self.table(path, options, None if fields is None else frozenset(fields)) as table:
+            schema = table.schema
+        flattener = Flattener(schema)
+        with _create(target) as file:
+            datasets = Datasets(file, flattener, {})
+            for batch in self._blocks(Extent(path), options, Request(schema)):
+                datasets.append(flattener.pieces(batch))
+            datasets.finish()
+        # A sidecar of its own, as that of the packed file may say which values and offsets belong together
+        publish([make_sidecar(target, [[Pending(target, target, 0, 0)]], schema, None)])
+        return Hdf5Options("")
 
     def inspect(self, path: str, options: Hdf5Options, request: Request) -> Summary:
         summary = super().inspect(path, options, request)
@@ -96,14 +136,41 @@ def _h5_errors(path: str, where: str) -> Iterator[None]:
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
 
 
-def _notes(path: str) -> tuple[str, ...]:
-    if read_head(path, 10) == b"MATLAB 7.3":
-        return ("a MATLAB 7.3 file: HDF5 has its dimensions in reverse, and text as numbers",)
-    return ()
+def _access(most: int, keep: int, dataset: Any) -> Any:  # Any: h5py has no types
+    """With a cache for the chunks that a row is in, so that all rows are read out of them before they are let go.
+
+    HDF5's own cache is of 1 MiB, and a chunk beyond that would be unpacked for each block of its rows.
+    """
+    nbytes = _cache_nbytes(dataset, most, keep)
+    if nbytes <= _OWN_CACHE and not keep:
+        return None
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(_CACHE_SLOTS, nbytes, 0)  # 0: the chunk used longest ago makes room
+    return access
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn | str:
+def _cache_nbytes(dataset: Any, most: int, keep: int) -> int:  # Any: h5py has no types
+    """Bytes of the chunks to keep: of those that a row is in, and more where rows are taken in any order.
+
+    None where chunks are not packed: then HDF5 reads the row alone, and not its chunk.
+
+    Args:
+        most: the bytes that it may be.
+        keep: the bytes that it is to be, if there are as many.
+    """
+    plist = dataset.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED or not plist.get_nfilters():
+        return 0
+    chunk, shape = plist.get_chunk(), dataset.get_space().get_simple_extent_dims()
+    nbytes = math.prod(chunk) * dataset.get_type().get_size()
+    counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
+    wanted = min(max(keep, math.prod(counts[1:]) * nbytes), math.prod(counts) * nbytes, _MOST_CACHE)
+    return int(min(max(nbytes, wanted), most))
+
+
+def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> H5Array | _TextColumn | _VlenColumn | str:
     """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
+    _find_filters(dataset)
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
     if dataset.is_virtual:
@@ -131,7 +198,7 @@ def _dataset(path: str, name: str, dataset: h5py.Dataset) -> Array | ArrayColumn
     if dtype.hasobject:
         what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
         return f"holds {what}, which are not read; save what they lead to as plain datasets"
-    return H5Array(path, name, dataset)
+    return H5Array(path, name, dataset, Places.of(fd, dataset))
 
 
 def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
@@ -144,63 +211,116 @@ def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
 class H5Array:
     """The rows of a dataset."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
-        self._path, self._name, self._dataset = path, name, dataset
+    held = 0
+
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, places: Places | None) -> None:
+        self._path, self._name, self._dataset, self._places = path, name, dataset, places
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
-        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.stored_rows, self.is_packed = _storage(dataset)
+        self.chunk_rows = self.stored_rows if places is None else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop, read straight into a fresh array."""
-        values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
-        if values.size:
-            with _reading(self._path, self._name, self._dataset):
+        """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
+
+        Raises:
+            FormatError: HDF5 cannot read them.
+            MissingDependencyError: they are compressed by a filter that is not there.
+        """
+        with _reading(self._path, self._name, self._dataset):
+            values = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+            if values.size:
                 self._dataset.read_direct(values, np.s_[start:stop])
         return values
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
+        if self._places is not None:
+            with _reading(self._path, self._name, self._dataset):
+                offsets = self._places.offsets(rows)
+            if offsets is not None:
+                sizes = np.full(len(rows), self._places.row_nbytes, dtype=np.int64)
+                values = read_spans(self._path, self._places.fd, offsets, sizes)
+                return values.view(self.dtype).reshape((len(rows), *self.shape[1:]))
         return _taken(self, rows)
+
+    def check(self, again: bool) -> None:
+        """Nothing: where chunks have checksums, HDF5 compares them as it reads."""
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
+
+
+def _storage(dataset: h5py.Dataset) -> tuple[int, bool]:
+    """The rows of a chunk, and whether chunks are packed, so that a part of one costs as much as all of it."""
+    return dataset.chunks[0] if dataset.chunks else 1, bool(dataset.id.get_create_plist().get_nfilters())
 
 
 def _taken(array: H5Array | _ObjectRows, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows in any order: HDF5 wants rising ones, and those that share a chunk are read together."""
-    if not len(rows):
-        return array.read(0, 0)
+    """Rows in any order: each packed chunk is read once, from the first row wanted to the last; else runs of rows."""
+    if len(rows) < 2:
+        first = int(rows[0]) if len(rows) else 0
+        return array.read(first, first + len(rows))
     asked, order = np.unique(rows, return_inverse=True)
-    breaks = np.flatnonzero(asked[1:] // array.chunk_rows > asked[:-1] // array.chunk_rows + 1) + 1
-    breaks = breaks if array.chunk_rows > 1 else np.flatnonzero(np.diff(asked) > 1) + 1
+    gaps = np.diff(asked // array.stored_rows) > 0 if array.is_packed else np.diff(asked) > 1
     parts = []
-    for run in np.split(asked, breaks):
-        first = int(run[0])
-        parts.append(array.read(first, int(run[-1]) + 1)[run - first])
-    return np.asarray(np.concatenate(parts)[order.reshape(-1)])
+    for run in np.split(asked, np.flatnonzero(gaps) + 1):
+        first, stop = int(run[0]), int(run[-1]) + 1
+        part = array.read(first, stop)
+        parts.append(part if len(run) == stop - first else part[run - first])
+    values = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    return values if len(asked) == len(rows) and np.array_equal(asked, rows) else values[order.reshape(-1)]
 
 
 @contextmanager
 def _reading(path: str, name: str, dataset: h5py.Dataset) -> Iterator[None]:
-    """Errors of reading a dataset, with the way to the filter that it may lack."""
+    """Errors of reading a dataset, with the way to the filter that it may lack.
+
+    A row that only the shape of a dataset makes large is one: HDF5 fills in for what was never written.
+    """
+    row, most = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, most_held(path)
+    if row > most:
+        raise FormatError(
+            f"{path}: dataset {name!r}: its shape {dataset.shape} makes rows of {row} bytes, more than is believed of "
+            f"so small a file: expected at most {most}; damaged, or made to exhaust its reader",
+            path=path,
+        )
     try:
         with _h5_errors(path, f"{path}: dataset {name!r}"):
             yield
     except FormatError as err:
-        plist = dataset.id.get_create_plist()
-        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
-        lacking = [number for number in filters if number >= _OUTSIDE_FILTERS and not h5py.h5z.filter_avail(number)]
-        if not lacking:
+        lacking = _lacking_filter(dataset)
+        if lacking is None:
             raise
         raise MissingDependencyError(
-            f"{path}: dataset {name!r} is compressed by filter {lacking[0]}, which is not installed; most come with "
+            f"{path}: dataset {name!r} is compressed by filter {lacking}, which is not installed; most come with "
             "pip install hdf5plugin"
         ) from err
 
 
+def _lacking_filter(dataset: h5py.Dataset) -> int | None:
+    """The number of a filter that a dataset is packed by, and that HDF5 does not know."""
+    plist = dataset.id.get_create_plist()
+    filters = (plist.get_filter(number)[0] for number in range(plist.get_nfilters()))
+    outside = (number for number in filters if number >= _OUTSIDE_FILTERS)
+    return next((number for number in outside if not h5py.h5z.filter_avail(number)), None)
+
+
+def _find_filters(dataset: h5py.Dataset) -> None:
+    """Look for a filter that is lacking: importing hdf5plugin makes its filters known."""
+    if _lacking_filter(dataset) is not None:
+        with suppress(ImportError):
+            importlib.import_module("hdf5plugin")
+
+
 class _ObjectRows:
-    """The rows of a dataset that h5py gives as an array of objects."""
+    """The rows of a dataset that h5py gives as an array of objects: a chunk says only where each lies in the file."""
 
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._path, self._name, self._dataset = path, name, dataset
-        self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.stored_rows, self.is_packed = _storage(dataset)
+        self.chunk_rows = self.stored_rows
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop."""
@@ -218,7 +338,7 @@ class _TextColumn(ArrayColumn):
     def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
         self._rows = _ObjectRows(path, name, dataset)
         self.field = Field(name, "bytes", dataset.shape[1:])
-        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
@@ -229,7 +349,7 @@ class _TextColumn(ArrayColumn):
         return Ragged(members, np.arange(len(values)) * count, np.full(len(values), count), "bytes")
 
     def row_bytes(self) -> float:
-        return 256.0 * (self.field.num_values or 0)  # not known before they are read
+        return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read
 
 
 @cache
@@ -249,7 +369,7 @@ class _VlenColumn(ArrayColumn):
         self._is_bytes = base == np.uint8
         self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
         self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))
-        self.num_rows, self.chunk_rows = dataset.shape[0], self._rows.chunk_rows
+        self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, 0
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         values = self._rows.get(rows)
@@ -261,30 +381,26 @@ class _VlenColumn(ArrayColumn):
         if self._is_swapped:
             numbers = numbers.byteswap()
         lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) * stored.itemsize
-        return Ragged(numbers.view(np.uint8), np.cumsum(lengths) - lengths, lengths, dtype)
+        return Ragged(with_bools(numbers).view(np.uint8), np.cumsum(lengths) - lengths, lengths, dtype)
 
     def row_bytes(self) -> float:
         return float(_RAGGED_ROW)  # not known before they are read
 
 
 class Hdf5Writer:
-    """Appends to chunked datasets, always as many rows at a time: the file does not depend on how they come."""
+    """Appends to chunked datasets, by the sizes of rows some at a time: the file does not depend on how they come."""
 
     def __init__(self, path: str, schema: Schema, compression: str) -> None:
         self._flattener = Flattener(schema)
         _check_names(list(self._flattener.arrays))
-        self._schema = schema
         self._filters: dict[str, Any] = {
             "": {},
             "GZIP": {"compression": "gzip", "shuffle": True},
             "LZF": {"compression": "lzf", "shuffle": True},
         }[compression]
         self._compression = cast('Literal["", "GZIP", "LZF"]', compression)
-        dense = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in self._flattener.arrays.values())
-        ragged = _RAGGED_ROW * sum(field.is_ragged for field in schema.values())
-        self._step = min(max(1, _WRITE // max(dense + ragged, 1)), 1 << 16)
         self._waiting: list[Batch] = []
-        self._held = 0
+        self._held_rows = self._held = 0  # of what is waiting: rows, and bytes
         self._scratch = Scratch(path)
         try:
             self._file = _create(self._scratch.temporary)
@@ -294,18 +410,23 @@ class Hdf5Writer:
             raise
 
     def write(self, batch: Batch) -> None:
-        while len(batch):
-            part = batch.slice(0, self._step - self._held)
-            self._waiting.append(part)
-            self._held += len(part)
-            batch = batch.slice(len(part), len(batch))
-            if self._held == self._step:
+        ends = np.cumsum(_row_nbytes(batch))
+        start = before = 0
+        while start < len(batch):
+            full = int(np.searchsorted(ends, before + _WRITE - self._held)) + 1
+            stop = min(full, start + _WRITE_ROWS - self._held_rows, len(batch))
+            self._waiting.append(batch.slice(start, stop))
+            self._held_rows += stop - start
+            self._held += int(ends[stop - 1]) - before
+            start, before = stop, int(ends[stop - 1])
+            if self._held >= _WRITE or self._held_rows == _WRITE_ROWS:
                 self._flush()
 
     def _flush(self) -> None:
         if self._waiting:
             self._datasets.append(self._flattener.pieces(concat(self._waiting)))
-        self._waiting, self._held = [], 0
+        self._waiting = []
+        self._held_rows = self._held = 0
 
     def close(self) -> Written:
         self._flush()
@@ -317,6 +438,21 @@ class Hdf5Writer:
         if hasattr(self, "_file"):
             self._file.close()
         self._scratch.abort()
+
+
+def _row_nbytes(batch: Batch) -> NDArray[np.int64]:
+    """The bytes that each row of a Batch holds."""
+    nbytes = np.zeros(len(batch), dtype=np.int64)
+    for _, column in batch.items():
+        if not isinstance(column, Ragged):
+            nbytes += column.nbytes // max(len(column), 1)
+        elif isinstance(column.values, Ragged):
+            members = column.values.lengths[spread(column.starts, column.lengths)]
+            ends = np.concatenate([[0], np.cumsum(members)])[np.cumsum(column.lengths)]
+            nbytes += np.diff(ends, prepend=0)
+        else:
+            nbytes += column.lengths
+    return nbytes
 
 
 def _create(path: str) -> h5py.File:

@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,25 @@ class InsightFaceOptions:
     """How to read a verification set: there is one way."""
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Pairs:
+    """What a file holds: all images, those of a pair one after the other, and whether each pair is of one person."""
+
+    images: Ragged
+    same: NDArray[np.bool_]
+
+
+_open: WeakValueDictionary[tuple[str, int, tuple[int, ...]], Pairs] = WeakValueDictionary()
+"""The files that are open somewhere in this process, by what changes when one is written to."""
+
+
 class PairColumn(ArrayColumn):
     """A column that is held in memory."""
 
     chunk_rows = 1
 
     def __init__(self, field: Field, values: Column) -> None:
-        self.field, self._values, self.num_rows = field, values, len(values)
+        self.field, self._values, self.num_rows, self.held = field, values, len(values), values.nbytes
 
     def column(self, rows: slice | NDArray[np.int64], wanted: Field) -> Column:
         if isinstance(self._values, Ragged):
@@ -69,9 +81,12 @@ class InsightFace(ArrayFormat):
         return _HEAD.match(head) is not None
 
     @contextmanager
-    def store(self, path: str, options: InsightFaceOptions) -> Iterator[Store]:
+    def store(self, path: str, options: InsightFaceOptions, keep: int = 0) -> Iterator[Store]:
         status = os.stat(path)
-        images, same = _read(path, status.st_size, (status.st_mtime_ns, status.st_dev, status.st_ino))
+        key = (path, status.st_size, (status.st_mtime_ns, status.st_dev, status.st_ino))
+        pairs = _open.get(key) or _read(path, status.st_size)
+        _open[key] = pairs  # held by this generator, so as long as the file is open
+        images, same = pairs.images, pairs.same
         columns = (
             PairColumn(Field("image_a", "bytes"), images[::2]),
             PairColumn(Field("image_b", "bytes"), images[1::2]),
@@ -90,15 +105,13 @@ class InsightFace(ArrayFormat):
 FORMAT = InsightFace()
 
 
-@lru_cache(maxsize=1)  # random access comes back for each row; by what changes when a file is written to
-def _read(path: str, nbytes: int, version: tuple[int, ...]) -> tuple[Ragged, NDArray[np.bool_]]:
-    """All images, and whether each pair is of one person."""
+def _read(path: str, nbytes: int) -> Pairs:
     if nbytes > _LARGEST:
         raise FormatError(f"{path}: {nbytes} bytes, expected at most {_LARGEST} of a verification set", path=path)
     with open(path, "rb") as file:
-        content = unpickle(path, file.read(_LARGEST))
+        content = unpickle(path, file.read(nbytes))
     images, same = _parts(path, content)
-    return _joined(path, images), sealed(same)
+    return Pairs(_joined(path, images), sealed(same))
 
 
 def _parts(path: str, content: object) -> tuple[list[bytes], NDArray[np.bool_]]:
@@ -160,4 +173,6 @@ def _joined(path: str, images: list[bytes]) -> Ragged:
 def _describe(value: object) -> str:
     if isinstance(value, PickledArray):
         return f"an array of {value.dtype}{list(value.shape)}"
-    return f"{type(value).__name__} {value!r}"[:60] if isinstance(value, (int, float)) else f"a {type(value).__name__}"
+    if isinstance(value, (int, float)) and abs(value) < 1 << 64:  # Python refuses to print an int of 10,000 digits
+        return f"{type(value).__name__} {value!r}"
+    return f"a {type(value).__name__}"

@@ -74,7 +74,7 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
         told = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
         descr, is_fortran, shape = told["descr"], told["fortran_order"], told["shape"]
         dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]  # numpy has no stub for it
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as err:
+    except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError) as err:
         raise _error(where, f"the header {text[:80]!r} describes no array: {err}") from err
     if not isinstance(shape, tuple) or not isinstance(is_fortran, bool):
         raise _error(where, f"the header {text[:80]!r} describes no array")
@@ -109,15 +109,17 @@ def header_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 class Watcher(Protocol):
-    """Sees the values that are read, and where they lie, for a checksum."""
+    """Sees the values that are read, and where they lie, for a checksum; check is that of Array."""
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None: ...
+    def check(self, again: bool) -> None: ...
 
 
 class FileArray:
     """The rows of an array whose values lie plain in a file, from offset on. Read by position: nothing is shared."""
 
     chunk_rows = 1
+    held = 0
 
     def __init__(self, path: str, fd: int, header: Header, offset: int, watch: Watcher | None = None) -> None:
         self._path, self._fd, self._header, self._offset, self._watch = path, fd, header, offset, watch
@@ -125,7 +127,12 @@ class FileArray:
         self._row_nbytes = header.row_values * header.dtype.itemsize
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop."""
+        """Rows start to stop, as (stop - start, *shape[1:]) in the dtype and byte order of the file.
+
+        Raises:
+            TruncatedError: the file was cut since it was opened.
+            ChecksumError: this was the last of a member of a .npz that was read in order, and its CRC-32 does not fit.
+        """
         if self._header.is_fortran and self._header.row_values > 1:
             return self._read_columns(start, stop)
         shape = (stop - start, *self.shape[1:])
@@ -157,15 +164,24 @@ class FileArray:
         return buffer.view(self.dtype).reshape((rows, *self.shape[1:]), order="F")
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order."""
+        """These rows, in this order, as (len(rows), *shape[1:]); TruncatedError as in read."""
         if self._header.is_fortran and self._header.row_values > 1:
             if not len(rows):
                 return self.read(0, 0)
             return np.concatenate([self.read(int(row), int(row) + 1) for row in rows])
-        sizes = np.full(len(rows), self._row_nbytes, dtype=np.int64)
-        buffer = read_spans(self._path, self._fd, self._offset + rows * self._row_nbytes, sizes)
-        shape = (len(rows), *self.shape[1:])
+        return self.spans(rows, np.ones(len(rows), dtype=np.int64))
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start; not of an array that lies column after column."""
+        offsets, sizes = self._offset + starts * self._row_nbytes, counts * self._row_nbytes
+        buffer = read_spans(self._path, self._fd, offsets, sizes)
+        shape = (int(counts.sum()), *self.shape[1:])
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
+
+    def check(self, again: bool) -> None:
+        """Compare the checksum; a .npy by itself has none."""
+        if self._watch is not None:
+            self._watch.check(again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +207,7 @@ class Npy(ArrayFormat):
         return replace(options, field=names[0]) if len(names) == 1 and options == NpyOptions() else options
 
     @contextmanager
-    def store(self, path: str, options: NpyOptions) -> Iterator[Store]:
+    def store(self, path: str, options: NpyOptions, keep: int = 0) -> Iterator[Store]:
         with open(path, "rb", buffering=0) as file:
             header = read_header(path, lambda size: file.read(size) or b"")
             nbytes = os.fstat(file.fileno()).st_size - header.nbytes

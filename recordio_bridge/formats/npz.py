@@ -1,7 +1,8 @@
 """numpy's .npz: a zip with a .npy for each array, stored as it is or deflated.
 
 Members that are stored are read by position, rows at a time; deflated ones are streams. Either way memory holds a
-block, and the CRC-32 of a member is compared when its last row has been read in order. A member that expands more than
+block. The CRC-32 of a member is compared when its last row has been read in order, else by a pass of its own: before
+rows are picked at will, and at the end of a member that lies column after column. A member that expands more than
 deflate can, or whose size is not what its header says, is refused before a byte of it is believed.
 
 Specification: numpy, lib/format.py; PKWARE, APPNOTE.TXT 4.3 (local header: 30 bytes, then name and extra).
@@ -13,28 +14,35 @@ import errno
 import os
 import struct
 import tempfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch
-from ..errors import ChecksumError, FormatError, TruncatedError
+from .. import _kernels
+from ..batch import Batch, as_bytes
+from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
 from ..schema import Schema
-from .arrays import Array, ArrayFormat, Store
+from .arrays import Array, ArrayFormat, Store, read_each
 from .base import ALARM, OnBadRecord, Written
 from .flatten import Flattener
+from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
 from .npz_directory import check_directory
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
+_LOCAL_CRC = 14  # where the CRC-32 is in it
+_POLYNOMIAL = 0xEDB88320  # of CRC-32, its bits reversed
 _DEFLATE_MOST = 1032  # bytes out of one byte in
+_LONGEST_NAME = (1 << 16) - 1  # bytes of a member's name
 _COPY = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # as numpy: the same input gives the same bytes
 
@@ -45,6 +53,10 @@ class NpzOptions:
 
     compression: Literal["auto", "", "DEFLATE"] = "auto"
     """Writing: "auto" and "" store, DEFLATE compresses as numpy.savez_compressed. Reading finds out by itself."""
+    expansion: Literal["bounded", "any"] = "bounded"
+    """"bounded": refuse a compressed file in which one row, or the offsets of a field, take more than 512 MiB and more
+    than 32 times the size of the file, as none but a trap is likely to; "any": take as much memory as it says. Reading
+    only."""
 
 
 class Npz(ArrayFormat):
@@ -58,15 +70,15 @@ class Npz(ArrayFormat):
 
     def resolve(self, path: str, options: NpzOptions) -> NpzOptions:
         """DEFLATE where a member is not stored: such a file is read from its beginning."""
-        with _opened(path) as archive:
+        with _opened(path) as (archive, _):
             deflated = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-        return NpzOptions("DEFLATE" if deflated else "")
+        return replace(options, compression="DEFLATE" if deflated else "")
 
     @contextmanager
-    def store(self, path: str, options: NpzOptions) -> Iterator[Store]:
+    def store(self, path: str, options: NpzOptions, keep: int = 0) -> Iterator[Store]:
         with ExitStack() as stack:
-            archive = stack.enter_context(_opened(path))
-            file = stack.enter_context(open(path, "rb", buffering=0))
+            archive, file = stack.enter_context(_opened(path))
+            held = most_held(path, trusted=options.expansion == "any")
             arrays: dict[str, Array] = {}
             for member in archive.infolist():
                 if not member.filename.endswith(".npy"):
@@ -74,7 +86,7 @@ class Npz(ArrayFormat):
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
                     raise FormatError(f"{path}: has two arrays {name!r}; unpack it and save them apart", path=path)
-                arrays[name] = _array(path, file.fileno(), archive, member)
+                arrays[name] = _array(path, file.fileno(), archive, member, held)
                 if isinstance(arrays[name], DeflatedArray):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
             if not arrays and (others := _others(archive)):
@@ -83,7 +95,7 @@ class Npz(ArrayFormat):
 
     def doubts(self, path: str, options: NpzOptions) -> list[str]:
         """Members that are not read: an array whose name was damaged, or spoilt by a tool, is among them."""
-        with _opened(path) as archive:
+        with _opened(path) as (archive, _):
             others = _others(archive)
         told = "the member {} is left out, as its name does not end in .npy, as that of an array does"
         if len(others) > 1:
@@ -94,18 +106,28 @@ class Npz(ArrayFormat):
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
 
-    def unpack(self, path: str, options: NpzOptions, target: str, on_bad_record: OnBadRecord) -> NpzOptions:
+    def unpack(
+        self,
+        path: str,
+        options: NpzOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> NpzOptions:
         """Write the same arrays without compression."""
-        with _opened(path) as archive, zipfile.ZipFile(target, "w") as plain:
+        with self.store(path, options) as store:
+            for array in store.arrays.values():
+                if isinstance(array, DeflatedArray) and array.shape and array.shape[0]:
+                    array.check_held(1)
+        with _opened(path) as (archive, _), zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
-                _check_claims(path, member)
                 with (
                     archive.open(member) as source,
                     plain.open(_info(member.filename, False), "w", force_zip64=True) as out,
                 ):
                     while piece := _piece(path, member, source, _COPY):
                         out.write(piece)
-        return NpzOptions("")
+        return replace(options, compression="")
 
     def create(self, path: str, schema: Schema, options: NpzOptions) -> NpzWriter:
         return NpzWriter(path, schema, options.compression == "DEFLATE")
@@ -128,12 +150,14 @@ def _zip_errors(path: str, where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[zipfile.ZipFile]:
-    with _zip_errors(path, path):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        check_directory(path)
-        yield archive
+def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
+    """The archive, and the file that it is in, which takes one descriptor for both."""
+    with open(path, "rb") as file:
+        with _zip_errors(path, path):
+            archive = zipfile.ZipFile(file)
+        with archive:
+            check_directory(path)
+            yield archive, file
 
 
 def _others(archive: zipfile.ZipFile) -> list[str]:
@@ -147,6 +171,12 @@ def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
     what = f"{path}: member {member.filename!r}"
     if member.flag_bits & 1:
         raise FormatError(f"{what}: is encrypted; unpack it with its password and save it again", path=path)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(
+            f"{what}: is packed by method {member.compress_type}, expected 0 or 8, as numpy writes; load it, and "
+            "save it with numpy.savez_compressed",
+            path=path,
+        )
     if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
         raise FormatError(
             f"{what}: is stored in {member.compress_size} bytes, but claims {member.file_size}", path=path
@@ -165,8 +195,8 @@ def _piece(path: str, member: zipfile.ZipInfo, stream: IO[bytes], size: int) -> 
         return stream.read(size)
 
 
-def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """The array of a member."""
+def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo, held: int) -> Array:
+    """The array of a member; held bounds what is read at a time of one that is compressed."""
     _check_claims(path, member)
     where = f"{path}: member {member.filename!r}"
     with _zip_errors(path, where):
@@ -184,10 +214,10 @@ def _array(path: str, fd: int, archive: zipfile.ZipFile, member: zipfile.ZipInfo
             path=path,
         )
     if member.compress_type != zipfile.ZIP_STORED:
-        return DeflatedArray(path, archive, member, header)
+        return DeflatedArray(path, archive, member, header, held)
     offset = _data_offset(path, fd, member)
     head = os.pread(fd, header.nbytes, offset)
-    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, head, member, header))
+    return FileArray(path, fd, header, offset + header.nbytes, _Crc(where, path, fd, offset, head, member))
 
 
 def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
@@ -206,40 +236,82 @@ def _data_offset(path: str, fd: int, member: zipfile.ZipInfo) -> int:
 
 
 class _Crc:
-    """The CRC-32 of a member that is read from its first row to its last; other ways of reading it end the watch."""
+    """The CRC-32 of a stored member, followed while it is read from its first row to its last."""
 
-    def __init__(self, where: str, path: str, head: bytes, member: zipfile.ZipInfo, header: Header) -> None:
-        self._where, self._path, self._expected = where, path, member.CRC
-        self._crc, self._at, self._nbytes = zlib.crc32(head), 0, header.values_nbytes
+    def __init__(self, where: str, path: str, fd: int, offset: int, head: bytes, member: zipfile.ZipInfo) -> None:
+        self._where, self._path, self._fd, self._offset, self._member = where, path, fd, offset, member
+        self._crc, self._head, self._at = _kernels.crc32(head), len(head), len(head)
+        self._is_sound = False
+        self._turn = threading.Lock()  # threads may read rows of one open file
 
     def __call__(self, values: NDArray[np.uint8], offset: int) -> None:
-        if offset != self._at or self._at < 0:
-            self._at = -1
-            return
-        self._crc = zlib.crc32(values.data, self._crc)
-        self._at += len(values)
-        if self._at == self._nbytes and self._crc != self._expected:
+        with self._turn:
+            if self._head + offset != self._at:  # not in order: there is nothing more to follow
+                self._at = -1
+                return
+            self._crc = _kernels.crc32(values, self._crc)
+            self._at += len(values)
+            if self._at == self._member.file_size:
+                self._compare(self._crc)
+
+    def check(self, again: bool) -> None:
+        """Compare it now, by reading the member unless that was done."""
+        if not self._is_sound:
+            status = os.fstat(self._fd)
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            find = _crc_of.__wrapped__ if again else _crc_of
+            self._compare(find(self._path, state, self._offset, self._member.file_size))
+
+    def _compare(self, crc: int) -> None:
+        if crc != self._member.CRC:
             raise ChecksumError(
-                f"{self._where}: CRC-32 is {self._crc:08x}, expected {self._expected:08x}; the file is damaged",
+                f"{self._where}: CRC-32 is {crc:08x}, expected {self._member.CRC:08x}; the file is damaged",
                 path=self._path,
             )
+        self._is_sound = True
+
+
+@lru_cache(maxsize=1 << 12)
+def _crc_of(path: str, state: tuple[int, ...], offset: int, nbytes: int) -> int:
+    """The CRC-32 of these bytes of a file; remembered while its state is the same."""
+    crc, buffer = 0, memoryview(bytearray(_COPY))
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        while nbytes:
+            got = file.readinto(buffer[: min(nbytes, _COPY)])
+            if not got:
+                raise TruncatedError(f"{path}: another program cut the file", path=path)
+            crc = _kernels.crc32(buffer[:got], crc)
+            nbytes -= got
+    return crc
 
 
 class DeflatedArray:
     """The rows of a member that is compressed: read in order, or from the beginning again."""
 
     chunk_rows = 1
+    held = 0
 
-    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> None:
-        self._path, self._archive, self._member, self._header = path, archive, member, header
+    def __init__(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header, held: int) -> None:
+        self._path, self._archive, self._member, self._header, self._held = path, archive, member, header, held
         self.dtype, self.shape = header.dtype, header.shape
         self._row_nbytes = header.row_values * header.dtype.itemsize
         self._whole: NDArray[Any] | None = None
         self._stream: IO[bytes] | None = None
         self._at = 0
+        self._is_sound = False
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start to stop. A Fortran-ordered array has no rows before its end: it is spilled to disk, once."""
+        """Rows start to stop, as (stop - start, *shape[1:]) in the dtype and byte order of the file.
+
+        A Fortran-ordered array has no rows before its end: it is spilled to disk, once.
+
+        Raises:
+            FormatError: the stream is damaged, or so many rows are not believed of so small a file.
+            TruncatedError: it ends too early.
+            ChecksumError: these were the last rows, and the CRC-32 does not fit.
+        """
+        self.check_held(stop - start)
         if self._header.is_fortran and self._header.row_values > 1:
             return np.array(self._spilled()[start:stop])
         if self._stream is None or start < self._at:
@@ -254,9 +326,24 @@ class DeflatedArray:
         return buffer.view(self.dtype).reshape(shape) if self.dtype.itemsize else np.empty(shape, dtype=self.dtype)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """These rows, in this order; the file is better unpacked first."""
+        """These rows, in this order, as (len(rows), *shape[1:]); it is better unpacked first. Errors as in read."""
         parts = [self.read(int(row), int(row) + 1) for row in rows]
         return np.concatenate(parts) if parts else self.read(0, 0)
+
+    def check_held(self, rows: int) -> None:
+        """FormatError where so many rows are more than is believed of a file of this size."""
+        if rows * self._row_nbytes > self._held:
+            raise FormatError(
+                f"{self._path}: member {self._member.filename!r}: what is read together, {rows} rows, is "
+                f"{rows * self._row_nbytes} bytes, more than is believed of so small a compressed file: expected at "
+                f"most {self._held} (512 MiB, or 32 times the file's size); if you trust the file, pass "
+                "expansion='any' (--in expansion=any)",
+                path=self._path,
+            )
+
+    def spans(self, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Runs of so many rows from each start."""
+        return read_each(self, starts, counts)
 
     def _rewind(self) -> None:
         self.close()
@@ -289,6 +376,15 @@ class DeflatedArray:
             raise FormatError(
                 f"{self._path}: member {self._member.filename!r}: bytes follow its values", path=self._path
             )
+        self._is_sound = True
+
+    def check(self, again: bool) -> None:
+        """Compare the CRC-32, by unpacking all of it unless that was done."""
+        if not self._is_sound:
+            self._rewind()
+            self._skip(self._header.values_nbytes)
+            self._finish()
+            self.close()
 
     def _spilled(self) -> NDArray[Any]:
         """The values in a temporary file without a name, mapped: it is ours alone, so nobody can cut it."""
@@ -316,46 +412,125 @@ class DeflatedArray:
 
 
 class NpzWriter:
-    """Appends to a file without a name for each array, and packs them at the end: a zip holds one after another."""
+    """Appends to a file without a name for each array, and packs them at the end: a zip holds one after another.
+
+    The first array needs no such file where nothing is compressed: it goes straight to its place behind a header for no
+    rows, and gets its header and checksum, which says how many there are, in the end.
+    """
 
     def __init__(self, path: str, schema: Schema, deflate: bool) -> None:
         self._flattener, self._deflate = Flattener(schema), deflate
+        _check_names(self._flattener.arrays)
         self._scratch = Scratch(path)
         folder = os.path.dirname(path) or "."
         self._spools: dict[str, IO[bytes]] = {}
         self._rows = dict.fromkeys(self._flattener.arrays, 0)
+        self._first: tuple[str, zipfile.ZipInfo, IO[bytes]] | None = None
         try:
+            self._archive = zipfile.ZipFile(self._scratch.temporary, "w")
             for name in self._flattener.arrays:
-                self._spools[name] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by abort()
+                if self._first is None and not deflate:
+                    info = _info(f"{name}.npy", deflate)
+                    self._first = name, info, self._archive.open(info, "w", force_zip64=True)
+                    self._first[2].write(self._header(name, 0))
+                else:
+                    self._spools[name] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # see abort()
             self._append(self._flattener.first())
         except BaseException:
             self.abort()
             raise
 
+    def _header(self, name: str, rows: int) -> bytes:
+        dtype, shape = self._flattener.arrays[name]
+        return header_bytes(dtype, (rows, *shape))
+
     def _append(self, pieces: Mapping[str, NDArray[Any]]) -> None:
         for name, values in pieces.items():
-            write_all(self._spools[name], values)  # type: ignore[arg-type]  # unbuffered, so it is a raw file
+            if self._first is not None and name == self._first[0]:
+                self._first[2].write(as_bytes(values).data)
+            else:
+                write_all(self._spools[name], values)  # type: ignore[arg-type]  # unbuffered, so it is a raw file
             self._rows[name] += len(values)
 
     def write(self, batch: Batch) -> None:
         self._append(dict(self._flattener.pieces(batch)))
 
     def close(self) -> Written:
-        with zipfile.ZipFile(self._scratch.temporary, "w") as archive:
-            for name, (dtype, shape) in self._flattener.arrays.items():
-                with archive.open(_info(f"{name}.npy", self._deflate), "w", force_zip64=True) as member:
-                    member.write(header_bytes(dtype, (self._rows[name], *shape)))
-                    spool = self._spools[name]
-                    spool.seek(0)
-                    while piece := spool.read(_COPY):
-                        member.write(piece)
-                    spool.close()
-        return Written((self._scratch.finish(),), NpzOptions("DEFLATE" if self._deflate else ""))
+        if self._first is not None:
+            self._first[2].close()
+        for name, spool in self._spools.items():
+            with self._archive.open(_info(f"{name}.npy", self._deflate), "w", force_zip64=True) as member:
+                member.write(self._header(name, self._rows[name]))
+                spool.seek(0)
+                while piece := spool.read(_COPY):
+                    member.write(piece)
+                spool.close()
+        if self._first is None:
+            self._archive.close()
+        else:
+            self._set_header(*self._first[:2])
+        options = NpzOptions("DEFLATE" if self._deflate else "", "any")  # what we wrote ourselves is no trap
+        return Written((self._scratch.finish(),), options)
+
+    def _set_header(self, name: str, info: zipfile.ZipInfo) -> None:
+        """Complete the archive, and what it says of the first array, now that its rows are counted."""
+        before, header = self._header(name, 0), self._header(name, self._rows[name])
+        change = zlib.crc32(before) ^ zlib.crc32(header)
+        info.CRC ^= _moved_crc(change, info.file_size - len(header))  # goes into the zip's index
+        self._archive.close()
+        path = self._scratch.temporary
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, struct.pack("<I", info.CRC), info.header_offset + _LOCAL_CRC)
+            os.pwrite(fd, header, _data_offset(path, fd, info))
+        finally:
+            os.close(fd)
 
     def abort(self) -> None:
+        with suppress(OSError):  # where the disk is full, what a file still holds back cannot be written either
+            if self._first is not None:
+                self._first[2].close()
+        with suppress(OSError):
+            if hasattr(self, "_archive"):
+                self._archive.close()
         for spool in self._spools.values():
             spool.close()
         self._scratch.abort()
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """SchemaError for a name that a zip would cut, or cannot hold."""
+    for name in names:
+        if "\0" in name:
+            raise SchemaError(f"field {name[:80]!r}: the name of a .npz member ends at a NUL; rename it", field=name)
+        if len(f"{name}.npy".encode()) > _LONGEST_NAME:
+            raise SchemaError(
+                f"field {name[:80]!r}...: the name of a .npz member has at most {_LONGEST_NAME} bytes; rename it",
+                field=name,
+            )
+
+
+def _moved_crc(crc: int, nbytes: int) -> int:
+    """What a change of a CRC-32 becomes when so many bytes follow: its product with x^(8 nbytes) modulo P.
+
+    So crc32(a + c) ^ crc32(b + c) is _moved_crc(crc32(a) ^ crc32(b), len(c)), where a is as long as b.
+    """
+    power = 1 << 23  # x^8: the highest bit is x^0
+    while nbytes:
+        if nbytes & 1:
+            crc = _product(crc, power)
+        power = _product(power, power)
+        nbytes >>= 1
+    return crc
+
+
+def _product(left: int, right: int) -> int:
+    product = 0
+    for bit in range(31, -1, -1):
+        if left >> bit & 1:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+    return product
 
 
 def _info(name: str, deflate: bool) -> zipfile.ZipInfo:

@@ -49,12 +49,12 @@ from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Skipped, Summary, Writer, join_heads
 from .framed import (
     Framing,
+    OpenRecords,
     Records,
     first_records,
     first_run,
     scan_file,
     split_at_heads,
-    take_framed,
     walk_file,
 )
 from .payloads import (
@@ -262,7 +262,14 @@ class RecordIO:
     def is_sequential(self, options: RecordIOOptions) -> bool:
         return False
 
-    def unpack(self, path: str, options: RecordIOOptions, target: str, on_bad_record: OnBadRecord) -> RecordIOOptions:
+    def unpack(
+        self,
+        path: str,
+        options: RecordIOOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> RecordIOOptions:
         raise TypeError("a .rec is read at any row as it is")
 
     def inspect(self, path: str, options: RecordIOOptions, request: Request) -> Summary:
@@ -342,8 +349,8 @@ class RecordIO:
                 heads = Heads(records.offsets, _sizes(extent.path, records), records.numbers)
                 yield heads, records.payloads.lengths, padded_headers(records.payloads)
 
-    def take(self, path: str, heads: Heads, options: RecordIOOptions, request: Request) -> Batch:
-        return Columns(path, options, request).batch(take_framed(path, heads, FRAMING))
+    def open_rows(self, path: str, options: RecordIOOptions, request: Request) -> OpenRecords:
+        return OpenRecords(path, FRAMING, Columns(path, options, request).batch)
 
     def index_path(self, path: str) -> str:
         return index_path(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Batch, Column, Ragged
 from ..detection import widths_of
-from ..functions import Images
+from ..images import Images
 from .base import Heads
 from .payloads import LOOKED_AT
 from .recordio_faces import Kinds, property_notes

@@ -19,7 +19,7 @@ Specification: tensorflow/core/lib/io/record_writer.cc and record_reader.cc. Exa
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -40,13 +40,13 @@ from .framed import (
     Fill,
     FrameWriter,
     Framing,
+    OpenRecords,
     Records,
     first_records,
     first_run,
     most_held,
     scan_file,
     split_at_heads,
-    take_framed,
     walk_file,
 )
 from .payloads import NO_RAW, RAW_SCHEMA, decode_messages, looks_like_example, raw_batch, survey_messages
@@ -173,7 +173,14 @@ class TFRecord:
     def is_sequential(self, options: TFRecordOptions) -> bool:
         return bool(options.compression)
 
-    def unpack(self, path: str, options: TFRecordOptions, target: str, on_bad_record: OnBadRecord) -> TFRecordOptions:
+    def unpack(
+        self,
+        path: str,
+        options: TFRecordOptions,
+        target: str,
+        on_bad_record: OnBadRecord,
+        fields: Iterable[str] | None = None,
+    ) -> TFRecordOptions:
         """Inflate it; as far as it is sound where damage is skipped."""
         assert options.compression != "auto"  # resolve() came first
         buffer, written = memoryview(bytearray(1 << 20)), 0
@@ -227,8 +234,8 @@ class TFRecord:
         else:
             yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
 
-    def take(self, path: str, heads: Heads, options: TFRecordOptions, request: Request) -> Batch:
-        return self._batch(take_framed(path, heads, FRAMING), options, request)
+    def open_rows(self, path: str, options: TFRecordOptions, request: Request) -> OpenRecords:
+        return OpenRecords(path, FRAMING, lambda records: self._batch(records, options, request))
 
     def index_path(self, path: str) -> str:
         return path.removesuffix(".tfrecord").removesuffix(".tfrecords") + ".tfindex"

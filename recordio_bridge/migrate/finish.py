@@ -8,9 +8,10 @@ from ..errors import SourceChangedError
 from ..files import Pending, discard, publish
 from ..formats import get_format
 from ..formats.base import Skipped
-from ..presets import first_class, report
+from ..presets import report
 from ..sidecar import ClassNames, make_sidecar
 from ..tally import Tally, total
+from .classes import names_of
 from .ledger import Manifest, SourceFile, companion_of, fingerprint, shard_of, stale_files
 from .neighbours import write_neighbours
 from .plan import Plan
@@ -34,9 +35,10 @@ def finish(
                 raise SourceChangedError(
                     f"{source.path}: changed while it was converted; run it again when nothing writes to it"
                 )
-        neighbours, said = write_neighbours(plan, receipts)
+        class_names, notes = names_of(plan)
+        neighbours, said = write_neighbours(plan, receipts, class_names)
         files += neighbours
-        manifest = _manifest(plan, receipts, sources, neighbours, said)
+        manifest = _manifest(plan, receipts, sources, neighbours, [*notes, *said], class_names)
         format = get_format(plan.orders[0].target_format)
         stale = stale_files(plan.output, format, receipts, neighbours)
         written = [receipt.files for receipt in receipts]
@@ -55,6 +57,7 @@ def _manifest(
     sources: Sequence[SourceFile],
     neighbours: Sequence[Pending],
     said: Sequence[str],
+    class_names: ClassNames | None,
 ) -> Manifest:
     order = plan.orders[0]
     view = ("raw" if order.holds is not None else plan.payload, order.written)
@@ -83,7 +86,7 @@ def _manifest(
         warnings=(*plan.summary.warnings, *warnings),
         neighbours=tuple(map(companion_of, neighbours)),
         left_out=_left_out(plan, tally),
-        class_names=_class_names(plan),
+        class_names=class_names,
     )
 
 
@@ -94,8 +97,3 @@ def _left_out(plan: Plan, tally: Tally) -> dict[str, int]:
         return {}
     unread = plan.summary.empty.get(where, 0) if plan.orders[0].shuffle is not None else 0  # they were not shuffled
     return {f"{where} is empty": tally.counts.get(LEFT_OUT, 0) + unread}
-
-
-def _class_names(plan: Plan) -> ClassNames | None:
-    classes, names = plan.orders[0].classes, plan.wishes.class_names
-    return None if classes is None or names is None else ClassNames(classes, first_class(plan.wishes), tuple(names))

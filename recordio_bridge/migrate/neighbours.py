@@ -7,14 +7,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
+from ..errors import FormatError, SchemaError
 from ..files import Pending, discard, pending_file
 from ..formats import is_called_as_data
 from ..formats.base import Format
-from ..schema import Shape
-from ..sidecar import read_json
-from ..tfds import DATASET_INFO, FEATURES, Contents, DatasetName, check_features, dataset_info, features, others_in
+from ..schema import Schema, Shape
+from ..sidecar import ClassNames, read_json
+from ..tfds import (
+    DATASET_INFO,
+    FEATURES,
+    Contents,
+    DatasetName,
+    check_classes,
+    check_features,
+    dataset_info,
+    features,
+    names_from_0,
+    others_in,
+)
 from ..tfmd import schema_text
+from .classes import given_names
 
 if TYPE_CHECKING:
     from .plan import Plan, Wishes
@@ -87,7 +99,7 @@ def check_neighbours(plan: Plan, format: Format, options: Any) -> None:  # Any: 
 
     Raises:
         ValueError: it has no tf.train.Examples, or is compressed.
-        SchemaError: a field has no feature in tensorflow_datasets.
+        SchemaError: a field has no feature in tensorflow_datasets, or its classes cannot have the names given.
     """
     asked = [name for name, wish in (("tfds", plan.dataset), ("tfmd", plan.tfmd)) if wish]
     if asked and plan.payload != "example":
@@ -96,15 +108,22 @@ def check_neighbours(plan: Plan, format: Format, options: Any) -> None:  # Any: 
         if format.name != "tfrecord" or options.compression not in ("auto", ""):
             raise ValueError(f"{plan.output}: tensorflow_datasets reads TFRecord that is not compressed")
         check_features(plan.schema)
+        names = given_names(plan.wishes, plan.orders[0].classes)
+        if names is not None:
+            check_classes(plan.schema[names.field], names_from_0(names))
 
 
-def write_neighbours(plan: Plan, receipts: Sequence[Receipt]) -> tuple[list[Pending], list[str]]:
-    """The files, waiting for their names, and notes."""
+def write_neighbours(
+    plan: Plan, receipts: Sequence[Receipt], names: ClassNames | None
+) -> tuple[list[Pending], list[str]]:
+    """The files, waiting for their names, and notes. names: of the classes of a field of the output."""
     contents: dict[str, bytes] = {}
     notes: list[str] = []
     if plan.dataset is not None:
         found = Contents.joined(receipt.contents for receipt in receipts)
-        contents, notes = features(plan.schema, found, _encoded_shapes(plan))
+        classes, problems = _classes(plan.schema, names)
+        contents, notes = features(plan.schema, found, _encoded_shapes(plan), classes)
+        notes += problems
         nbytes = sum(receipt.files[0].nbytes for receipt in receipts)
         contents[DATASET_INFO] = dataset_info(plan.dataset, [receipt.num_rows for receipt in receipts], nbytes)
     folder = os.path.dirname(plan.output)
@@ -121,9 +140,23 @@ def write_neighbours(plan: Plan, receipts: Sequence[Receipt]) -> tuple[list[Pend
     return written, notes
 
 
+def _classes(schema: Schema, names: ClassNames | None) -> tuple[dict[str, list[str]], list[str]]:
+    """The names of the classes of a field, if it can have them there; else a note. Those that were given can."""
+    if names is None:
+        return {}, []
+    try:
+        named = names_from_0(names)
+        check_classes(schema[names.field], named)
+    except SchemaError as err:
+        return {}, [f"without the names of classes: {err}"]
+    return {names.field: named}, []
+
+
 def _encoded_shapes(plan: Plan) -> dict[str, Shape]:
     """The shape of the images that were encoded on the way."""
-    order = plan.orders[0]
-    before = {**order.selection().schema, **order.decode}
+    order, selection = plan.orders[0], plan.orders[0].selection()
+    before = {**selection.schema, **order.decode}
     shapes = {name: before[name].shape for name, _ in order.encode}
+    for field, _ in order.encode_read:
+        shapes |= {name: order.schema[field].shape for name in selection.copies_of(field)}
     return {name: shape if len(shape) == 3 else (*shape, 1) for name, shape in shapes.items()}

@@ -19,12 +19,12 @@ from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
 from ..presets import OFFSETS, class_field
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
-from ..select import Selection, as_pairs, named_fields, split_pairs
+from ..select import Selection, as_pairs, name_of, named_fields, split_pairs
 from ..shards import shard_names
 from ..sources import Source, make_options, merge_summaries, target_format
 from ..tfds import DatasetName
 from .neighbours import check_neighbours
-from .recode import as_modes, recoded_schema, with_sizes
+from .recode import as_modes, encoded_schema, recoded_schema, with_sizes
 
 Verify: TypeAlias = Literal["content", "counts", "none"]
 _MANY = 10_000  # empty shards that may be meant
@@ -125,7 +125,9 @@ class Order:
     decode: Schema = field(default_factory=Schema)
     """The fields of arrays that encoded images become, by the names that they are selected as."""
     encode: Pairs = ()
-    """How arrays become encoded images; see images.Encoding."""
+    """How arrays become encoded images, by the names that they are selected as; see images.Encoding."""
+    encode_read: Pairs = ()
+    """The same of fields as they are read, before anything is selected of them."""
     looks: bool = False
     """Whether the receipt is to say what bytes hold; see tfds.Contents."""
     where: str | None = None
@@ -137,7 +139,8 @@ class Order:
         """The columns that are chosen of those that are read."""
         select = None if self.select is None else dict(self.select)
         pack = cast("dict[str, Packing]", dict(self.pack))
-        return Selection(select, self.schema, self.allow_lossy, pack, self.where, self.classes)
+        schema = encoded_schema(self.schema, self.encode_read)
+        return Selection(select, schema, self.allow_lossy, pack, self.where, self.classes)
 
     @property
     def written(self) -> Schema:
@@ -163,6 +166,7 @@ class Order:
             "shuffle": None if value["shuffle"] is None else Shuffle(**value["shuffle"]),
             "decode": Schema.from_json(value["decode"]),
             "encode": tuple((name, how) for name, how in value["encode"]),
+            "encode_read": tuple((name, how) for name, how in value["encode_read"]),
         }
         return cls(**{**value, **known})
 
@@ -232,6 +236,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         looks=wishes.tfds is not None,
         where=wishes.where,
     )
+    order = _with_encodings(order, wishes)
     order = replace(order, classes=class_field(wishes, order.selection().schema))
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
@@ -249,15 +254,23 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
 
 
 def _with_images(order: Order, wishes: Wishes) -> Order:
-    """The order with what is asked for images; the packing of a decoded field is that of its arrays."""
+    """The order with the images to decode; the packing of a decoded field is that of its arrays."""
     modes = as_modes(wishes.decode)
-    asked = wishes.encode
-    encode = asked if isinstance(asked, Mapping) else split_pairs(asked, "encode", "FIELD=FORMAT")
     packing = cast("dict[str, Packing]", {name: packing for name, packing in order.pack if name in modes})
     order = replace(order, pack=tuple((name, packing) for name, packing in order.pack if name not in modes))
     if modes:
-        order = replace(order, decode=with_sizes(_reading_less(order), modes, packing).decode)
-    return replace(order, encode=tuple(encode.items()))
+        decoding = replace(_reading_less(order), encode=())  # to what is encoded again later
+        order = replace(order, decode=with_sizes(decoding, modes, packing).decode)
+    return order
+
+
+def _with_encodings(order: Order, wishes: Wishes) -> Order:
+    """The order with what is to be encoded: columns of the output, or else fields of the source."""
+    asked = wishes.encode
+    encode = dict(asked) if isinstance(asked, Mapping) else split_pairs(asked, "encode", "FIELD=FORMAT")
+    columns = order.schema if order.select is None else {name_of(target) for target, _ in order.select}
+    read = tuple((name, how) for name, how in encode.items() if name not in columns and name in order.schema)
+    return replace(order, encode=tuple(pair for pair in encode.items() if pair not in read), encode_read=read)
 
 
 def _rows_kept(summaries: Sequence[Summary], wishes: Wishes) -> list[int]:
@@ -318,7 +331,8 @@ def _changes(order: Order) -> bool:
     """Whether columns are chosen, cast, packed, decoded or encoded on the way, or looked at, or rows are left out."""
     if order.looks or order.where is not None:
         return True
-    return bool(order.select is not None or order.pack or order.allow_lossy or order.decode or order.encode)
+    asked = (order.pack, order.allow_lossy, order.decode, order.encode, order.encode_read)
+    return order.select is not None or any(map(bool, asked))
 
 
 def _reading_less(order: Order) -> Order:

@@ -48,15 +48,32 @@ def recoded_schema(order: Order, selected: Schema) -> Schema:
     Raises:
         SelectError: a field is not there, or nothing that can be encoded.
     """
-    fields = dict(selected)
-    for name, field in order.decode.items():
-        fields[name] = field
-    for name, how in order.encode:
+    return encoded_schema(Schema(*{**selected, **order.decode}.values()), order.encode)
+
+
+def encoded_schema(schema: Schema, encodings: Sequence[tuple[str, str]]) -> Schema:
+    """The fields, some of them arrays that become encoded images.
+
+    Raises:
+        SelectError: a field is not there, or nothing that can be encoded.
+    """
+    fields = dict(schema)
+    for name, how in encodings:
         if name not in fields:
-            raise _unknown("encode", name, selected)
+            raise _unknown("encode", name, schema)
         Encoding.parse(how).check(fields[name])
         fields[name] = Field(name, "bytes")
     return Schema(*fields.values())
+
+
+def encoded(batch: Batch, encodings: Sequence[tuple[str, str]]) -> Batch:
+    """A Batch with some of its arrays as encoded images."""
+    columns: dict[str, Column] = dict(batch.items())
+    for name, how in encodings:
+        column = columns[name]
+        assert not isinstance(column, Ragged)  # Encoding.check has looked
+        columns[name] = encode_images(column, Encoding.parse(how), name)
+    return Batch(columns, encoded_schema(batch.schema, encodings), num_rows=len(batch))
 
 
 def _unknown(argument: str, name: str, fields: Schema) -> SelectError:
@@ -203,7 +220,7 @@ def _file_of(order: Order, row: int) -> tuple[str, int]:
 def notes_of(order: Order, changes: Sequence[Mapping[str, int]], num_rows: int) -> list[str]:
     """What people should know of what was done to images."""
     notes = []
-    for name, how in order.encode:
+    for name, how in (*order.encode_read, *order.encode):
         note = Encoding.parse(how).note
         notes += [] if note is None else [f"field {name!r} is {note}"]
     texts = sorted({text for each in changes for text in each})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO
 
@@ -20,6 +21,7 @@ from ..files import write_all
 from ..formats import get_format
 from ..formats.base import Heads, Request
 from ..formats.framed import BLOCK
+from ..openfiles import OpenFiles
 from ..recordfile import FileState, RowIndex
 from ..sources import Source
 from .plan import Order
@@ -50,9 +52,10 @@ class ShuffledRows:
         rows = self.permutation[order.shuffle.first : order.shuffle.stop]
         nbytes = sum(int(heads.sizes.sum()) for heads in self.index.heads)
         step = max(1, min(1 << 16, BLOCK * len(self.index) // max(nbytes, 1)))
-        for first in range(0, len(rows), step):
-            numbers = rows[first : first + step]
-            yield self.index.take(numbers, request), numbers.tolist()
+        with closing(OpenFiles(self.index.source, request)) as files:
+            for first in range(0, len(rows), step):
+                numbers = rows[first : first + step]
+                yield self.index.take(numbers, files), numbers.tolist()
 
     def save(self) -> IO[bytes]:
         """A temporary file that holds them, for load. It has no name, and is gone when nobody has it open."""

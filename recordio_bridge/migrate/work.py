@@ -23,7 +23,7 @@ from ..sources import make_options
 from ..tally import Tally
 from ..tfds import Contents
 from .plan import Order
-from .recode import Recoder
+from .recode import Recoder, encoded
 from .shuffled import ShuffledRows
 
 LEFT_OUT = "left out"
@@ -128,6 +128,9 @@ def rows_of(
     recoder = Recoder(order, on_skip, changes) if order.decode or order.encode else None
     for batch, numbers in _read(order, format, request, shuffled):
         places = numbers if batch.places is None else batch.places
+        if order.encode_read:
+            with numbered(places):
+                batch = encoded(batch, order.encode_read)
         kept = selection.kept(batch)
         if kept is not None:
             tally.count(LEFT_OUT, len(batch) - len(kept))

@@ -25,20 +25,11 @@ Specification: sagemaker-python-sdk, src/sagemaker/amazon/record.proto; protobuf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-
-from ..batch import Batch, Row
-from ..schema import Schema
+from ..codec import Codec
 from .decoding import decode
 from .encoding import check_encodable, encode, pieces
 from .names import place_of
 from .survey import Survey
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
-    from ..messages import Serializable
 
 __all__ = [
     "Survey",
@@ -53,39 +44,6 @@ __all__ = [
     "to_messages",
 ]
 
-
-def to_message(row: Mapping[str, object], schema: Schema | None = None) -> Message:
-    """A Record of one row, as a protobuf message (see messages.py).
-
-    Args:
-        row: as RecordFile and Batch.rows() give it; or any numbers, texts, bytes and lists of them.
-        schema: what the fields are; None takes what the values say.
-
-    Raises:
-        MissingDependencyError: protobuf is not installed.
-        SchemaError, LossyError: a value that a Record cannot hold.
-    """
-    from ..messages import RECORDS
-
-    return RECORDS.to_message(row, schema)
-
-
-def from_message(message: Serializable, schema: Schema | None = None) -> dict[str, Row]:
-    """The row of a Record: of ours, or of the SDK's own; without a schema, a list of one value is that value."""
-    from ..messages import RECORDS
-
-    return RECORDS.from_message(message, schema)
-
-
-def to_messages(batch: Batch) -> list[Message]:
-    """A Record for each row, as protobuf messages."""
-    from ..messages import RECORDS
-
-    return RECORDS.to_messages(batch)
-
-
-def from_messages(messages: Iterable[Serializable], schema: Schema | None = None) -> Batch:
-    """The rows of Records, of ours or the SDK's own; without a schema it is inferred from all of them."""
-    from ..messages import RECORDS
-
-    return RECORDS.from_messages(messages, schema)
+_codec = Codec("Record", encode, decode, Survey)
+to_message, from_message = _codec.to_message, _codec.from_message
+to_messages, from_messages = _codec.to_messages, _codec.from_messages

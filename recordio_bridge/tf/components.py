@@ -12,6 +12,7 @@ Row by row (unit="row") a queue needs components of one shape, so ragged numbers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -139,9 +140,7 @@ class Padded(Component):
 
     def __init__(self, field: Field, pad: float) -> None:
         super().__init__(field)
-        self._pad = field.numpy_dtype.type(pad)
-        if self._pad != pad and pad == pad:  # NaN is not itself
-            raise SchemaError(f"pad={pad!r} is no {field.dtype}, as field {field.name!r} is", field=field.name)
+        self._pad = _padding(field, pad)
 
     @property
     def parts(self) -> list[Part]:
@@ -165,7 +164,7 @@ class Strung(Component):
 
     def __init__(self, field: Field, pad: float | None) -> None:
         super().__init__(field)
-        self._pad, self._dtype = pad, tf.as_dtype(field.numpy_dtype)
+        self._pad, self._dtype = None if pad is None else _padding(field, pad), tf.as_dtype(field.numpy_dtype)
         # decode_raw has no unsigned 32 and 64 bits, and no bfloat16: those are the same bits
         self._decoded = {tf.uint32: tf.int32, tf.uint64: tf.int64, tf.bfloat16: tf.uint16}.get(self._dtype, self._dtype)
 
@@ -184,7 +183,7 @@ class Strung(Component):
             values = tf.bitcast(values, self._dtype)
         counts = tf.cast(tf.strings.length(rows) // self.field.numpy_dtype.itemsize, tf.int64)
         ragged = tf.RaggedTensor.from_row_lengths(values, counts, validate=False)
-        return ragged if self._pad is None else ragged.to_tensor(self.field.numpy_dtype.type(self._pad))
+        return ragged if self._pad is None else ragged.to_tensor(self._pad)
 
     def spec(self, rows: int | None) -> Tensor:
         if self._pad is not None:
@@ -239,9 +238,24 @@ def _component(field: Field, pad: float | None, by_row: bool) -> Component:
     if field.shape != (None,):
         return Dense(field)
     if pad is not None:
-        padded = Padded(field, pad)  # for its check
-        return Strung(field, pad) if by_row else padded
+        return Strung(field, pad) if by_row else Padded(field, pad)
     return Strung(field, None) if by_row else Numbers(field)
+
+
+def _padding(field: Field, pad: float) -> Any:
+    """pad as a number of a field: exactly where that is of integers, else rounded."""
+    dtype = field.numpy_dtype
+    if "float" in field.dtype:
+        with np.errstate(over="ignore"):
+            value: Any = np.float64(pad).astype(dtype)
+        if math.isfinite(value) == math.isfinite(pad):
+            return value
+    else:
+        limits = None if field.dtype == "bool" else np.iinfo(field.dtype)
+        low, high = (0, 1) if limits is None else (limits.min, limits.max)
+        if low <= pad <= high and int(pad) == pad:
+            return dtype.type(int(pad))
+    raise SchemaError(f"pad={pad!r} is no {field.dtype}, as field {field.name!r} is", field=field.name)
 
 
 def _objects(column: Column) -> Array:

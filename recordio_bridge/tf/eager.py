@@ -126,6 +126,6 @@ def make_dataset(
     if num_batches is not None:
         made = made.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()
-    options.autotune.enabled = False  # it would put a prefetch behind, and what waits there counts as taken
+    options.experimental_optimization.inject_prefetch = False  # what waits there would count as taken
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # shard= does that
     return made.with_options(options)

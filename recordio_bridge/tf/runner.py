@@ -114,7 +114,9 @@ class CustomRunner:
         self._lock = threading.Lock()
         self._passes: dict[Pump, PassQueue] = {}
         self._failures: list[BaseException] = []  # and not the runner itself, which the threads would keep alive
-        self._stopped_at: tuple[Position, float] | None = None
+        self._noted: tuple[Position, float] | None = None
+        self._is_lost = False
+        self._last_of_pass: Position | None = None
         self._num_threads = 1
         self._is_stopped = False
 
@@ -179,8 +181,9 @@ class CustomRunner:
 
         def tell(failure: BaseException) -> None:
             failures.append(failure)
-            if coord is not None:
-                coord.request_stop(failure_of(failure))
+            if coord is not None and not coord.joined:
+                error = failure_of(failure)
+                coord.request_stop((type(error), error, failure.__traceback__))  # as sys.exc_info() in its except
 
         work = self._course.work(self._course.first, self._epochs)
         self._pump = Pump(work, self._graph, self._course.finish, self._course.gauge, n_threads, tell)
@@ -211,7 +214,7 @@ class CustomRunner:
         components = self._components(stop)
         if self._taken is None:
             self._taken = Taken(first)
-        num_batches = self._course.num_batches
+        num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
         if num_batches is not None:
             is_whole = first == Position(stop - self._per_pass, 0)
             is_added_up = self._unit == "batch" or self._per_pass == 1  # rows of several epochs share batches
@@ -254,16 +257,19 @@ class CustomRunner:
             self._passes.pop(pump, None)
 
     def _taken_from(self, pump: Pump, queue: PassQueue) -> Iterator[tuple[Position, tuple[Tensor, ...]]]:
+        last: Position | None = None
         while True:
             with self._course.gauge.waiting("consumer"):
                 taken = queue.take()
             if taken is None:
                 break
+            last = taken[0]
             yield taken
         if pump.failure is not None:
             raise failure_of(pump.failure)
         if pump.was_closed_early:
             raise FeedError("the runner was stopped in the middle of a pass over its dataset")
+        self._last_of_pass = last
 
     def _close_passes(self) -> None:
         for pump in list(self._passes):
@@ -294,18 +300,28 @@ class CustomRunner:
         prefetches behind it counts as having taken it.
 
         Raises:
+            FeedError: the session was closed before it was asked for.
             ValueError: the order of unit="row" cannot be gone on with.
         """
         if self._unit == "row":
             raise ValueError("state() is for unit='batch': rows that are mixed at random have no order to go on with")
-        return self._course.state(self._last())
+        self._look()
+        if self._is_lost:
+            raise FeedError(
+                "the session was closed, and with it what its steps took: call state(), or stop(), before it is closed"
+            )
+        if self._noted is not None:
+            return self._course.state(self._noted[0])
+        taken = self._course.first if self._taken is None else self._taken.next
+        return self._course.state(Position(taken.epoch + 1, 0) if taken == self._last_of_pass else taken)
 
-    def _last(self) -> Position:
-        if self._graph is not None and (taken := self._graph.taken()) is not None:
-            self._stopped_at = taken
-        if self._stopped_at is not None:
-            return self._stopped_at[0]
-        return self._course.first if self._taken is None else self._taken.next
+    def _look(self) -> None:
+        """Note what steps took so far, which the session knows as long as it is open."""
+        noted = None if self._graph is None else self._graph.taken()
+        if noted is not None:
+            self._noted = noted
+        elif not self._is_stopped:
+            self._is_lost = self._pump is not None
 
     def stats(self) -> Stats:
         """What passed so far, and who waited for how long."""
@@ -313,8 +329,8 @@ class CustomRunner:
         pumps: list[Pump] = list(self._passes)
         waited = None
         if self._graph is not None:
-            self._last()
-            fill, waited = self._graph.fill, 0.0 if self._stopped_at is None else self._stopped_at[1]
+            self._look()
+            fill, waited = self._graph.fill, 0.0 if self._noted is None else self._noted[1]
             pumps = [] if self._pump is None else [self._pump]
         num_threads = max((len(pump.threads) for pump in pumps), default=self._num_threads)
         self._num_threads = num_threads

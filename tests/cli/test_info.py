@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import h5py
+import numpy as np
 import pytest
 
 import recordio_bridge as rb
@@ -124,3 +126,72 @@ def test_a_record_too_short_for_an_image_names_the_payload_to_ask_for(capsys, tm
     assert outcome.code == 1
     assert "payload=raw" in outcome.stderr
     assert run(capsys, "info", path, "--in", "payload=raw").code == 0
+
+
+# ---- files of arrays whose fields do not make a table ----
+
+
+def odd_arrays(path):
+    with h5py.File(path, "w") as file:
+        file["image"], file["label"], file["mean"], file["n"] = np.zeros((5, 2), "u1"), np.arange(4), np.zeros(5), 7
+        file["refs"] = np.array([file["image"].ref] * 5, dtype=h5py.ref_dtype)
+    return path
+
+
+def test_arrays_that_make_no_table_are_listed_with_their_rows_or_why_not(capsys, tmp_path):
+    path = odd_arrays(tmp_path / "a.h5")
+    outcome = run(capsys, "info", path)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout.splitlines() == [
+        f"{path}: hdf5, {path.stat().st_size:,} bytes, of these arrays:",
+        "  image: uint8[2], 5 rows",
+        "  label: int64, 4 rows",
+        "  mean: float64, 5 rows",
+        "  n: is a single value and has no rows",
+        "  refs: holds references, which are not read; save what they lead to as plain datasets",
+        "They make no table together; choose some of as many rows: --select image=image mean=mean (fields= in Python)",
+    ]
+    assert len(rb.convert(path, tmp_path / "b.npz", select=["image=image", "mean=mean"]).schema) == 2
+
+
+def test_json_lists_such_arrays_too(capsys, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 2)), y=np.arange(4), o=np.array([None]))
+    path = str(tmp_path / "a.npz")
+    outcome = run(capsys, "info", path, "--json")
+    assert outcome.code == 0
+    assert (outcome.json["schema"], outcome.json["num_rows"]) == (None, None)
+    assert outcome.json["arrays"] == [
+        {"path": path, "name": "x", "field": rb.Field("x", "float64", (2,)).to_json(), "num_rows": 3},
+        {"path": path, "name": "y", "field": rb.Field("y", "int64").to_json(), "num_rows": 4},
+        {"path": path, "name": "o", "reason": "is an object array, which needs pickle; save it as a plain array"},
+    ]
+
+
+def test_a_file_of_which_no_array_can_be_read_has_nothing_to_choose(capsys, tmp_path):
+    np.savez(tmp_path / "a.npz", n=5)
+    outcome = run(capsys, "info", tmp_path / "a.npz")
+    assert outcome.code == 0
+    assert outcome.stdout.splitlines()[1:] == ["  n: is a single value and has no rows"]
+
+
+def test_of_several_such_files_each_is_listed(capsys, tmp_path):
+    for name in ("a.h5", "b.h5"):
+        odd_arrays(tmp_path / name)
+    outcome = run(capsys, "info", tmp_path)
+    assert outcome.code == 0
+    assert outcome.stdout.count("image: uint8[2], 5 rows") == 2
+    assert "b.h5: hdf5" in outcome.stdout
+
+
+def test_what_cells_of_matlab_refer_to_is_no_field(capsys, tmp_path):
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        refs = file.create_group("#refs#")
+        refs["a"], refs["b"], file["X"] = np.zeros((3, 1)), np.zeros((7, 1)), np.zeros((2, 5))
+        file["cell"] = np.array([[refs["a"].ref], [refs["b"].ref]], dtype=h5py.ref_dtype)
+    data = bytearray(path.read_bytes())
+    data[:10] = b"MATLAB 7.3"
+    path.write_bytes(data)
+    outcome = run(capsys, "info", path)
+    assert [line.split(":")[0] for line in outcome.stdout.splitlines() if line.startswith("  ")] == ["  X", "  cell"]
+    assert "#refs#" in outcome.stdout.splitlines()[-1]

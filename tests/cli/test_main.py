@@ -13,6 +13,7 @@ import pytest
 import recordio_bridge as rb
 from recordio_bridge import api
 from recordio_bridge.cli import main
+from recordio_bridge.formats import format_names
 from tests.cli.running import run, run_module, start_module
 from tests.samples import image_rec, make_example, write_rec, write_tfrecord
 
@@ -35,6 +36,19 @@ def test_the_help_of_the_program_names_every_verb(capsys):
     outcome = run(capsys, "--help")
     assert outcome.code == 0
     assert [verb for verb in VERBS if f"\n    {verb} " not in outcome.stdout] == []
+
+
+def test_the_help_of_the_program_names_every_format(capsys):
+    said = run(capsys, "--help").stdout
+    known = {
+        "hdf5": "HDF5",
+        "insightface": "InsightFace's verification sets",
+        "npy": ".npy",
+        "npz": ".npz",
+        "recordio": "MXNet RecordIO",
+        "tfrecord": "TFRecord",
+    }
+    assert [name for name in format_names() if known[name] not in " ".join(said.split())] == []
 
 
 def test_no_help_mentions_what_is_only_for_workers(capsys):

@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import time
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,6 +123,34 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert rows(path) == EXPECTED[:1]
 
 
+def test_a_set_is_held_as_long_as_its_file_is_open_and_no_longer(tmp_path):
+    path = save(tmp_path / "lfw.bin", (IMAGES, SAME))
+    tracemalloc.start()
+    try:
+        large = save(
+            tmp_path / "large.bin", ([bytes(1 << 20)] * 2 + [bytes([n]) * (1 << 20) for n in range(8)], [True] * 5)
+        )
+        before = tracemalloc.get_traced_memory()[0]
+        batches = rb.read(large, batch_rows=2)
+        assert next(batches)["same"].tolist() == [True, True]
+        assert tracemalloc.get_traced_memory()[0] - before > 8 << 20
+        batches.close()
+        assert rows(path) == EXPECTED
+        assert rb.inspect(large).num_rows == 5
+        assert tracemalloc.get_traced_memory()[0] - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_set_that_is_open_is_not_read_again(tmp_path, monkeypatch):
+    path = save(tmp_path / "lfw.bin", (IMAGES, SAME))
+    batches = rb.read(path, batch_rows=1)
+    next(batches)
+    monkeypatch.setattr("recordio_bridge.formats.insightface.unpickle", None)
+    assert rows(path) == EXPECTED
+    batches.close()
+
+
 def test_the_set_in_a_folder_is_taken_where_it_is_named_only(tmp_path):
     save(tmp_path / "lfw.bin", (IMAGES, SAME))
     rb.write(tmp_path / "train.rec", {"id": [1], "image": [b"x"]})
@@ -157,7 +186,10 @@ def test_a_set_is_only_read(tmp_path):
         (([*IMAGES[:7], np.array([b"x", None])], SAME), "dtype 'O8'"),
         (([*IMAGES[:7], 3.5], SAME), "is float 3.5"),
         ([1, 2, 3], "holds a list"),
-        ({"a": 1}, "holds a dict"),
+        ((IMAGES, [True, False, True, 1 << 99999]), "pair 3 is a int, expected a bool"),
+        ({"a": 1}, "asks for a dict"),
+        (([{"a": 1}], SAME), "asks for a dict"),
+        ((IMAGES, {True, False}), "asks for a set"),
     ],
 )
 def test_other_content_is_described(tmp_path, content, said):
@@ -246,12 +278,13 @@ def test_a_call_of_anything_else_is_refused_by_name_and_not_made(tmp_path, proto
         (b"N\x51.", "persistent object"),
         (b"cnumpy\nndarray\n(tR.", "a call of numpy.ndarray"),
         (b"cnumpy\nndarray\n)\x81.", "not a pickle, or damaged"),
-        (b"cnumpy\ndtype\n}(X\x04\0\0\0nameK\x01ub.", "a change of a function"),
-        (b"cnumpy\ndtype\n}X\x0c\0\0\0__defaults__K\x01s\x86b.", "a change of a function|damaged"),
+        (b"cnumpy\ndtype\n]b.", "a change of a function"),
+        (b"cnumpy\ndtype\nN]\x86b.", "a change of a function"),
+        (b"]K\0K\x01s.", "asks for a dict"),
         (b"c__builtin__\nbytes\n(J\xff\xff\xff\x7ftR.", "not a pickle, or damaged"),
         (b"c_codecs\nencode\n(X\x01\0\0\0xX\x06\0\0\0rot_13tR.", "encoding 'rot_13'"),
         (b"cnumpy\ndtype\n(X\x02\0\0\0O8tR.", "dtype 'O8'"),
-        (b"cnumpy\ndtype\n(K\x07tR.", "dtype 7"),
+        (b"cnumpy\ndtype\n(K\x07tR.", "dtype int"),
         (b"cnumpy.core.multiarray\nscalar\n(K\x01C\x01\x01tR.", "numpy scalar"),
         (b"]\x94h\x05.", "damaged"),
         (b"I" + b"9" * 9999 + b"\n.", "damaged"),
@@ -301,11 +334,62 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
     assert time.monotonic() - refused_at < 1
 
 
+HEAD = b"\x80\x05]q\0"
+U1 = b"cnumpy\ndtype\nX\x02\0\0\0u1\x85R"
+
+
+def tuples(depth: int) -> bytes:
+    """A tuple of two tuples that are one, and so on: 2 ** depth of them to whoever follows all."""
+    return b")" + b"2\x86" * depth
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (HEAD + b"\x96" + struct.pack("<Q", 1 << 30) + b"abc", "damaged"),
+        (HEAD + b"}" + tuples(28) + b"Ns.", "asks for a dict"),
+        (HEAD + b"\x8f(" + tuples(28) + b"\x90.", "asks for a set"),
+        (HEAD + b"(" + tuples(28) + b"\x91.", "asks for a set"),
+        (HEAD + b"(" + tuples(28) + b"Nd.", "asks for a dict"),
+        (HEAD + tuples(21) + b"Q.", "the persistent object tuple"),
+        (HEAD + b"c_codecs\nencode\nX\x01\0\0\0a" + tuples(21) + b"\x86R.", "the encoding tuple"),
+        (HEAD + b"cnumpy\ndtype\n" + tuples(21) + b"\x85R.", "dtype tuple"),
+        (HEAD + b"cnumpy.core.numeric\n_frombuffer\n(C\1a" + U1 + b"(" + b"K\2" * 70 + b"tNtR.", "shape of 70"),
+    ],
+)
+def test_a_few_bytes_cost_neither_memory_nor_time(tmp_path, program, said):
+    refused(tmp_path / "a.bin", program, said)
+    tracemalloc.start()
+    try:
+        refused(tmp_path / "a.bin", program, said)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_holds_the_bytes_that_it_is_made_of(tmp_path):
+    """400 arrays of one bytearray of 1 MiB."""
+    array = b"cnumpy.core.numeric\n_frombuffer\n(h\1" + U1 + b"J\0\0\x10\0\x85NtR"
+    content = b"\x80\x05]\x96" + struct.pack("<Q", 1 << 20) + bytes(1 << 20) + b"q\x010(" + array * 400
+    (tmp_path / "a.bin").write_bytes(content + b"e](" + b"\x88" * 200 + b"e\x86.")
+    tracemalloc.start()
+    try:
+        assert rb.inspect(tmp_path / "a.bin", format="insightface").num_rows == 200
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_steps_than_any_set_takes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("recordio_bridge.formats.pickled._LEAST_STEPS", 1000)
+    refused(tmp_path / "a.bin", b"\x80\x02]" + b"]0" * 1000 + b".", "more steps than")
+
+
 def test_functions_that_files_may_call_are_made_anew_for_each(tmp_path):
     before = rows(save(tmp_path / "lfw.bin", (IMAGES, np.array(SAME))))
     for name in ("__defaults__", "_make", "__dict__"):
         text = b"X" + struct.pack("<I", len(name)) + name.encode()
-        (tmp_path / "a.bin").write_bytes(b"\x80\x02cnumpy\ndtype\nN}" + text + b"Ns\x86b.")
+        (tmp_path / "a.bin").write_bytes(b"\x80\x02cnumpy\ndtype\nN(" + text + b"Nl\x86b.")
         with pytest.raises(FormatError, match="a change of a function"):
             rb.inspect(tmp_path / "a.bin", format="insightface")
     assert rows(save(tmp_path / "b.bin", (IMAGES, np.array(SAME)))) == before

@@ -147,6 +147,8 @@ def header(text: bytes, version: int = 1) -> bytes:
         header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }"),
         header(b"{'descr': '<f4', 'fortran_order': 1, 'shape': (1,), }"),
         header(b"{'descr': '<f4', 'shape': (1,), }"),
+        header(b"{'descr': (), 'fortran_order': False, 'shape': (1,), }"),
+        header(b"{'descr': [()], 'fortran_order': False, 'shape': (1,), }"),
         header(b"__import__('os').system('false')"),
         header(b"(" * 5000),
         header(b"[" * 60000),

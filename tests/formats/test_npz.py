@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,24 @@ class TestDeflatedNpz(FormatContract):
     options = {"compression": "DEFLATE"}  # noqa: RUF012  # read only
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("longest", [0, 1, 3])
+def test_ragged_rows_are_taken_in_any_order_also_empty_ones(tmp_path: Path, suffix: str, longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    texts = [b"x%d" % n * rng.integers(0, longest + 1) for n in range(50)]
+    lists = [texts[:n] for n in rng.integers(0, longest + 1, 50)]
+    numbers = [rng.random(rng.integers(0, longest + 1)).tolist() for _ in range(50)]
+    schema = Schema(Field("text", "bytes"), Field("list", "bytes", (None,)), Field("number", "float64", (None,)))
+    rb.write(tmp_path / f"x{suffix}", {"text": texts, "list": lists, "number": numbers}, schema)
+    with rb.open(tmp_path / f"x{suffix}") as file:
+        for count in (1, 2, 7, 200):
+            rows = rng.integers(0, 50, count)
+            taken = file.take(rows)
+            assert taken["text"] == Ragged.of([texts[row] for row in rows])
+            assert [*taken["list"]] == [lists[row] for row in rows]
+            assert [values.tolist() for values in taken["number"]] == [numbers[row] for row in rows]
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_saves_is_read(tmp_path: Path, save: object) -> None:
     rng = np.random.default_rng(1)
@@ -66,6 +86,30 @@ def test_what_is_written_is_what_numpy_saves_array_for_array(tmp_path: Path) -> 
     expected = io.BytesIO()
     np.savez(expected, **arrays)
     assert (tmp_path / "x.npz").read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 1000])
+@pytest.mark.parametrize("arrays", [1, 2])
+def test_the_header_of_the_first_array_is_right_when_its_rows_are_counted(
+    tmp_path: Path, rows: int, arrays: int
+) -> None:
+    columns = {"x": np.arange(3.0 * rows).reshape(rows, 3), "y": np.arange(rows, dtype=np.int16)}
+    columns = {name: columns[name] for name in list(columns)[:arrays]}
+    schema = Schema(Field("x", "float64", (3,)), Field("y", "int16")).pick(list(columns))
+    batches = [{name: column[at : at + 7] for name, column in columns.items()} for at in range(0, rows, 7)]
+    rb.write(tmp_path / "x.npz", batches, schema)
+    expected = io.BytesIO()
+    np.savez(expected, **columns)
+    assert (tmp_path / "x.npz").read_bytes() == expected.getvalue()
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        assert archive.testzip() is None
+
+
+def test_a_change_of_a_crc_moves_over_the_bytes_that_follow() -> None:
+    for size in (0, 1, 7, 128, 100_003):
+        left, right, rest = b"one head", b"or other", bytes(range(256)) * (size // 256) + bytes(size % 256)
+        change = zlib.crc32(left) ^ zlib.crc32(right)
+        assert npz._moved_crc(change, size) == zlib.crc32(left + rest) ^ zlib.crc32(right + rest)
 
 
 def test_ragged_columns_are_values_and_offsets_for_numpy(tmp_path: Path) -> None:
@@ -184,6 +228,30 @@ def test_a_large_member_is_read_in_little_memory(tmp_path: Path) -> None:
     assert peak < 40 << 20  # of 80 MB
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_structured_array_is_read_once_for_all_its_members(
+    tmp_path: Path, save: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.zeros(1_000_000, dtype=[(f"m{i}", "i4") for i in range(4)])
+    for number, name in enumerate(values.dtype.names or ()):
+        values[name] = np.arange(1_000_000) + number
+    save(tmp_path / "x.npz", s=values)
+    rows: list[int] = []
+    for kind in (npz.FileArray, npz.DeflatedArray):
+
+        def spy(self: object, start: int, stop: int, real: Callable[..., np.ndarray] = kind.read) -> np.ndarray:
+            rows.append(stop - start)
+            return real(self, start, stop)
+
+        monkeypatch.setattr(kind, "read", spy)
+    batches = list(rb.read(tmp_path / "x.npz", batch_rows=1_000_000))
+    assert len(rows) > 1
+    assert sum(rows) == 1_000_000
+    assert all(np.array_equal(batches[0][f"s/{name}"], values[name]) for name in values.dtype.names or ())
+    with rb.open(tmp_path / "x.npz") as file:
+        assert file.take([7, 3])["s/m2"].tolist() == [9, 5]
+
+
 def test_members_that_are_no_arrays_are_named_in_a_note(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.arange(3))
     with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
@@ -201,3 +269,29 @@ def test_fields_whose_arrays_would_share_a_name_are_refused(tmp_path: Path) -> N
     with pytest.raises(SchemaError, match="taken"):
         rb.write(tmp_path / "x.npz", Batch.of({"a": [b"x"], "a/values": [1]}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "NUL"),
+        ("x" * 70_000, "65535"),
+        ("é" * 40_000, "65535"),
+        ("x" * 65_532, "65535"),
+    ],
+    ids=["nul", "long", "wide", "longest and one"],
+)
+@pytest.mark.parametrize("values", [[1, 2], [b"x", b""]], ids=["dense", "ragged"])
+def test_a_name_that_no_zip_keeps_is_refused(tmp_path: Path, name: str, reason: str, values: list[object]) -> None:
+    with pytest.raises(SchemaError, match=reason) as caught:
+        rb.write(tmp_path / "x.npz", {name: values, "b": [1, 2]})
+    assert len(str(caught.value)) < 300
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 65_531, "é", "a b", "/a", "x.npy", "..", "a\\b"])
+def test_any_other_name_comes_back(tmp_path: Path, name: str) -> None:
+    rb.write(tmp_path / "x.npz", {name: [1, 2]})
+    (tmp_path / "x.npz.schema.json").unlink()
+    (batch,) = rb.read(tmp_path / "x.npz")
+    assert {name: batch[name].tolist() for name in batch} == {name: [1, 2]}

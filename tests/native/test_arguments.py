@@ -25,6 +25,8 @@ EXAMPLE = example(entry(b"x", FEATURE))
 ONE = values_of([b"abcd"])
 
 GOOD: dict[str, Callable[[], list[object]]] = {  # arguments that every kernel takes
+    "crc32": lambda: [b"abc", 0],
+    "crc32_table": lambda: [b"abc", 0],
     "crc32c": lambda: [b"abc", 0],
     "crc32c_table": lambda: [b"abc", 0],
     "scan_recordio": lambda: [block_of(bytes(4)), 0, 4, False, room(1), room(1)],
@@ -49,7 +51,7 @@ GOOD: dict[str, Callable[[], list[object]]] = {  # arguments that every kernel t
     ],
     "find_features": lambda: [values_of([EXAMPLE]), [b"x"], room(1), room(1)],
     "survey_features": lambda: [values_of([EXAMPLE]), [b"x"], np.zeros(4, np.int64), room(1), room(1)],
-    "survey_images": lambda: [ONE, np.zeros(1, np.uint8), room(1), room(1)],
+    "survey_images": lambda: [ONE, np.zeros(1, np.uint8), room(1), room(1), np.zeros(1, np.uint8)],
     "count_values": lambda: [values_of([FEATURE]), np.zeros(1, np.uint8), room(1)],
     "fill_bytes": lambda: [values_of([chunk(1, chunk(1, b"v"))]), room(1), room(1)],
     "fill_floats": lambda: [values_of([chunk(2, chunk(1, bytes(4)))]), np.zeros(1, np.float32)],

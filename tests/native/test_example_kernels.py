@@ -149,6 +149,25 @@ class TestEncoding:
         packed = b"".join(varint(int(value)) for value in row)
         assert answer["payloads"] == [example(entry(b"x", chunk(3, chunk(1, packed))))]
 
+    @settings(deadline=None, max_examples=200)
+    @given(
+        st.sampled_from([4, 6, 7, 8]),
+        st.lists(
+            st.tuples(st.sampled_from([0, *range(7, 64, 7)]), st.sampled_from([-1, 0, 1])).map(
+                lambda border: max(0, (1 << border[0]) + border[1])
+            ),
+            min_size=1,
+            max_size=30,
+        ),
+    )
+    def test_varints_of_every_length_lie_one_after_another(self, dtype, row):
+        # those of up to eight bytes are written as eight, those at the end of the list byte by byte
+        fits = [value for value in row if value <= min(2**63 - 1, np.iinfo(DTYPES[dtype]).max)] or [1]
+        columns = [(b"x", INT64, dtype, numbers(DTYPES[dtype], [fits, fits[::-1]]), None)]
+        answer = agreed(lambda module: encode(module, columns))
+        packed = [b"".join(map(varint, values)) for values in (fits, fits[::-1])]
+        assert answer["payloads"] == [example(entry(b"x", chunk(3, chunk(1, each)))) for each in packed]
+
     def test_long_keys_and_values_have_long_lengths(self):
         for size in (0, 1, 100, 126, 127, 128, 129, 16_300, 16_383, 16_384, 16_400, 2_097_152):
             columns = [(b"k" * (size % 1000), BYTES, 0, values_of([b"v" * size]), None)]

@@ -22,19 +22,28 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 BOTH = [_kernels, reference]
 JPEG, PNG, GIF = reference.JPEG, reference.PNG, reference.GIF
 BMP, WEBP, NO_IMAGE = reference.BMP, reference.WEBP, reference.NO_IMAGE
+COLOUR, ALPHA, TRANSPARENT = reference.COLOUR, reference.ALPHA, reference.TRANSPARENT
+DEEP, SEVERAL, WHOLE = reference.DEEP, reference.SEVERAL, reference.WHOLE
 
 
 def segment(marker: int, body: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
 
 
-def jpeg(height: int, width: int, frame: int = 0xC0, before: bytes = segment(0xE0, b"JFIF\0")) -> bytes:
-    frame_header = segment(frame, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+def jpeg(
+    height: int, width: int, frame: int = 0xC0, before: bytes = segment(0xE0, b"JFIF\0"), components: int = 1
+) -> bytes:
+    frame_header = segment(frame, struct.pack(">BHHB", 8, height, width, components) + b"\1\x11\0" * components)
     return b"\xff\xd8" + before + frame_header + segment(0xDA, b"\1\1\0\0\x3f\0") + b"scan\xff\xd9"
 
 
-def png(height: int, width: int) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + b"\x08\2\0\0\0crc."
+def png(height: int, width: int, depth: int = 8, colour: int = 2, more: bytes = b"") -> bytes:
+    header = struct.pack(">I4sIIBB", 13, b"IHDR", width, height, depth, colour) + b"\0\0\0crc."
+    return b"\x89PNG\r\n\x1a\n" + header + more
+
+
+def chunk(name: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">I", len(body)) + name + body + b"crc."
 
 
 def gif(height: int, width: int, version: bytes = b"GIF89a") -> bytes:
@@ -59,17 +68,22 @@ def webp(height: int, width: int, name: bytes = b"VP8 ", tag: int = 0x10, scale:
 
 
 def survey(module: ModuleType, images: list[bytes]) -> list[tuple[int, int, int]]:
-    return survey_spans(module, values_of(images))
+    """Kind, height and width of each."""
+    return [found[:3] for found in survey_spans(module, values_of(images))]
 
 
-def survey_spans(module: ModuleType, spans: tuple[bytes, np.ndarray, np.ndarray]) -> list[tuple[int, int, int]]:
+def traits_of(module: ModuleType, image: bytes) -> int:
+    return survey_spans(module, values_of([image]))[0][3]
+
+
+def survey_spans(module: ModuleType, spans: tuple[bytes, np.ndarray, np.ndarray]) -> list[tuple[int, int, int, int]]:
     rows = len(spans[1])
-    kinds, heights, widths = np.zeros(rows, np.uint8), room(rows), room(rows)
-    assert module.survey_images(spans, kinds, heights, widths) is None
-    return list(zip(kinds.tolist(), heights.tolist(), widths.tolist(), strict=True))
+    kinds, heights, widths, traits = np.zeros(rows, np.uint8), room(rows), room(rows), np.full(rows, 255, np.uint8)
+    assert module.survey_images(spans, kinds, heights, widths, traits) is None
+    return list(zip(kinds.tolist(), heights.tolist(), widths.tolist(), traits.tolist(), strict=True))
 
 
-WHOLE = {
+SOUND = {
     "a JPEG": (jpeg(480, 640), JPEG, 480, 640),
     "a progressive JPEG": (jpeg(1, 65535, 0xC2), JPEG, 1, 65535),
     "an arithmetic JPEG": (jpeg(7, 9, 0xCF), JPEG, 7, 9),
@@ -112,11 +126,50 @@ BROKEN = {
     "half of a signature": (b"\xff\xd8", NO_IMAGE),
 }
 
+IDAT = chunk(b"IDAT", b"pixels")
+TRAITS = {
+    "a gray JPEG": (jpeg(5, 6), WHOLE),
+    "a JPEG in colour": (jpeg(5, 6, components=3), COLOUR | WHOLE),
+    "a JPEG in CMYK": (jpeg(5, 6, components=4), COLOUR | WHOLE),
+    "a JPEG without its end": (jpeg(5, 6, components=3)[:-2], COLOUR),
+    "a JPEG that other bytes follow": (jpeg(5, 6) + bytes(99), WHOLE),
+    "a JPEG without a scan, but an end": (b"\xff\xd8" + segment(0xC0, b"\x08\0\5\0\6\1") + b"\xff\xd9", 0),
+    "a cut JPEG with a whole thumbnail": (jpeg(5, 6, before=segment(0xE1, b"Exif" + jpeg(1, 2)))[:-2], 0),
+    "a PNG in colour": (png(5, 6, more=IDAT), COLOUR | WHOLE),
+    "a PNG of 16 bits": (png(5, 6, 16, more=IDAT), COLOUR | DEEP | WHOLE),
+    "a gray PNG": (png(5, 6, 1, 0, IDAT), WHOLE),
+    "a palette": (png(5, 6, 8, 3, chunk(b"PLTE", bytes(6)) + IDAT), COLOUR | WHOLE),
+    "gray with alpha": (png(5, 6, 8, 4, IDAT), ALPHA | WHOLE),
+    "colour with alpha": (png(5, 6, 8, 6, IDAT), COLOUR | ALPHA | WHOLE),
+    "a transparent shade": (png(5, 6, 8, 0, chunk(b"tRNS", b"\0\1") + IDAT), TRANSPARENT | WHOLE),
+    "a palette with transparency": (
+        png(5, 6, 8, 3, chunk(b"PLTE", bytes(6)) + chunk(b"tRNS", b"\0") + IDAT),
+        COLOUR | TRANSPARENT | WHOLE,
+    ),
+    "tRNS behind the pixels": (png(5, 6, 8, 3, IDAT + chunk(b"tRNS", b"\0")), COLOUR | WHOLE),
+    "an animated PNG": (png(5, 6, 8, 0, chunk(b"acTL", bytes(8)) + IDAT), SEVERAL | WHOLE),
+    "a PNG that ends before its pixels": (png(5, 6, 16, 6, chunk(b"tEXt", b"x")), COLOUR | ALPHA | DEEP),
+    "a PNG whose chunk reaches beyond": (png(5, 6, more=b"\xff\xff\xff\xfftEXt" + IDAT), COLOUR),
+    "a GIF": (gif(5, 6), SEVERAL),
+    "a BMP": (bmp(5, 6), 0),
+    "a WebP": (webp(5, 6), 0),
+    "a still extended WebP": (riff(b"VP8X", b"\x10" + bytes(9)), 0),
+    "an animated WebP": (riff(b"VP8X", b"\x12" + bytes(9)), SEVERAL),
+    "nothing": (b"", 0),
+}
+
 
 @pytest.mark.parametrize("module", BOTH)
-@pytest.mark.parametrize("what", WHOLE)
+@pytest.mark.parametrize("what", TRAITS)
+def test_traits_are_read(module, what):
+    image, traits = TRAITS[what]
+    assert traits_of(module, image) == traits
+
+
+@pytest.mark.parametrize("module", BOTH)
+@pytest.mark.parametrize("what", SOUND)
 def test_kind_and_size_are_read(module, what):
-    image, kind, height, width = WHOLE[what]
+    image, kind, height, width = SOUND[what]
     assert survey(module, [image]) == [(kind, height, width)]
 
 
@@ -128,12 +181,12 @@ def test_a_size_that_is_not_there_is_minus_one(module, what):
 
 
 def test_every_cut_and_every_flipped_bit_gives_what_the_twin_gives():
-    for image, *_ in WHOLE.values():
+    for image in [*(image for image, *_ in SOUND.values()), *(image for image, _ in TRAITS.values())]:
         cuts = [image[:at] for at in range(len(image))]
         flipped = [
             image[:at] + bytes([image[at] ^ 1 << bit]) + image[at + 1 :] for at in range(len(image)) for bit in range(8)
         ]
-        agreed(lambda module: survey(module, cuts + flipped))  # noqa: B023
+        agreed(lambda module: survey_spans(module, values_of(cuts + flipped)))  # noqa: B023
 
 
 _images = st.one_of(
@@ -142,7 +195,7 @@ _images = st.one_of(
         st.integers(0, 65535),
         st.integers(0, 65535),
         st.integers(0xC0, 0xCF),
-        st.lists(
+        before=st.lists(
             st.one_of(
                 st.builds(segment, st.integers(0, 255), st.binary(max_size=6)),
                 st.binary(max_size=4),
@@ -151,8 +204,18 @@ _images = st.one_of(
             ),
             max_size=4,
         ).map(b"".join),
+        components=st.integers(0, 4),
     ),
-    st.builds(png, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    st.builds(
+        png,
+        st.integers(0, 2**32 - 1),
+        st.integers(0, 2**32 - 1),
+        st.sampled_from([8, 16]),
+        st.integers(0, 7),
+        st.lists(st.builds(chunk, st.sampled_from([b"tRNS", b"acTL", b"IDAT", b"tEXt"]), st.binary(max_size=3))).map(
+            b"".join
+        ),
+    ),
     st.builds(gif, st.integers(0, 65535), st.integers(0, 65535)),
     st.builds(bmp, st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1), st.sampled_from([16, 40, 41])),
     st.builds(webp, st.integers(1, 2**14), st.integers(1, 2**14), st.sampled_from([b"VP8L", b"VP8X"])),
@@ -164,17 +227,18 @@ _images = st.one_of(
 @settings(deadline=None, max_examples=400)
 @given(st.lists(st.one_of(_images, damaged(_images)), max_size=5))
 def test_images_are_surveyed_as_the_twin_surveys_them(images):
-    agreed(lambda module: survey(module, images))
+    agreed(lambda module: survey_spans(module, values_of(images)))
 
 
 @pytest.mark.parametrize("module", BOTH)
 def test_no_byte_beyond_a_span_is_looked_at(module):
     image = jpeg(5, 6)
     base = image + image
-    assert survey_spans(module, spans_of(base, [(0, 19), (len(image), len(image)), (0, len(base))])) == [
-        (JPEG, -1, -1),
-        (JPEG, 5, 6),
-        (JPEG, 5, 6),
+    assert survey_spans(module, spans_of(base, [(0, 19), (len(image), len(image)), (0, len(base)), (0, 34)])) == [
+        (JPEG, -1, -1, 0),
+        (JPEG, 5, 6, WHOLE),
+        (JPEG, 5, 6, WHOLE),
+        (JPEG, 5, 6, 0),
     ]
 
 
@@ -195,13 +259,15 @@ def test_golden_images_have_the_shapes_that_mxnet_decoded(module, name):
 
 def test_wrong_arguments_are_refused():
     one = values_of([png(5, 6)])
-    kinds = np.zeros(1, np.uint8)
+    small, fixed = np.zeros(1, np.uint8), np.frombuffer(b"\0", np.uint8)
     calls = {
-        "two kinds": lambda m: m.survey_images(one, np.zeros(2, np.uint8), room(1), room(1)),
-        "no heights": lambda m: m.survey_images(one, kinds, room(0), room(1)),
-        "two widths": lambda m: m.survey_images(one, kinds, room(1), room(2)),
-        "kinds of 2 bytes": lambda m: m.survey_images(one, np.zeros(1, np.uint16), room(1), room(1)),
-        "read-only kinds": lambda m: m.survey_images(one, np.frombuffer(b"\0", np.uint8), room(1), room(1)),
-        "a span outside": lambda m: m.survey_images(spans_of(b"abc", [(1, 3)]), kinds, room(1), room(1)),
+        "two kinds": lambda m: m.survey_images(one, np.zeros(2, np.uint8), room(1), room(1), small),
+        "no heights": lambda m: m.survey_images(one, small, room(0), room(1), small),
+        "two widths": lambda m: m.survey_images(one, small, room(1), room(2), small),
+        "two traits": lambda m: m.survey_images(one, small, room(1), room(1), np.zeros(2, np.uint8)),
+        "kinds of 2 bytes": lambda m: m.survey_images(one, np.zeros(1, np.uint16), room(1), room(1), small),
+        "read-only kinds": lambda m: m.survey_images(one, fixed, room(1), room(1), small),
+        "read-only traits": lambda m: m.survey_images(one, small, room(1), room(1), fixed),
+        "a span outside": lambda m: m.survey_images(spans_of(b"abc", [(1, 3)]), small, room(1), room(1), small),
     }
     assert_refused(calls)

@@ -11,7 +11,7 @@ import pytest
 
 from recordio_bridge import _kernels
 from tests import reference
-from tests.native.test_image_kernel import survey
+from tests.native.test_image_kernel import survey, traits_of
 from tests.samples import read_rec
 
 with warnings.catch_warnings():
@@ -35,6 +35,11 @@ def test_what_opencv_encodes_has_the_size_that_it_had(suffix, channels):
         for options in OPTIONS.get(suffix, [[]]):
             encoded = cv2.imencode(suffix, pixels[..., :3] if suffix == ".jpg" else pixels, options)[1].tobytes()
             assert survey(_kernels, [encoded]) == [(KINDS[suffix], height, width)]
+            if suffix in (".jpg", ".png"):
+                decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+                colour = reference.COLOUR if decoded.ndim == 3 else 0
+                alpha = reference.ALPHA if decoded.ndim == 3 and decoded.shape[2] == 4 else 0
+                assert traits_of(_kernels, encoded) == colour | alpha | reference.WHOLE
 
 
 @pytest.mark.parametrize("name", ["e_images", "h_det", "r_photos"])

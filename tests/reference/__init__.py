@@ -2,7 +2,7 @@
 
     faults.py      the numbers of faults and kinds
     arguments.py   what a kernel accepts: buffers, arrays, spans
-    checksum.py    CRC-32C and the mask of TFRecord
+    checksum.py    CRC-32C, the mask of TFRecord, and CRC-32
     recordio.py    MXNet RecordIO: scan, walk, resync, frame
     index.py       the .idx beside it
     tfrecord.py    TFRecord: scan, walk, resync, frame
@@ -21,10 +21,11 @@ twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and p
 
 from __future__ import annotations
 
-from tests.reference.checksum import crc32c, crc32c_table, mask_crc
+from tests.reference.checksum import crc32, crc32_table, crc32c, crc32c_table, mask_crc
 from tests.reference.decode import count_values, fill_bytes, fill_floats, fill_ints, find_features
 from tests.reference.encode import encode_examples
 from tests.reference.faults import (
+    ALPHA,
     BAD_DATA_CRC,
     BAD_FLAG,
     BAD_LENGTH_CRC,
@@ -33,6 +34,8 @@ from tests.reference.faults import (
     BAD_MESSAGE,
     BMP,
     BYTES,
+    COLOUR,
+    DEEP,
     FLOAT,
     GIF,
     INT64,
@@ -45,13 +48,16 @@ from tests.reference.faults import (
     OUT_OF_RANGE,
     PNG,
     REPEATED_VALUE,
+    SEVERAL,
     TOO_LONG,
+    TRANSPARENT,
     TRUNCATED_BODY,
     TRUNCATED_HEADER,
     UNFINISHED_RECORD,
     UNKNOWN_FIELD,
     UNKNOWN_KEY,
     WEBP,
+    WHOLE,
 )
 from tests.reference.images import survey_images
 from tests.reference.index import parse_index
@@ -62,6 +68,7 @@ from tests.reference.survey import survey_features
 from tests.reference.tfrecord import frame_tfrecord, resync_tfrecord, scan_tfrecord, walk_tfrecord
 
 __all__ = [
+    "ALPHA",
     "BAD_DATA_CRC",
     "BAD_FLAG",
     "BAD_LENGTH_CRC",
@@ -70,6 +77,8 @@ __all__ = [
     "BAD_MESSAGE",
     "BMP",
     "BYTES",
+    "COLOUR",
+    "DEEP",
     "FLOAT",
     "GIF",
     "INT64",
@@ -82,15 +91,20 @@ __all__ = [
     "OUT_OF_RANGE",
     "PNG",
     "REPEATED_VALUE",
+    "SEVERAL",
     "TOO_LONG",
+    "TRANSPARENT",
     "TRUNCATED_BODY",
     "TRUNCATED_HEADER",
     "UNFINISHED_RECORD",
     "UNKNOWN_FIELD",
     "UNKNOWN_KEY",
     "WEBP",
+    "WHOLE",
     "count_tensors",
     "count_values",
+    "crc32",
+    "crc32_table",
     "crc32c",
     "crc32c_table",
     "digest_rows",

@@ -31,3 +31,10 @@ PNG = 2
 GIF = 3
 BMP = 4
 WEBP = 5
+
+COLOUR = 1  # traits of an image: one bit each. Of a JPEG or PNG: it is not gray
+ALPHA = 2  # PNG: with an alpha channel
+TRANSPARENT = 4  # PNG: with a tRNS chunk
+DEEP = 8  # PNG: of 16 bits
+SEVERAL = 16  # it may hold several pictures: a GIF, or an animation
+WHOLE = 32  # JPEG: a scan, and behind it an end-of-image marker; PNG: the header goes on to the pixels

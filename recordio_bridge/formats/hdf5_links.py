@@ -1,0 +1,102 @@
+"""What the names in an HDF5 file lead to.
+
+A group holds links, each a name and where it leads: a hard link to an object of this file, of which it may be one of
+several names; a soft link to a path, where there may be nothing; an external link to a path in another file.
+Specification: HDF5 1.14 file format, IV.A.2.g (link message).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+
+from ..errors import FormatError
+
+_MOST_ALIASES = 10_000  # names in groups that were seen by another name already: links can make them without end
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A group that is being walked through. places: where it lies in the file, and those that it lies in."""
+
+    prefix: str
+    id: Any  # Any: h5py has no types
+    names: Iterator[bytes]
+    places: frozenset[int]
+    is_alias: bool
+
+
+def walk(
+    path: str, file: h5py.File, access: Callable[[Any], Any] = lambda dataset: None
+) -> Iterator[tuple[str, h5py.Dataset | str]]:
+    """Every name in a file that leads to a dataset, or why it cannot be followed; in the order of names.
+
+    A dataset that has several names is found by each. Groups that lead back to one that they lie in are not entered
+    again, as nothing new is in them.
+
+    Args:
+        access: gives the property list that a dataset is to be opened with; None where it is open as it should be.
+
+    Raises:
+        FormatError: the links make names without end.
+    """
+    home = h5py.h5o.get_info(file.id)
+    seen = {home.addr}
+    aliases = 0
+    stack = [_Group("", file.id, iter(sorted(file.id)), frozenset(seen), False)]
+    while stack:
+        group = stack[-1]
+        raw = next(group.names, None)
+        if raw is None:
+            stack.pop()
+            continue
+        aliases += group.is_alias
+        if aliases > _MOST_ALIASES:
+            raise FormatError(
+                f"{path}: its groups hold one another by links, which makes more than {_MOST_ALIASES} names of the "
+                "same datasets; damaged, or made to exhaust its reader",
+                path=path,
+            )
+        name = group.prefix + raw.decode("utf-8", "backslashreplace")
+        item = _followed(group.id, raw, home.fileno)
+        if isinstance(item, h5py.h5g.GroupID):
+            place = h5py.h5o.get_info(item).addr
+            if place not in group.places:
+                names, alias = iter(sorted(item)), group.is_alias or place in seen
+                stack.append(_Group(f"{name}/", item, names, group.places | {place}, alias))
+                seen.add(place)
+        elif isinstance(item, str):
+            yield name, item
+        elif isinstance(item, h5py.h5d.DatasetID):
+            chosen = access(item)
+            if chosen is not None:
+                del item  # while it is open, opening it again gives the cache that it has
+                item = h5py.h5d.open(group.id, raw, chosen)
+            yield name, h5py.Dataset(item, readonly=True)  # so that it remembers its shape
+
+
+def _followed(group: Any, name: bytes, fileno: int) -> Any:  # Any: h5py has no types
+    """What a link leads to, or the reason why it is not followed. fileno: h5py's number of the file."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return "has a name that is not UTF-8; rename it"
+    kind = group.links.get_info(name).type
+    if kind == h5py.h5l.TYPE_HARD:
+        return h5py.h5o.open(group, name)
+    if kind == h5py.h5l.TYPE_EXTERNAL:
+        file, inside = (part.decode("utf-8", "backslashreplace") for part in group.links.get_val(name))
+        return f"is a link to {inside!r} in another file, {file!r}; copy it into this one"
+    if kind != h5py.h5l.TYPE_SOFT:
+        return f"is a link of kind {kind}, which programs define for themselves; copy what it leads to into its place"
+    told = group.links.get_val(name).decode("utf-8", "backslashreplace")
+    try:
+        item = h5py.h5o.open(group, name)
+    except (KeyError, RuntimeError):
+        return f"is a link to {told!r}, which is not there"
+    if h5py.h5o.get_info(item).fileno != fileno:
+        return f"is a link to {told!r}, which lies in another file; copy it into this one"
+    return item

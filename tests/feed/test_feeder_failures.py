@@ -1,0 +1,364 @@
+"""What goes wrong on a thread reaches the consumer, and nothing is held up by a feed that ends."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge.feed import Feeder, position
+from tests.feed.deadline import Call, feed_threads, until, within
+from tests.feed.program import run_program
+from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, failing, ids, write
+
+WITHIN_S = 5  # what promises a second, on a machine that is busy
+
+
+class Spoilt(Exception):
+    """What a source or a transform raises here."""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("at", [0, 4, BATCHES - 1])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_transform_that_raises_is_told_behind_the_batches_before_it(tmp_path, suffix, at, threads):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get() == (1, at):
+            raise Spoilt("on purpose")
+        return batch
+
+    with Feeder(write(tmp_path, suffix), SIZE, epochs=3, transform=transform, n_threads=threads) as feeder:
+        for _ in range(BATCHES + at):
+            assert within(30, lambda: ids(next(feeder)))
+        for _ in range(2):  # and again
+            with pytest.raises(rb.FeedError, match="Spoilt: on purpose") as info:
+                within(30, lambda: next(feeder))
+            assert isinstance(info.value.__cause__, Spoilt)
+    assert not feed_threads()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("at", [1, 4, BATCHES - 1])
+def test_an_iterator_that_raises_is_told_behind_the_batches_before_it(at, threads):
+    with Feeder(failing(at, Spoilt("gone")), SIZE, epochs=3, n_threads=threads) as feeder:
+        for number in range(at):
+            assert within(30, lambda: ids(next(feeder)))[0] == number * SIZE
+        with pytest.raises(rb.FeedError, match="gone") as info:
+            within(30, lambda: next(feeder))
+    assert isinstance(info.value.__cause__, Spoilt)
+
+
+def test_an_iterator_that_raises_at_its_first_batch_is_told():
+    with pytest.raises(Spoilt, match="gone"), Feeder(failing(0, Spoilt("gone")), SIZE) as feeder:
+        next(feeder)
+
+
+@pytest.mark.parametrize("error", [StopIteration(), GeneratorExit(), KeyboardInterrupt(), SystemExit(1)])
+def test_no_exception_of_a_transform_makes_an_epoch_short(tmp_path, error):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get().batch == 3:
+            raise error
+        return batch
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform) as feeder:
+        assert [len(next(feeder)) for _ in range(3)] == [SIZE] * 3
+        with pytest.raises(rb.FeedError, match=type(error).__name__):
+            within(30, lambda: next(feeder))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_file_that_was_cut_is_an_error_and_not_a_short_epoch(tmp_path, shuffle, threads):
+    path = write(tmp_path, "tfrecord")
+    for sidecar in tmp_path.glob("rows.tfrecord.*"):
+        sidecar.unlink()
+    size = path.stat().st_size
+
+    def feed() -> None:
+        with Feeder(path, SIZE, shuffle=shuffle, n_threads=threads, epochs=None) as feeder:
+            next(feeder)
+            os.truncate(path, size - 3)
+            for _ in range(30 * BATCHES):
+                next(feeder)
+
+    with pytest.raises(rb.FeedError) as info:
+        within(60, feed)
+    assert isinstance(info.value.__cause__, (rb.FormatError, rb.SourceChangedError))
+    assert str(path) in str(info.value)
+
+
+def test_a_bad_record_is_named_with_its_place(tmp_path):
+    path = write(tmp_path, "tfrecord")
+    feeder = Feeder(path, SIZE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with feeder, pytest.raises(rb.FeedError) as info:
+        within(30, lambda: list(feeder))
+    assert isinstance(info.value.__cause__, rb.ChecksumError)
+    assert info.value.__cause__.record in range(ROWS)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_bad_records_can_be_left_out_and_are_counted(tmp_path, shuffle, threads, caplog):
+    path = write(tmp_path, "tfrecord")
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 3, len(data) // 2):
+        data[place] ^= 1
+    path.write_bytes(data)
+    with Feeder(path, SIZE, on_bad_record="skip", shuffle=shuffle, seed=1, n_threads=threads) as feeder:
+        rows = [row for batch in feeder for row in ids(batch)]
+        assert len(rows) == len(set(rows)) == ROWS - 2
+        stats = feeder.stats()
+    assert (stats.rows, stats.skipped) == (ROWS - 2, 2)
+    assert str(path) in caplog.text
+
+
+# ---- batches that do not fit one another ----
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ((np.arange(4.0), np.zeros((4, 3), np.float32)), "float64"),
+        ((np.arange(4), np.zeros((4, 2), np.float32)), r"2"),
+        ((np.arange(4),), "1"),
+        ((np.arange(4), np.zeros((3, 3), np.float32)), "3"),
+    ],
+    ids=["dtype", "shape", "count", "length"],
+)
+def test_a_batch_that_does_not_fit_the_first_is_told_with_its_number(second, says):
+    def data_iterator() -> Iterator[tuple[np.ndarray, ...]]:
+        yield np.arange(4), np.zeros((4, 3), np.float32)
+        yield np.arange(4), np.zeros((4, 3), np.float32)
+        yield second
+
+    with Feeder(data_iterator, 4) as feeder:
+        within(30, lambda: [next(feeder), next(feeder)])
+        with pytest.raises(rb.FeedError, match=f"item 2 .*{says}") as info:
+            within(30, lambda: next(feeder))
+    assert isinstance(info.value.__cause__, rb.SchemaError)
+
+
+# ---- the end, and before it ----
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_thread_that_waits_for_room_ends_when_closed(tmp_path, threads):
+    feeder = Feeder(write(tmp_path, "rec"), SIZE, epochs=None, capacity=2, n_threads=threads)
+    next(feeder)
+    until(lambda: feeder.stats().fill == 2)
+    within(WITHIN_S, feeder.close)
+    assert not feed_threads()
+    with pytest.raises(rb.FeedError, match="closed"):
+        within(30, lambda: next(feeder))
+    within(WITHIN_S, feeder.close)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_consumer_that_waits_is_told_when_closed(threads, caplog):
+    go_on, is_held = threading.Event(), threading.Event()
+
+    def data_iterator() -> Iterator[tuple[np.ndarray, ...]]:
+        yield from arrays(SIZE * 2, SIZE)()
+        is_held.set()
+        go_on.wait(60)
+
+    feeder = Feeder(data_iterator, SIZE, n_threads=threads)
+    consumer = Call(lambda: list(feeder))
+    assert is_held.wait(30)
+    within(WITHIN_S, feeder.close)
+    with pytest.raises(rb.FeedError, match="closed"):
+        consumer.wait()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert feed_threads()[0].name in caplog.text  # the one that the iterator holds
+    go_on.set()
+    until(lambda: not feed_threads())
+
+
+def test_a_transform_that_does_not_come_back_is_abandoned_and_named(tmp_path, caplog):
+    go_on, is_held = threading.Event(), threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        is_held.set()
+        go_on.wait(60)
+        return batch
+
+    feeder = Feeder(write(tmp_path, "rec"), SIZE, transform=transform, n_threads=2)
+    consumer = Call(lambda: next(feeder))
+    assert is_held.wait(30)
+    until(lambda: len(feed_threads()) == 2)
+    within(WITHIN_S, feeder.close)
+    assert all(thread.daemon for thread in feed_threads())
+    assert any(thread.name in caplog.text for thread in feed_threads())
+    with pytest.raises(rb.FeedError):
+        consumer.wait()
+    go_on.set()
+    until(lambda: not feed_threads())
+
+
+def test_the_iterator_of_a_user_is_closed_when_its_feed_is():
+    closed = threading.Event()
+
+    def data_iterator() -> Iterator[tuple[np.ndarray, ...]]:
+        try:
+            while True:
+                yield from arrays()()
+        finally:
+            closed.set()
+
+    with Feeder(data_iterator, SIZE, capacity=1) as feeder:
+        next(feeder)
+    assert closed.wait(10)
+
+
+def test_a_feed_that_was_never_started_closes_at_once(tmp_path):
+    within(WITHIN_S, Feeder(write(tmp_path, "rec"), SIZE).close)
+    assert not feed_threads()
+
+
+def test_a_feed_that_is_dropped_ends_its_threads(tmp_path):
+    feeder = Feeder(write(tmp_path, "rec"), SIZE, epochs=None, capacity=1, n_threads=2)
+    next(feeder)
+    del feeder
+    gc.collect()
+    until(lambda: not feed_threads())
+
+
+def test_two_hundred_starts_and_stops_leave_no_thread_and_no_file_behind(tmp_path):
+    path = write(tmp_path, "rec")
+    with Feeder(path, SIZE) as feeder:
+        next(feeder)
+    files = len(os.listdir("/dev/fd"))
+
+    def start_and_stop() -> None:
+        for number in range(200):
+            shuffle = number % 2 == 0
+            with Feeder(path, SIZE, epochs=None, capacity=1, n_threads=1 + number % 3, shuffle=shuffle) as feeder:
+                for _ in range(number % 4):
+                    next(feeder)
+
+    within(60, start_and_stop)
+    gc.collect()
+    assert not feed_threads()
+    assert len(os.listdir("/dev/fd")) <= files
+
+
+def test_no_more_is_read_ahead_than_the_capacity_says():
+    given = []
+
+    def data_iterator() -> Iterator[tuple[np.ndarray, ...]]:
+        for batch in arrays(100 * SIZE, SIZE)():
+            given.append(batch)
+            yield batch
+
+    with Feeder(data_iterator, SIZE, capacity=3) as feeder:
+        next(feeder)
+        until(lambda: feeder.stats().fill == 3)
+        assert len(given) <= 1 + 3 + 2  # in the queue, and in the hand of the thread
+
+
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)])
+def test_numbers_that_make_no_sense_are_refused(tmp_path, name, value):
+    with pytest.raises(ValueError, match=name):
+        Feeder(write(tmp_path, "rec"), **{name: value})
+
+
+def test_stats_count_what_was_handed_over_and_say_who_waits(tmp_path):
+    with Feeder(write(tmp_path, "npz"), SIZE, capacity=4) as feeder:
+        assert "nothing" in feeder.stats().summary
+        nbytes = sum(batch.nbytes for batch in feeder)
+        stats = feeder.stats()
+    assert (stats.rows, stats.batches, stats.nbytes, stats.skipped) == (ROWS, BATCHES, nbytes, 0)
+    assert (stats.fill, stats.capacity, stats.num_threads) == (0, 4, 1)
+    assert 0 <= stats.consumer_wait_s <= stats.elapsed_s
+    assert "bottleneck" in stats.summary
+
+
+@pytest.mark.parametrize("slow", ["model", "data"])
+def test_the_summary_names_the_slower_side(tmp_path, slow):
+    nap = threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        nap.wait(0.02 if slow == "data" else 0)
+        return batch
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, epochs=5) as feeder:
+        next(feeder)
+        for _ in feeder:
+            nap.wait(0.02 if slow == "model" else 0)
+        assert f"the {slow} is the bottleneck" in feeder.stats().summary
+
+
+# ---- processes ----
+
+
+def test_a_fork_with_threads_running_is_told_in_the_child(tmp_path):
+    program = """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")  # Python 3.12 and later warn of the fork itself
+        from recordio_bridge import FeedError
+        from recordio_bridge.feed import Feeder
+        feeder = Feeder(sys.argv[1], 10, epochs=None, capacity=2)
+        next(feeder)
+        child = os.fork()
+        if child == 0:
+            try:
+                for _ in range(100):
+                    next(feeder)
+            except FeedError as err:
+                print(err, flush=True)
+                feeder.close()
+                os._exit(7)
+            os._exit(8)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        for _ in range(100):
+            next(feeder)
+        feeder.close()
+    """
+    ended = run_program(program, write(tmp_path, "rec"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "forked" in ended.stdout
+
+
+def test_a_program_that_forgets_to_close_ends_all_the_same(tmp_path):
+    program = """
+        import sys
+        from recordio_bridge.feed import Feeder
+        feeders = [Feeder(path, 10, epochs=None, capacity=2, n_threads=2) for path in sys.argv[1:]]
+        print([len(next(feeder)) for feeder in feeders])
+    """
+    ended = run_program(program, *(write(tmp_path, suffix) for suffix in FORMATS))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{[SIZE] * 5}\n", "")
+
+
+def test_an_interrupt_frees_a_consumer_that_waits():
+    program = """
+        import os, signal, sys, threading
+        import numpy as np
+        from recordio_bridge.feed import Feeder
+
+        def data_iterator():
+            yield (np.arange(10),)
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(50)
+
+        with Feeder(data_iterator, 10) as feeder:
+            next(feeder)
+            next(feeder)
+    """
+    ended = run_program(program)
+    assert ended.returncode == -2
+    assert "KeyboardInterrupt" in ended.stderr
+
+
+def test_importing_the_feeder_does_not_import_tensorflow():
+    program = "import sys, recordio_bridge.feed; sys.exit('tensorflow' in sys.modules or 'mxnet' in sys.modules)"
+    assert run_program(program).returncode == 0

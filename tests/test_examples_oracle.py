@@ -1,0 +1,56 @@
+"""The programs of examples/ run as they are, in processes of their own, and what they train learns."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PACKAGE_HOME = Path(rb.__file__).resolve().parents[1]
+PROGRAMS = {  # and arguments with which they are done soon
+    "step1_feed_dict.py": ["60"],
+    "step2_tfrecord.py": ["60"],
+    "step3_custom_runner.py": ["60"],
+    "step4_whole_batches.py": ["60"],
+    "step5_shuffle_batch.py": ["60"],
+    "eager_loop.py": ["3"],
+    "keras_images.py": ["--epochs", "6"],
+    "tensorflow_augments.py": ["--epochs", "6"],
+    "resume.py": ["20"],
+}
+OTHERS = {"make_shapes.py", "toy_digits.py"}
+
+
+def run_example(name: str, folder: Path) -> str:
+    """What an example prints; warnings, such as those of Keras, are errors."""
+    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *PROGRAMS[name]]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_example_runs_and_its_loss_falls(name, tmp_path):
+    printed = run_example(name, tmp_path)
+    losses = [float(loss) for loss in re.findall(r"\bloss:? ([\d.]+)", printed)]
+    assert len(losses) >= 2
+    assert losses[-1] < 0.9 * losses[0]
+    if name == "resume.py":
+        assert "goes on with batch 20 of epoch 0" in printed
+        assert "the first epoch: 4000 rows, 4000 different ones" in printed
+
+
+def test_each_example_is_run_here_and_has_its_line_in_the_readme():
+    readme = (EXAMPLES / "README.md").read_text()
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(PROGRAMS) | OTHERS
+    assert [name for name in PROGRAMS if f"| `{name}` |" not in readme] == []
+    assert [name for name in OTHERS if f"`{name}`" not in readme] == []
