@@ -27,7 +27,7 @@ from .errors import SchemaError, SelectError, numbered
 from .formats.base import Extent, Request
 from .formats.recordio_faces import property_notes
 from .schema import Field, Schema
-from .select import Selection, as_pairs, name_of
+from .select import LARGEST_SHIFT, Selection, as_pairs, name_of
 from .sources import Source
 from .tally import Tally
 
@@ -65,7 +65,10 @@ def explained(
 
     Raises:
         SelectError: the class that label_offset is for is not the preset's, but one of select.
+        ValueError: the offset is longer than a number in an expression.
     """
+    if label_offset is not None and abs(label_offset) > LARGEST_SHIFT:
+        raise ValueError(f"label_offset={label_offset} (--label-offset): expected at most 18 digits")
     replaced = _class_of(preset, select)
     if replaced is not None and label_offset is not None:
         raise SelectError(
@@ -180,11 +183,12 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
     first = first_class(wishes)
     if classes is not None and low <= high:
         offset = "" if wishes.label_offset is None else f" (label_offset {wishes.label_offset})"
-        notes.append(f"{classes} holds {low} to {high}{offset}")
+        held = f"{classes} holds {_range(low, high)}"
+        notes.append(f"{held}{offset}")
         if wishes.class_names is not None and not first <= low <= high < first + len(wishes.class_names):
             warnings.append(
-                f"{classes} holds {low} to {high}, and there are names for {first} to "
-                f"{first + len(wishes.class_names) - 1}: is a line missing, or label_offset wrong?"
+                f"{held}, and there are names for {_range(first, first + len(wishes.class_names) - 1)}: is a line "
+                "missing, or label_offset wrong?"
             )
             notes.insert(0, warnings[-1])
     if wishes.preset == "faces":
@@ -194,6 +198,10 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
         unfit = list(dict.fromkeys(chain.from_iterable(checked)))
         notes, warnings = [*unfit, *notes], [*warnings, *unfit]
     return notes, warnings
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low} to {high}" if low != high else str(low)
 
 
 def _look(source: Source) -> tuple[Schema, Column | None]:
