@@ -14,17 +14,20 @@ name replaces a column, any other is added.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .batch import Column, Ragged
 from .detection import LEAST_OBJECT, notes_of, widths_of
-from .errors import SchemaError, SelectError
+from .errors import SchemaError, SelectError, numbered
 from .formats.base import Extent, Request
 from .formats.recordio_faces import property_notes
 from .schema import Field, Schema
-from .select import as_pairs, name_of
+from .select import LARGEST_SHIFT, Selection, as_pairs, name_of
 from .sources import Source
 from .tally import Tally
 
@@ -62,7 +65,10 @@ def explained(
 
     Raises:
         SelectError: the class that label_offset is for is not the preset's, but one of select.
+        ValueError: the offset is longer than a number in an expression.
     """
+    if label_offset is not None and abs(label_offset) > LARGEST_SHIFT:
+        raise ValueError(f"label_offset={label_offset} (--label-offset): expected at most 18 digits")
     replaced = _class_of(preset, select)
     if replaced is not None and label_offset is not None:
         raise SelectError(
@@ -74,6 +80,25 @@ def explained(
     schema, labels = (_USUAL, None) if source is None else _look(source)
     made, preset_where = ready(preset, schema, labels, label_offset)
     return overridden(made, select), where or preset_where
+
+
+def misfit(source: Source, select: Mapping[str, str], where: str | None) -> str | None:
+    """Why the first rows of a source cannot be taken by a selection; None where they can."""
+    path, options = source.paths[0], source.options[0]
+    try:
+        schema = source.format.glance(path, options, _LOOKED_AT)
+        selection = Selection(select, schema, where=where)
+        request = Request(schema.pick(selection.sources), _LOOKED_AT, "skip")
+        with closing(source.format.read(Extent(path), options, request)) as batches:
+            batch = next(batches, None)
+        if batch is not None:
+            kept = selection.kept(batch)
+            rows = np.arange(len(batch)) if kept is None else kept
+            with numbered(rows if batch.places is None else batch.places.take(rows)):
+                selection.apply(batch.take(rows))
+    except SchemaError as err:
+        return str(err)
+    return None
 
 
 def ready(
@@ -158,11 +183,12 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
     first = first_class(wishes)
     if classes is not None and low <= high:
         offset = "" if wishes.label_offset is None else f" (label_offset {wishes.label_offset})"
-        notes.append(f"{classes} holds {low} to {high}{offset}")
+        held = f"{classes} holds {_range(low, high)}"
+        notes.append(f"{held}{offset}")
         if wishes.class_names is not None and not first <= low <= high < first + len(wishes.class_names):
             warnings.append(
-                f"{classes} holds {low} to {high}, and there are names for {first} to "
-                f"{first + len(wishes.class_names) - 1}: is a line missing, or label_offset wrong?"
+                f"{held}, and there are names for {_range(first, first + len(wishes.class_names) - 1)}: is a line "
+                "missing, or label_offset wrong?"
             )
             notes.insert(0, warnings[-1])
     if wishes.preset == "faces":
@@ -172,6 +198,10 @@ def report(wishes: Wishes, classes: str | None, paths: Sequence[str], tally: Tal
         unfit = list(dict.fromkeys(chain.from_iterable(checked)))
         notes, warnings = [*unfit, *notes], [*warnings, *unfit]
     return notes, warnings
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low} to {high}" if low != high else str(low)
 
 
 def _look(source: Source) -> tuple[Schema, Column | None]:

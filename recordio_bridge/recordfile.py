@@ -134,6 +134,7 @@ class RecordFile:
         on_bad_record: OnBadRecord = "raise",
         on_skip: Callable[[Skipped], None] | None = None,
     ) -> None:
+        self._is_closed = False
         self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
         self._unpacked: Unpacked | None = None
         self._on_skip = on_skip or _passed_over  # a name, which pickles
@@ -203,6 +204,7 @@ class RecordFile:
         Raises:
             IndexError: there is no such row.
             TypeError: these are no integers.
+            ValueError: it is closed.
         """
         asked = np.asarray(indices).reshape(-1)
         if asked.size and asked.dtype.kind not in "iu":
@@ -216,13 +218,16 @@ class RecordFile:
         return self._take(np.where(rows < 0, rows + count, rows))
 
     def _take(self, rows: NDArray[np.int64]) -> Batch:
+        if self._is_closed:
+            raise ValueError(f"{self._source.paths[0]}: this RecordFile is closed; open the source again")
         if self._unpacked is None:
             return self._index.take(rows, self._files)
         with self._unpacked.naming_originals():
             return self._index.take(rows, self._files)
 
     def close(self) -> None:
-        """Close the files, and remove what was unpacked. Rows of a source that is not compressed can be taken again."""
+        """Close the files, and remove what was unpacked. To take rows is a ValueError from then on."""
+        self._is_closed = True
         self._files.close()
         if self._spilled is not None:
             self._spilled()
@@ -234,7 +239,7 @@ class RecordFile:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_spilled": None, "_unpacked": None, "_files": None}
+        return {**self.__dict__, "_is_closed": False, "_spilled": None, "_unpacked": None, "_files": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)

@@ -29,6 +29,7 @@ from .tally import Tally
 
 _PICK = re.compile(r"(?P<field>.+)\[(?:(?P<index>-?\d+)|(?P<start>\d*):(?P<stop>\d*))\]", re.DOTALL)
 _SHIFT = re.compile(r"(?P<term>.*[^\s+-])\s*(?P<sign>[+-])\s*(?P<number>\d{1,18})", re.DOTALL)
+LARGEST_SHIFT = 10**18 - 1
 
 Select: TypeAlias = "Mapping[str, str] | Iterable[str]"
 """{"name[:dtype]": "expression"}, or texts "name[:dtype]=expression"."""

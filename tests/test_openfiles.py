@@ -187,6 +187,7 @@ def test_rows_are_taken_from_a_file_that_stays_open_until_it_is_closed(tmp_path,
         assert file[:]["data"].tolist() == ROWS.tolist()
         assert (opened, len(descriptors_of([path]))) == ([str(path)], 1)
     assert descriptors_of([path]) == []
+    file = rb.open(path)
     assert file[7]["data"] == 7
     assert len(descriptors_of([path])) == 1
     del file

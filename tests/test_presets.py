@@ -238,6 +238,24 @@ def test_an_offset_for_a_class_that_a_select_replaces_is_a_mistake(tmp_path):
     assert "image/class/label holds 1 to 4 (label_offset 1)" in manifest.notes
 
 
+@pytest.mark.parametrize("offset", [10**18, -(10**18), 2**63 - 1, 10**30])
+def test_an_offset_that_no_expression_holds_is_a_mistake(tmp_path, offset):
+    source = labelled(tmp_path, 0.0)
+    with pytest.raises(ValueError, match=rf"label_offset={offset} \(--label-offset\): expected at most 18 digits"):
+        rb.convert(source, tmp_path / "b.tfrecord", preset="imagenet", label_offset=offset)
+    _, manifest = converted(source, "imagenet", label_offset=10**18 - 1)
+    assert "image/class/label holds 999999999999999999 (label_offset 999999999999999999)" in manifest.notes
+
+
+def test_one_class_is_no_range(tmp_path):
+    _, manifest = converted(labelled(tmp_path, 4.0, 4.0), "imagenet", class_names=["a", "b"])
+    assert "image/class/label holds 4 (label_offset 0)" in manifest.notes
+    (warning,) = manifest.warnings
+    assert warning.startswith("image/class/label holds 4, and there are names for 0 to 1: ")
+    _, manifest = converted(labelled(tmp_path, 4.0), "imagenet", class_names=["a"])
+    assert "and there are names for 0: " in manifest.warnings[0]
+
+
 def test_unknown_presets_and_offsets_without_one_are_mistakes(tmp_path):
     source = labelled(tmp_path, 1.0)
     with pytest.raises(ValueError, match="'detection', 'faces', 'imagenet'"):
@@ -425,7 +443,9 @@ def test_inspect_says_which_preset_fits_a_golden_file(name, preset):
     ("labels", "preset"),
     [
         ([[2.0, 6, 1, 0, 0, 1, 1, 0], [2.0, 6]], "detection"),
-        ([[2.0, 5], [2.0, 5]], "imagenet"),
+        ([[2.0, 5], [2.0, 5]], None),  # no objects, or two classes
+        ([[4.0, 5, 500, 375]], None),
+        ([[2.0, 5], [2.0, 6]], "imagenet"),
         ([[2.0, 5, 1, 0, 0, 1, 1], [2.0, 6, 1, 0, 0, 1, 1, 3]], "imagenet"),
         ([[2.0, 5, 1, 0.5, 0, 1, 1], 1.0], None),
         ([[0.0, 1.0, 1.0], [1.0, 0.0]], "imagenet"),

@@ -187,6 +187,21 @@ def test_processes_share_a_file_across_fork_and_spawn(tmp_path, name):
     assert left == []
 
 
+@pytest.mark.parametrize("name", ["a.rec", "a.tfrecord", "a.tfrecord.gz", "a.h5", "a.npz", "a.npy"])
+def test_a_closed_file_says_so_whatever_its_format(tmp_path, name):
+    source = tmp_path / name
+    rb.write(source, {"data": np.arange(30)})
+    with rb.open(source) as file:
+        assert file[3]["data"] == 3
+    for use in (lambda: file[3], lambda: file[1:3], lambda: file.take([2]), lambda: next(iter(file))):
+        with pytest.raises(ValueError, match=rf"{name}: this RecordFile is closed; open the source again"):
+            use()
+    assert len(file) == 30
+    file.close()
+    with pickle.loads(pickle.dumps(file)) as copy:  # which has files of its own
+        assert copy[3]["data"] == 3
+
+
 def test_an_unpacked_file_goes_with_the_last_reference(tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))

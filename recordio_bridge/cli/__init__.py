@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from .. import __version__
 from ..errors import BridgeError, SelectError, UnknownFormatError, VerificationError
@@ -97,20 +98,30 @@ def _parse(
     return args
 
 
+class _Parser(argparse.ArgumentParser):
+    """With an error that is not hidden behind all options."""
+
+    def error(self, message: str) -> NoReturn:
+        names = [str(action.metavar) for action in self._get_positional_actions()]
+        hint = " ".join([self.prog, *names, "[OPTIONS]"])
+        self.exit(USAGE, f"usage: {hint} ({self.prog} --help lists them)\n{self.prog}: error: {message}\n")
+
+
 def _meant(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.partition("=")[0], list(known), 1)
     return f", did you mean {close[0]}?" if close else ""
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="recordio-bridge",
         description="Read, convert and verify MXNet RecordIO, TFRecord, HDF5, .npz and .npy; read InsightFace's "
         "verification sets.",
     )
     parser.add_argument("--version", action="version", version=f"recordio-bridge {__version__}")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs, made = {}, {}
+    verbs: dict[str, ModuleType] = {}
+    made: dict[str, argparse.ArgumentParser] = {}
     for name in VERBS:
         verbs[name] = module = import_module(f".{name}", __name__)
         made[name] = command = commands.add_parser(

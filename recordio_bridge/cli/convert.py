@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from .. import api
 from ..formats.base import ALARM
-from ..presets import OFFSETS, explained
+from ..presets import OFFSETS, explained, misfit
 from ..select import split_pairs
 from ..shards import manifest_path
 from ..sources import Source
@@ -137,6 +137,9 @@ def _explain(args: argparse.Namespace) -> int:
         raise ValueError("--explain shows a preset: name it with --preset")
     source = None if args.src is None else Source.open(args.src, source_options(args), args.on_bad_record)
     select, where = explained(args.preset, source, args.label_offset, args.select, args.where)
+    unfit = None if source is None else misfit(source, select, where)
+    if unfit is not None:
+        print(f"warning: the preset {args.preset} does not fit the first rows: {unfit}", file=sys.stderr)
     if args.json:
         print(json.dumps({"preset": args.preset, "select": select, "where": where}))
         return 0

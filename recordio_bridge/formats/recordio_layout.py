@@ -56,7 +56,7 @@ def _header_label(kinds: Kinds, rows_from: RowsFrom) -> list[float] | None:
 def fitting_preset(first: Batch) -> str | None:
     """The preset for records with these labels and images; None where none fits.
 
-    Detection labels that all are without objects may as well be two classes, so one of them must have some.
+    Detection labels that all are without objects may as well be two classes, so then none is named.
     """
     images, labels = first["image"], first["label"]
     assert isinstance(images, Ragged)  # the columns of image records
@@ -66,8 +66,8 @@ def fitting_preset(first: Batch) -> str | None:
         return None
     labels = labels.take(rows)
     widths = widths_of(labels)
-    if (widths > 0).all() and (labels.counts > 4).any() and len(set(widths.tolist())) == 1:
-        return "detection"
+    if (widths > 0).all() and len(set(widths.tolist())) == 1:
+        return "detection" if (labels.counts > 4).any() else None
     numbers = labels.numbers().astype(np.float64)
     is_class = (numbers == np.trunc(numbers)) & (numbers >= 0) & (numbers <= _EXACT)
     return "imagenet" if is_class.all() else None

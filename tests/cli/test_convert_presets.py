@@ -57,6 +57,29 @@ def test_explain_looks_at_the_source(capsys, tmp_path):
     assert outcome.json["where"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "preset", "why"),
+    [
+        ("h_im2rec", "detection", "record 0 at byte 0: its label ["),
+        ("h_det", "faces", None),
+        ("h_det", "detection", None),
+        ("h_im2rec", "imagenet", None),
+        ("g_insightface", "faces", None),
+    ],
+)
+def test_explain_warns_where_the_first_rows_do_not_fit(capsys, tmp_path, name, preset, why):
+    source = copy_golden(tmp_path, f"{name}.rec")
+    outcome = run(capsys, "convert", source, "--preset", preset, "--explain")
+    assert outcome.code == 0
+    assert outcome.stdout.startswith("--select")
+    if why is None:
+        assert outcome.stderr == ""
+    else:
+        assert outcome.stderr.startswith(f"warning: the preset {preset} does not fit the first rows: {source}: ")
+        assert why in outcome.stderr
+    assert run(capsys, "convert", source, tmp_path / "b.tfrecord", "--preset", preset).code == (1 if why else 0)
+
+
 def test_explain_shows_what_is_overridden(capsys):
     outcome = run(capsys, "convert", "--preset", "imagenet", "--explain", "--select", "image/class/label=label", "k=id")
     assert outcome.stdout.splitlines()[-2:] == ["--select image/class/label=label", "--select k=id"]

@@ -329,3 +329,26 @@ def test_the_exit_code_of_the_module_is_that_of_main(tmp_path):
     assert run_module("info").code == 2
     (tmp_path / "a.rec").write_bytes((tmp_path / "a.rec").read_bytes()[:-1])
     assert run_module("verify", tmp_path / "a.rec").code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint", "error"),
+    [
+        (
+            ["convert", "a", "b", "--shards", "z"],
+            "convert SRC DST [OPTIONS]",
+            "argument --shards: invalid int value: 'z'",
+        ),
+        (["info", "a", "--jsom"], "info PATH [OPTIONS]", "unknown argument '--jsom', did you mean --json?"),
+        (["info"], "info PATH [OPTIONS]", "the following arguments are required: PATH"),
+        (["convrt"], "VERB [OPTIONS]", "unknown verb 'convrt', did you mean convert?"),
+        ([], "VERB [OPTIONS]", "the following arguments are required: VERB"),
+    ],
+)
+def test_a_usage_error_is_two_lines(capsys, arguments, hint, error):
+    outcome = run(capsys, *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    first, second = outcome.stderr.splitlines()
+    program = " ".join(["recordio-bridge", *hint.split()[:1]]) if hint[0].islower() else "recordio-bridge"
+    assert first == f"usage: recordio-bridge {hint} ({program} --help lists them)"
+    assert second.startswith(f"{program}: error: {error}")
