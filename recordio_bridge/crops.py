@@ -24,7 +24,7 @@ from . import _kernels
 from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
-from .images import Images, is_encoded, opencv
+from .images import Images, Quiet, is_encoded, opencv
 from .memory import aligned_empty
 
 _log = logging.getLogger(__name__)
@@ -214,7 +214,8 @@ def _decode(content: bytes, size: Size, least: Size) -> Pixels:
     how = ways.get(by, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     pixels: NDArray[Any] | None  # Any: what OpenCV gives
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+        with Quiet():
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error as err:
         raise FormatError(f"OpenCV cannot decode it: {err.err or err}") from err
     if pixels is None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,6 +51,38 @@ def opencv(purpose: str) -> ModuleType:
         return importlib.import_module("cv2")
     except ImportError as err:
         raise MissingDependencyError.for_extra("images", "opencv-python-headless", purpose) from err
+
+
+class Quiet:
+    """OpenCV's log is off while any thread is inside: it goes to standard error, and our errors say the same.
+
+    What libpng prints by itself, of a checksum that does not fit, nothing in OpenCV turns off.
+    """
+
+    _lock, _inside, _level = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        cv2 = opencv("decoding images")
+        with self._lock:
+            if not Quiet._inside:
+                Quiet._level = cv2.setLogLevel(0)  # which gives the level before
+            Quiet._inside += 1
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            Quiet._inside -= 1
+            if not Quiet._inside:
+                opencv("decoding images").setLogLevel(Quiet._level)
+
+    @classmethod
+    def forked(cls) -> None:
+        """In a forked process: the threads that were inside are not in it, and one may have held the lock."""
+        if cls._inside:
+            opencv("decoding images").setLogLevel(cls._level)
+        cls._lock, cls._inside = threading.Lock(), 0
+
+
+os.register_at_fork(after_in_child=Quiet.forked)
 
 
 # ---- what a file says of itself ----
@@ -108,7 +141,8 @@ def decode_image(content: bytes) -> Pixels:
 def _pixels(content: bytes, images: Images, row: int) -> Pixels:
     cv2 = opencv("decoding images")
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+        with Quiet():
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error as err:
         raise FormatError(f"OpenCV cannot decode the image: {err.err or err}") from err
     if pixels is None:

@@ -227,6 +227,16 @@ def test_a_broken_image_is_an_error_with_its_place_or_left_out(tmp_path, name):
     assert skipped.reason.startswith(f"record 1 at byte {skipped.start}: field 'image': ")
 
 
+def test_opencv_does_not_print_what_the_error_says(tmp_path, capfd):
+    path = images_rec(tmp_path, [encoded(RGB), BROKEN["cut PNG"][0]] * 40)
+    level = cv2.getLogLevel()
+    assert cv2.imdecode(np.frombuffer(BROKEN["cut PNG"][0], np.uint8), cv2.IMREAD_UNCHANGED) is None
+    assert "incomplete" in capfd.readouterr().err
+    rb.convert(path, tmp_path / "b.tfrecord", decode=("image",), on_bad_record="skip")
+    assert capfd.readouterr().err == ""
+    assert cv2.getLogLevel() == level
+
+
 def test_a_broken_first_image_tells_no_size(tmp_path):
     images = [b"nothing", encoded(GRAY)]
     with pytest.raises(rb.FormatError, match="record 0 at byte 0: field 'image'"):
