@@ -485,7 +485,7 @@ def test_a_number_that_a_float_has_not_is_not_added(dtype, value, shift):
 )
 @example("float32", 2**24 + 4, 1)  # rounds to itself, and back to itself
 def test_a_float_sum_is_exact_or_refused(dtype, value, shift):
-    assume(abs(value) <= np.finfo(dtype).max)
+    assume(abs(value) <= float(np.finfo(dtype).max))
     batch = Batch.of({"x": np.array([value]).astype(dtype)})
     stored = float(batch["x"][0])
     with suppress(LossyError):

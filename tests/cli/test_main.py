@@ -250,9 +250,9 @@ def test_an_interrupt_exits_130_with_a_word_on_standard_error(capsys, tmp_path, 
 
 def start_long_conversion(folder: Path, workers: int) -> subprocess.Popen:
     """A conversion into folder/out that is in the middle of writing."""
-    write_rec(folder / "a.rec", [os.urandom(1 << 20)] * 48)
+    write_rec(folder / "a.rec", [os.urandom(1 << 20)] * 96)
     (folder / "out").mkdir()
-    arguments = ["--in", "payload=raw", "--shards", 4, "--workers", workers]
+    arguments = ["--in", "payload=raw", "--shards", 8, "--workers", workers]
     process = start_module("convert", folder / "a.rec", folder / "out" / "b.tfrecord.gz", *arguments)
     while not any(path.stat().st_size for path in (folder / "out").iterdir()):
         assert process.poll() is None

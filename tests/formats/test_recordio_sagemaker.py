@@ -426,4 +426,4 @@ def test_a_batch_is_of_the_records_that_it_says(tmp_path: Path) -> None:
     order = rng.permutation(4000)
     with rb.open(tmp_path / "x.rec") as file:
         assert np.array_equal(file.take(order)["features/values"], rows[order])
-    assert sagemaker.decode(sagemaker.encode(file[:3]), file.schema) == file[:3]
+        assert sagemaker.decode(sagemaker.encode(file[:3]), file.schema) == file[:3]
