@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
 from ..formats.base import OnBadRecord, Skipped
+from ..recordfile import RecordFile
 from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
@@ -49,6 +51,7 @@ class Course:
         shard: Shard | None,
         state: Mapping[str, object] | None,
     ) -> None:
+        batch_size = operator.index(batch_size)  # of numpy's, a number that JSON holds
         if seed is None:
             seed = _seed_in(state) if state is not None else secrets.randbits(32)
         self.gauge = Gauge()
@@ -71,7 +74,8 @@ class Course:
         self._depends_on = {
             "batch_size": batch_size,
             "drop_remainder": drop_remainder,
-            "seed": seed if shuffle else None,
+            "seed": int(seed) if shuffle else None,
+            "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
             "shard": list(wants.cut.shard),
             "source": describe(source),
         }
@@ -116,7 +120,7 @@ class Course:
 
     def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
         """The batches from first to the end of the epoch before stop (None: without end), before finish."""
-        if self._begun is not None and self._begun[:1] == (stop,) and self._begun[1].first == first:
+        if self._begun is not None and self._begun[0] == stop and self._begun[1].first == first:
             _, begun, rest = self._begun
             self._begun = None
             with closing(rest):

@@ -77,11 +77,11 @@ class Streamed:
         rows, seen = self._rows(), 0
         try:
             for batch in rows:
-                mine = np.arange((index - seen) % count, len(batch), count)[first_row:]
-                first_row = max(0, first_row - len(range((index - seen) % count, len(batch), count)))
-                seen += len(batch)
-                if len(mine):
-                    yield self._select(batch if len(mine) == len(batch) else batch.take(mine))
+                mine = np.arange((index - seen) % count, len(batch), count)
+                wanted = mine[first_row:]
+                first_row, seen = max(0, first_row - len(mine)), seen + len(batch)
+                if len(wanted):
+                    yield self._select(batch if len(wanted) == len(batch) else batch.take(wanted))
         finally:
             if isinstance(rows, Generator):
                 rows.close()

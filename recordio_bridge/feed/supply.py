@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ..batch import Batch
+from ..errors import SchemaError
 from ..formats.base import OnBadRecord, Skipped
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
-from ..select import Select, Selection
+from ..select import Select, Selection, named_fields
 from ..sources import Source, SourceArgument, expand
 from .dataiter import DataIter, from_data_iter, is_data_iter
 from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
@@ -28,8 +29,7 @@ FeedSource: TypeAlias = "SourceArgument | RecordFile | DataIterator | DataIter"
 """A path, a list of paths or globs; a RecordFile; a callable that gives an iterator of Batches, of dicts, or of tuples
 of arrays; or an mx.io.DataIter."""
 
-WINDOW = 1 << 26  # bytes of rows that are in memory, and shuffled, together where whole chunks must be read; and of all
-# rows that are kept in memory because they are so few
+WINDOW = 1 << 26  # bytes of rows that are held to be shuffled: of chunks that are read together, or of all there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _of_stream(
 def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
     """Read from the beginning where that will do, else by number."""
     files = Source.open(source, wants.source_options, wants.on_bad_record)
-    schema = files.schema(None if wants.select is not None else wants.fields)
+    schema = _schema_of(files, wants)
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
         rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, on_skip)
@@ -140,11 +140,22 @@ def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped],
     begin = partial(files.read, needed, None, on_skip)
     if wants.on_bad_record == "skip":
         return _of_stream(begin, chosen, wants)
-    known = [files.format.num_rows(path, options) for path, options in zip(files.paths, files.options, strict=True)]
+    each = zip(files.paths, files.options, strict=True)
+    known = [files.format.num_rows(path, options, needed) for path, options in each]
     counts = [count for count in known if count is not None]
     num_rows = sum(counts) if len(counts) == len(known) else None
     count = None if files.is_sequential else lambda: len(RowIndex.of(files, on_skip))
     return _of_stream(begin, chosen, wants, num_rows, count)
+
+
+def _schema_of(files: Source, wants: Wants) -> Schema:
+    """The fields that may be asked for; where not all can be read together, those that a select names will do."""
+    if wants.select is None:
+        return files.schema(wants.fields)
+    try:
+        return files.schema()
+    except SchemaError:
+        return files.summary(fields=named_fields(wants.select)).schema
 
 
 def _of_rows(rows: RecordFile, wants: Wants) -> IndexedSupply | StreamSupply:

@@ -288,7 +288,8 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
         if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
                 f"{path}: '{name}/{label}' does not lead from 0 to the {last} entries of what it cuts, without going "
-                "back; the file is damaged, or, if the two do not belong together, choose them with fields= or rename",
+                "back; the file is damaged, or, if the two do not belong together, choose both "
+                "(--select NAME=NAME, or fields= in Python) or rename them",
                 path=path,
             )
         last = len(offsets) - 1

@@ -316,8 +316,8 @@ class ArrayFormat(ABC):
             if is_whole and stop == 0:
                 table.check(again=True)
 
-    def num_rows(self, path: str, options: Any) -> int | None:
-        with self.table(path, options, None) as table:
+    def num_rows(self, path: str, options: Any, schema: Schema) -> int | None:
+        with self.table(path, options, frozenset(schema)) as table:
             return table.num_rows
 
     def run_rows(self, path: str, options: Any, schema: Schema) -> int:

@@ -235,8 +235,8 @@ class Format(Protocol):
     def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         """The rows of an extent, in file order."""
 
-    def num_rows(self, path: str, options: Any) -> int | None:
-        """How many rows a file has, where that is known without reading through it."""
+    def num_rows(self, path: str, options: Any, schema: Schema) -> int | None:
+        """How many rows a file has of these fields, where that is known without reading through it."""
 
     def run_rows(self, path: str, options: Any, schema: Schema) -> int:
         """How many neighbouring rows must be read for these fields of one of them; 1 where each can be read alone."""

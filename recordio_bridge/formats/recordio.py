@@ -253,7 +253,7 @@ class RecordIO:
                 facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
             return _with_extra(schema, facts.presumed_fields(), options, facts.has_index)
 
-    def num_rows(self, path: str, options: RecordIOOptions) -> int | None:
+    def num_rows(self, path: str, options: RecordIOOptions, schema: Schema) -> int | None:
         return None
 
     def run_rows(self, path: str, options: RecordIOOptions, schema: Schema) -> int:

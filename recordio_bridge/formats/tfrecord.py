@@ -164,7 +164,7 @@ class TFRecord:
         records = first_records(_scan(Extent(path), options, Request(RAW_SCHEMA, None, "skip")), rows)
         return survey_messages("example", records, Request(schema, on_bad_record="skip")).schema()
 
-    def num_rows(self, path: str, options: TFRecordOptions) -> int | None:
+    def num_rows(self, path: str, options: TFRecordOptions, schema: Schema) -> int | None:
         return None
 
     def run_rows(self, path: str, options: TFRecordOptions, schema: Schema) -> int:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -250,3 +251,18 @@ def test_a_data_iter_is_used_by_one_feeder_after_another():
     with Feeder(source, SIZE) as feeder:
         found = [batch["softmax_label"].astype(int).tolist() for batch in feeder]
     assert epochs(found, 1) == [ORDERED]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("chosen", [{"fields": ["x"]}, {"select": {"x": "x"}}])
+@pytest.mark.parametrize("suffix", ["h5", "npz"])
+def test_arrays_beside_those_that_are_chosen_need_not_fit(tmp_path, suffix, chosen, shuffle):
+    path, beside = tmp_path / f"a.{suffix}", {"three": np.arange(3), "one": np.array(5)}
+    if suffix == "npz":
+        np.savez(path, x=np.arange(10), **beside)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, values in {"x": np.arange(10), **beside}.items():
+                file[name] = values
+    with Feeder(path, 4, shuffle=shuffle, seed=1, **chosen) as feeder:
+        assert sorted(row for batch in feeder for row in batch["x"].tolist()) == list(range(10))

@@ -204,3 +204,19 @@ def test_the_state_of_a_closed_feeder_is_where_it_was_left(tmp_path):
     next(feeder)
     feeder.close()
     assert (feeder.state()["epoch"], feeder.state()["batch"]) == (0, 1)
+
+
+def test_numbers_of_numpy_make_a_state_of_json_too(tmp_path):
+    with Feeder(write(tmp_path, "npz"), np.int64(SIZE), shuffle=True, seed=np.uint32(3)) as feeder:
+        next(feeder)
+        state = json.loads(json.dumps(feeder.state()))
+    assert (state["batch_size"], state["seed"]) == (SIZE, 3)
+
+
+def test_a_state_with_other_rows_left_out_is_refused(tmp_path):
+    path = write(tmp_path, "rec")
+    with Feeder(path, SIZE, on_bad_record="skip") as feeder:
+        next(feeder)
+        state = feeder.state()
+    with pytest.raises(rb.FeedError, match="on_bad_record 'skip'"):
+        Feeder(path, SIZE, state=state)

@@ -97,7 +97,7 @@ def test_arrays_that_are_not_wanted_do_not_stop_those_that_are(path: Path, offse
 
 def test_two_arrays_that_do_not_belong_together_can_be_chosen_apart(path: Path) -> None:
     save(path, x__values=np.arange(3), x__offsets=np.array([5, 6, 7]))
-    with pytest.raises(FormatError, match="choose them with fields="):
+    with pytest.raises(FormatError, match=r"choose both \(--select NAME=NAME, or fields="):
         rb.inspect(path)
     (batch,) = rb.read(path, fields=["x/offsets", "x/values"])
     assert {name: batch[name].tolist() for name in batch} == {"x/offsets": [5, 6, 7], "x/values": [0, 1, 2]}
