@@ -34,7 +34,6 @@ _BROKEN = (  # what the machine raises for a program that makes no sense
     IndexError,
     KeyError,
     MemoryError,
-    NotImplementedError,
     OverflowError,
     RecursionError,
     TypeError,

@@ -13,6 +13,7 @@ Row by row (unit="row") a queue needs components of one shape, so ragged numbers
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -47,20 +48,20 @@ class Part:
     shape: tuple[int | None, ...]
 
 
-class Component:
+class Component(ABC):
     """How one field travels. Subclasses are the rows of the table above."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
 
     @property
+    @abstractmethod
     def parts(self) -> list[Part]:
         """What is queued."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrays(self, column: Column) -> list[Array]:
         """What is queued of a column: an array for each part."""
-        raise NotImplementedError
 
     def tensor(self, parts: Sequence[Tensor]) -> Tensor:
         """What is given to the model, of the tensors behind the queue."""
