@@ -322,7 +322,9 @@ class ArrayFormat(ABC):
 
     def run_rows(self, path: str, options: Any, schema: Schema) -> int:
         with self.table(path, options, frozenset(schema)) as table:
-            return max((column.chunk_rows for column in table.columns.values()), default=1)
+            # Of the column that holds most: a chunk of a small one has so many rows that the others fill the memory
+            each = ((column.row_bytes(), column.chunk_rows) for column in table.columns.values())
+            return max(each, default=(0.0, 1))[1]
 
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         with self.table(extent.path, options, request.fields) as table:

@@ -348,6 +348,19 @@ def test_a_chunk_that_is_larger_than_a_block_is_unpacked_once(path: Path, monkey
     assert len(plugin_filter.unpacked) == 2 + 20 + 2
 
 
+def test_rows_that_belong_together_are_those_of_the_chunks_that_hold_most(path: Path) -> None:
+    """Those of a small column are many, and images for all of them would fill the memory."""
+    rb.write(path, {"pixels": np.zeros((500, 64, 64), np.uint8), "label": np.arange(500)}, compression="GZIP")
+    with rb.open(path) as both, rb.open(path, fields=["label"]) as labels:
+        assert (both.run_rows, labels.run_rows) == (64, 500)
+    rb.write(path, {"image": [bytes(4096)] * 500, "label": np.arange(500)}, compression="GZIP", overwrite=True)
+    with rb.open(path) as both:
+        assert 60 <= both.run_rows <= 64
+    rb.write(path, {"image": [bytes(4096)] * 500, "label": np.arange(500)}, overwrite=True)
+    with rb.open(path) as plain_rows:
+        assert plain_rows.run_rows == 1
+
+
 def packed_of_all_kinds(path: Path) -> None:
     """100 rows of every kind of column, packed in chunks."""
     rng = np.random.default_rng(1)
