@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ..batch import Batch, Column, Ragged
+from ..batch import Batch, Column, Ragged, empty_column
 from ..errors import SchemaError
 from ..memory import aligned_empty, is_aligned
 from ..schema import Field, Schema
@@ -221,9 +221,23 @@ class Components:
             left = left[count:]
         return tuple(given)
 
+    def given(self, parts: Sequence[Tensor], rows: int | None) -> tuple[Tensor, ...]:
+        """As tensors, of parts that do not know their shapes, and with static shapes. rows: None where it varies."""
+        for tensor, part in zip(parts, self.parts, strict=True):
+            tensor.set_shape(part.shape)
+        given = self.tensors(parts)
+        for tensor, spec in zip(given, self.specs(rows), strict=True):
+            if isinstance(spec, tf.TensorSpec):
+                tensor.set_shape(spec.shape)
+        return given
+
     def specs(self, rows: int | None) -> tuple[Tensor, ...]:
         """The tf.TypeSpec of each field; rows None where it varies."""
         return tuple(each.spec(rows) for each in self.all)
+
+    def no_arrays(self) -> list[Array]:
+        """The arrays of a batch without rows."""
+        return [array for each in self.all for array in each.arrays(empty_column(each.field))]
 
 
 def _component(field: Field, pad: float | None, by_row: bool) -> Component:

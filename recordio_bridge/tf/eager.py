@@ -1,84 +1,27 @@
-"""Eager mode and Keras: a tf.data.Dataset, of which each pass has threads and a queue of its own."""
+"""Eager mode and Keras: a tf.data.Dataset, of which each pass has threads and a queue of its own.
+
+It is made of tf.numpy_function and not of Dataset.from_generator: that keeps its generator, here the runner with its
+rows, for as long as the process lives, and on Python 3.11 it tells malloc, for the whole process, to map every block of
+128 KiB anew, with which decoding an image takes twice its time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from ..batch import Batch
-from ..feed.pump import Closed, Queue, Sink
 from ..feed.schedule import Position
-from .components import Components, Tensor
+from .components import Array, Components, Tensor
+from .kept import Kept
+from .passes import Pass
 
 _AHEAD = 1  # batches that are tensors already while the model works on the one before
+_NO_MORE = -1  # in place of a position
 
 
-class PassQueue(Sink, Protocol):
-    """A Sink out of which a pass takes."""
-
-    def __len__(self) -> int:
-        """Batches that wait."""
-
-    def take(self) -> tuple[Position, tuple[Tensor, ...]] | None:
-        """The batch behind the one that is given, and that: a tensor or array for each field. None at the end."""
-
-
-class BatchQueue(Queue):
-    """Whole batches, first in, first out."""
-
-    def __init__(self, components: Components, capacity: int) -> None:
-        super().__init__(capacity)
-        self._components = components
-
-    def take(self) -> tuple[Position, tuple[Tensor, ...]] | None:
-        taken = self.get()
-        if taken is None:
-            return None
-        at, batch = taken
-        return Position(at.epoch, at.batch + 1), self._components.tensors(self._components.arrays(batch))
-
-
-class RowQueue:
-    """Rows at random, by TensorFlow's RandomShuffleQueue."""
-
-    def __init__(self, components: Components, batch_size: int, capacity: int, min_after_dequeue: int) -> None:
-        self._components, self._batch_size = components, batch_size
-        with tf.device("/cpu:0"):
-            self._queue = tf.queue.RandomShuffleQueue(
-                capacity * batch_size,
-                min_after_dequeue,
-                [part.dtype for part in components.parts],
-                [part.shape[1:] for part in components.parts],
-            )
-
-    def __len__(self) -> int:
-        return int(self._queue.size()) // self._batch_size
-
-    def put(self, at: Position, batch: Batch) -> None:
-        try:
-            self._queue.enqueue_many(self._components.arrays(batch))
-        except tf.errors.CancelledError:
-            raise Closed from None
-
-    def end(self) -> None:
-        self._queue.close()
-
-    def cancel(self) -> None:
-        self._queue.close(cancel_pending_enqueues=True)
-
-    def take(self) -> tuple[Position, tuple[Tensor, ...]] | None:
-        try:
-            taken = self._queue.dequeue_up_to(self._batch_size)
-        except tf.errors.OutOfRangeError:
-            return None
-        parts = list(taken) if isinstance(taken, (list, tuple)) else [taken]
-        return Position(0, 0), self._components.tensors(parts)
-
-
-class Taken:
+class Progress:
     """Which batch the model took last, noted by the dataset itself when it hands one over, without Python."""
 
     def __init__(self, first: Position) -> None:
@@ -98,31 +41,54 @@ class Taken:
         return self._first if epoch < 0 else Position(epoch, batch)
 
 
+_feeds: Kept[Callable[[], Pass]] = Kept(lambda begin: None)
+_passes: Kept[Pass] = Kept(Pass.abandon)
+
+
+def _begin(feed: Array) -> Array:
+    return _passes.token(_feeds[feed]())
+
+
+def _take(token: Array) -> list[Array]:
+    """The position behind the next batch of a pass, and the arrays of its parts."""
+    at, arrays = _passes[token].take()
+    return [np.array((_NO_MORE, _NO_MORE) if at is None else at, np.int64), *arrays]
+
+
 def make_dataset(
-    begin: Callable[[], AbstractContextManager[Iterator[tuple[Position, tuple[Tensor, ...]]]]],
-    specs: tuple[Tensor, ...],
-    taken: Taken,
+    begin: Callable[[], Pass],
+    components: Components,
+    rows: int | None,
+    progress: Progress,
     num_batches: int | None,
 ) -> Tensor:
     """A tf.data.Dataset of tuples.
 
     Args:
-        begin: begins a pass, and ends it, also when it is broken off.
-        specs: the tf.TypeSpec of each member.
+        begin: begins a pass.
+        rows: of each batch; None where they vary.
         num_batches: of a pass, where that is known.
     """
+    dtypes = [tf.int64, *(part.dtype for part in components.parts)]
 
-    def batches() -> Iterator[tuple[Tensor, ...]]:
-        with begin() as given:
-            for at, tensors in given:
-                yield (list(at), *tensors)
+    def batches(feed: Tensor) -> Tensor:
+        token = tf.numpy_function(_begin, [feed], tf.int64)
+        token.set_shape([1])
+        return tf.data.Dataset.from_tensors(token).repeat().map(take).take_while(is_batch)
 
-    def note(at: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        with tf.control_dependencies([taken.note(at)]):
-            return tuple(tf.nest.map_structure(tf.identity, tensors, expand_composites=True))
+    def take(token: Tensor) -> tuple[Tensor, ...]:
+        at, *parts = tf.numpy_function(_take, [token], dtypes)
+        at.set_shape([2])
+        return (at, *components.given(parts, rows))
 
-    made = tf.data.Dataset.from_generator(batches, output_signature=(tf.TensorSpec([2], tf.int64), *specs))
-    made = made.prefetch(_AHEAD).map(note)
+    def is_batch(at: Tensor, *given: Tensor) -> Tensor:
+        return at[0] != _NO_MORE
+
+    def note(at: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        with tf.control_dependencies([progress.note(at)]):
+            return tuple(tf.nest.map_structure(tf.identity, given, expand_composites=True))
+
+    made = tf.data.Dataset.from_tensors(_feeds.tensor(begin)).flat_map(batches).prefetch(_AHEAD).map(note)
     if num_batches is not None:
         made = made.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()

@@ -104,13 +104,7 @@ class GraphQueue:
             noted = self._write_cell(tf.stack([at[_EPOCH], at[_BATCH], waited, cell[_STARTED]]))
             with tf.control_dependencies([noted]):
                 parts = [tf.identity(part) for part in parts]
-            for tensor, part in zip(parts, self._components.parts, strict=True):
-                tensor.set_shape(part.shape)
-            given = self._components.tensors(parts)
-        for tensor, spec in zip(given, self._components.specs(self._fixed_rows), strict=True):
-            if isinstance(spec, tf.TensorSpec):
-                tensor.set_shape(spec.shape)
-        return given
+            return self._components.given(parts, self._fixed_rows)
 
     def _take(self) -> list[Tensor]:
         if self._unit == "row":

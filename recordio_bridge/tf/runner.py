@@ -6,8 +6,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -25,8 +24,9 @@ from ..formats.base import OnBadRecord
 from ..schema import Schema
 from ..select import Select
 from .components import Components, Tensor
-from .eager import BatchQueue, PassQueue, RowQueue, Taken, make_dataset
+from .eager import Progress, make_dataset
 from .graph import GraphQueue, Session, Unit, raw_session, uninitialised
+from .passes import BatchQueue, Pass, PassQueue, RowQueue
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.1  # how often the thread that waits for a Coordinator looks whether it is still needed
@@ -109,10 +109,10 @@ class CustomRunner:
         self._pid = os.getpid()
         self._graph: GraphQueue | None = None
         self._pump: Pump | None = None
-        self._taken: Taken | None = None
+        self._progress: Progress | None = None
         self._next_pass = self._course.first
         self._lock = threading.Lock()
-        self._passes: dict[Pump, PassQueue] = {}
+        self._passes: weakref.WeakSet[Pass] = weakref.WeakSet()
         self._failures: list[BaseException] = []  # and not the runner itself, which the threads would keep alive
         self._noted: tuple[Position, float] | None = None
         self._is_lost = False
@@ -212,15 +212,18 @@ class CustomRunner:
         self._check_usable()
         first, stop = self._next_pass, self._stop_of(self._next_pass)
         components = self._components(stop)
-        if self._taken is None:
-            self._taken = Taken(first)
+        if self._progress is None:
+            self._progress = Progress(first)
         num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
         if num_batches is not None:
             is_whole = first == Position(stop - self._per_pass, 0)
             is_added_up = self._unit == "batch" or self._per_pass == 1  # rows of several epochs share batches
             num_batches = num_batches * self._per_pass if is_whole and is_added_up else None
-        specs = components.specs(self._fixed_rows)
-        return make_dataset(lambda: self._pass(components, n_threads), specs, self._taken, num_batches)
+
+        def begin() -> Pass:
+            return self._begin_pass(components, n_threads, num_batches)
+
+        return make_dataset(begin, components, self._fixed_rows, self._progress, num_batches)
 
     @property
     def _per_pass(self) -> int:
@@ -231,9 +234,7 @@ class CustomRunner:
         """The epoch behind the pass that begins, or goes on, at first."""
         return (first.epoch // max(self._per_pass, 1)) * self._per_pass + self._per_pass
 
-    @contextmanager
-    def _pass(self, components: Components, n_threads: int) -> Iterator[Iterator[tuple[Position, tuple[Tensor, ...]]]]:
-        """A pass over the dataset: its batches, with the position behind each."""
+    def _begin_pass(self, components: Components, n_threads: int, promised: int | None) -> Pass:
         self._check_usable()
         if self._course.is_single:
             self._close_passes()  # a pass that was broken off may not be closed yet
@@ -248,32 +249,21 @@ class CustomRunner:
             queue = BatchQueue(components, self._capacity)
         course = self._course
         pump = Pump(course.work(first, stop), queue, course.finish, course.gauge, n_threads, self._failures.append)
-        self._passes[pump] = queue
-        pump.start()
-        try:
-            yield self._taken_from(pump, queue)
-        finally:
-            pump.close()
-            self._passes.pop(pump, None)
+        begun = Pass(pump, queue, course.gauge, promised, components.no_arrays(), self._end_pass)
+        with self._lock:
+            self._passes.add(begun)
+        return begun
 
-    def _taken_from(self, pump: Pump, queue: PassQueue) -> Iterator[tuple[Position, tuple[Tensor, ...]]]:
-        last: Position | None = None
-        while True:
-            with self._course.gauge.waiting("consumer"):
-                taken = queue.take()
-            if taken is None:
-                break
-            last = taken[0]
-            yield taken
-        if pump.failure is not None:
-            raise failure_of(pump.failure)
-        if pump.was_closed_early:
-            raise FeedError("the runner was stopped in the middle of a pass over its dataset")
-        self._last_of_pass = last
+    def _passes_now(self) -> list[Pass]:
+        with self._lock:
+            return list(self._passes)
+
+    def _end_pass(self, behind: Position | None) -> None:
+        self._last_of_pass = behind
 
     def _close_passes(self) -> None:
-        for pump in list(self._passes):
-            pump.close()
+        for begun in self._passes_now():
+            begun.close()
 
     # ---- both ----
 
@@ -312,7 +302,7 @@ class CustomRunner:
             )
         if self._noted is not None:
             return self._course.state(self._noted[0])
-        taken = self._course.first if self._taken is None else self._taken.next
+        taken = self._course.first if self._progress is None else self._progress.next
         return self._course.state(Position(taken.epoch + 1, 0) if taken == self._last_of_pass else taken)
 
     def _look(self) -> None:
@@ -325,15 +315,14 @@ class CustomRunner:
 
     def stats(self) -> Stats:
         """What passed so far, and who waited for how long."""
-        fill = sum(len(queue) for queue in self._passes.values())
-        pumps: list[Pump] = list(self._passes)
+        passes = self._passes_now()
+        fill, num_threads = sum(each.fill for each in passes), max((each.num_threads for each in passes), default=0)
         waited = None
         if self._graph is not None:
             self._look()
             fill, waited = self._graph.fill, 0.0 if self._noted is None else self._noted[1]
-            pumps = [] if self._pump is None else [self._pump]
-        num_threads = max((len(pump.threads) for pump in pumps), default=self._num_threads)
-        self._num_threads = num_threads
+            num_threads = 0 if self._pump is None else len(self._pump.threads)
+        num_threads = self._num_threads = num_threads or self._num_threads
         return self._course.gauge.stats(fill, self._capacity, num_threads, waited)
 
     def summary(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import weakref
 from itertools import chain, islice
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import recordio_bridge as rb
+from recordio_bridge.memory import aligned_empty
 from recordio_bridge.tf import CustomRunner
 from tests.feed.deadline import feed_threads, until, within
 from tests.feed.running_oracle import eager_pass, graph_steps, ids_of
@@ -223,3 +225,46 @@ def test_a_runner_can_be_used_without_with_and_without_stop(tmp_path):
 def test_every_part_of_the_interface_is_documented():
     for name in ("get_inputs", "start_threads", "dataset", "stop", "stats", "summary", "state"):
         assert inspect.getdoc(getattr(CustomRunner, name))
+
+
+def test_a_runner_goes_with_its_dataset(tmp_path):
+    """What TensorFlow keeps of a dataset for ever must hold neither the runner nor its rows."""
+    runner = CustomRunner(write(tmp_path, "npz"), SIZE, shuffle=True, seed=1)
+    gone = weakref.ref(runner)
+    dataset = runner.dataset().map(lambda *fields: fields)
+    del runner
+    begun = iter(dataset)
+    next(begun)
+    assert len(ids_of(next(begun))) == SIZE
+    eager_pass(dataset)
+    del dataset, begun
+    until(lambda: gc.collect() >= 0 and gone() is None)
+    until(lambda: not feed_threads())
+
+
+def test_what_a_transform_keeps_is_not_written_to(tmp_path):
+    """TensorFlow takes arrays as they are, without a copy, and may not reuse their memory for its results."""
+    kept = aligned_empty((SIZE, 100), np.float32)
+    kept[:] = 1
+
+    def transform(batch):
+        return rb.Batch({"id": batch["id"], "kept": kept[: len(batch)]})
+
+    with CustomRunner(write(tmp_path, "rec"), SIZE, transform=transform) as runner:
+        for _, doubled in runner.dataset().map(lambda ids, kept: (ids, kept * 2)):
+            assert np.all(doubled.numpy() == 2)
+            del doubled
+    assert np.all(kept == 1)
+
+
+@pytest.mark.parametrize("unit", ["batch", "row"])
+def test_an_iterator_may_go_while_a_graph_is_made(tmp_path, unit):
+    with CustomRunner(write(tmp_path, "rec"), SIZE, capacity=2, unit=unit) as runner:
+        dataset = runner.dataset(n_threads=2)
+        begun = iter(dataset)
+        next(begun)
+        with tf.Graph().as_default():
+            del begun
+            gc.collect()
+            until(lambda: not feed_threads())
+        assert len(list(chain(*eager_pass(dataset)))) == ROWS
