@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,6 +189,7 @@ def describe(source: FeedSource) -> dict[str, object] | None:
     if isinstance(source, RecordFile):
         return {"rows": len(source), "nbytes": source.summary.nbytes}
     if isinstance(source, (str, os.PathLike, Sequence)):
-        paths = expand(source)
-        return {"files": len(paths), "nbytes": sum(os.path.getsize(path) for path in paths)}
+        files = [(os.path.basename(path), os.path.getsize(path)) for path in expand(source)]
+        listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]  # in their order, in whatever folder
+        return {"files": len(files), "nbytes": sum(nbytes for _, nbytes in files), "listing": listing}
     return None

@@ -179,6 +179,19 @@ def test_a_state_of_another_source_is_refused(tmp_path):
         Feeder(longer, SIZE, state=state)
 
 
+def test_files_in_another_order_are_another_source_and_in_another_folder_the_same(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.rec", "b.rec"):
+            image_rec(tmp_path / folder / name, 10)
+    here, there = ([str(tmp_path / folder / name) for name in ("a.rec", "b.rec")] for folder in ("here", "there"))
+    _, state = taken(lambda **_: Feeder(here, 4), 2)
+    with pytest.raises(rb.FeedError, match="listing"):
+        Feeder(here[::-1], 4, state=state)
+    with Feeder(there, 4, state=state) as feeder:
+        assert len(list(feeder)) == 3
+
+
 @pytest.mark.parametrize(
     "state",
     [{}, {"epoch": 1}, {"epoch": -1}, {"batch": "3"}, {"batch": True}, {"epoch": None}, {"more": 1}],
