@@ -17,6 +17,7 @@ from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
+from .pump import AHEAD
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
@@ -158,6 +159,7 @@ class Course:
                 f"{self._batch_size} in every batch; leave drop_remainder away"
             )
         self.gauge.add(skipped=max(0, len(batch) - len(made)))
+        self._supply.limit_jobs(max(1, AHEAD // max(made.nbytes, 1)))  # or threads would idle in one another's turns
         return made
 
     def _transformed(self, batch: Batch) -> Batch:

@@ -41,7 +41,8 @@ class Feeder:
         seed: None takes one at random; state() tells it.
         epochs: None is without end.
         capacity: batches that wait in the queue at most.
-        n_threads: each reads, and holds, a few batches beside.
+        n_threads: each reads about 4 MiB of rows at a time, 1 to 16 batches, and holds what it has made of them until
+            it can be handed over, up to 64 MiB: a batch at least.
         transform: runs on the threads: transform(batch) gives a Batch, or a dict of arrays. feed.position.get() is then
             the number of the epoch and of the batch, to seed what is random.
         on_bad_record: "skip" leaves out what cannot be read, logs it, and counts it in stats().skipped.

@@ -1,7 +1,8 @@
 """Threads that make the batches of a Schedule side by side, and hand them over in their order.
 
-A thread takes the next Work, makes its batches, waits for its turn, and puts them into the Sink. What goes wrong with a
-batch is told when its turn comes: everything before it has been handed over, nothing behind it is.
+A thread takes the next Work, and reads its batches. Before its turn it finishes up to AHEAD bytes of them, and waits;
+in its turn, it puts each into the Sink as soon as it is finished. What goes wrong with a batch is told when its turn
+comes: everything before it has been handed over, nothing behind it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from time import monotonic
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from .gauge import Gauge
 from .schedule import Position, Work, position
 
 _log = logging.getLogger(__name__)
+AHEAD = 1 << 26  # bytes of finished batches with which a thread waits for its turn, at most; a single one may have more
 _PATIENCE_S = 1.0  # in which close returns, whatever a thread is held by
 
 
@@ -156,18 +158,27 @@ class Pump:
 
     def _do(self, ticket: int, work: Work | BaseException) -> bool:
         """Make batches and hand them over; whether to go on."""
-        made: Sequence[Batch] = ()
-        failure: BaseException | None = work if isinstance(work, BaseException) else None
-        if isinstance(work, Work):
-            made, failure = self._make(work)
+        given: deque[tuple[Position, Batch]] = deque()
+        made: deque[tuple[Position, Batch]] = deque()
+        failure: BaseException | None = None
+        try:
+            given = _read(work)
+            nbytes = last = 0
+            while given and self._turn != ticket and nbytes + last <= AHEAD and not self._is_closed:
+                made.append(self._made(*given.popleft()))
+                last = made[-1][1].nbytes
+                nbytes += last
+        except BaseException as err:  # a border: told when its turn comes
+            failure = err
         with self._changed:
             self._changed.wait_for(lambda: self._turn == ticket or self._is_closed)
             if self._is_closed:
                 return False
         try:
-            if isinstance(work, Work):
-                for number, batch in enumerate(made):
-                    self._put(Position(work.first.epoch, work.first.batch + number), batch)
+            while made:
+                self._put(*made.popleft())
+            while given and failure is None:
+                self._put(*self._made(*given.popleft()))
         except Closed:
             self._give_up()
             return False
@@ -181,16 +192,9 @@ class Pump:
             self._changed.notify_all()
         return True
 
-    def _make(self, work: Work) -> tuple[Sequence[Batch], BaseException | None]:
-        """The batches of a work that could be made, and why there are no more."""
-        made: list[Batch] = []
-        try:
-            for number, batch in enumerate(work.job.make()):
-                position.set(Position(work.first.epoch, work.first.batch + number))
-                made.append(self._finish(batch))
-        except BaseException as err:  # a border: told when its turn comes
-            return made, err
-        return made, None
+    def _made(self, at: Position, batch: Batch) -> tuple[Position, Batch]:
+        position.set(at)
+        return at, self._finish(batch)
 
     def _put(self, at: Position, batch: Batch) -> None:
         with self._gauge.waiting("producer"):
@@ -210,6 +214,14 @@ class Pump:
             self._on_failure(failure)
         finally:
             self._sink.end()  # or the consumer would wait for ever
+
+
+def _read(work: Work | BaseException) -> deque[tuple[Position, Batch]]:
+    """The batches of a work, with where they stand."""
+    if isinstance(work, BaseException):
+        raise work
+    epoch, first = work.first
+    return deque((Position(epoch, first + number), batch) for number, batch in enumerate(work.job.make()))
 
 
 class Queue:

@@ -100,9 +100,13 @@ class IndexedSupply:
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Groups of batches, each read as its Job is done."""
         order, size = epoch_order(len(self._rows), self._seed, epoch, self._cut.shard), self._cut.batch_size
-        for start in range(first, self.num_batches, self._group):
-            stop = min(start + self._group, self.num_batches)
-            yield Job(stop - start, partial(self._make, order[start * size : stop * size]))
+        while first < self.num_batches:
+            stop = min(first + self._group, self.num_batches)
+            yield Job(stop - first, partial(self._make, order[first * size : stop * size]))
+            first = stop
+
+    def limit_jobs(self, num_batches: int) -> None:
+        self._group = min(self._group, num_batches)
 
     def _make(self, rows: NDArray[np.int64]) -> Sequence[Batch]:
         taken, size = self._select(self._rows.take(rows)), self._cut.batch_size

@@ -13,10 +13,12 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, position
+from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import Call, feed_threads, until, within
 from tests.feed.program import run_program
 from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, failing, ids, write
 
+ROW_NBYTES = 28  # of a row that sources.write makes
 WITHIN_S = 5  # what promises a second, on a machine that is busy
 
 
@@ -264,6 +266,50 @@ def test_no_more_is_read_ahead_than_the_capacity_says():
         next(feeder)
         until(lambda: feeder.stats().fill == 3)
         assert len(given) <= 1 + 3 + 2  # in the queue, and in the hand of the thread
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_is_handed_over_as_soon_as_it_is_made(tmp_path, shuffle):
+    made = []
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        made.append(position.get().batch)
+        return batch
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, shuffle=shuffle, capacity=1) as feeder:
+        within(30, lambda: next(feeder))
+        until(lambda: feeder.stats().fill == 1)
+        assert len(made) <= 1 + 1 + 1  # taken, in the queue, and in the hand of the thread
+        assert len(list(feeder)) == BATCHES - 1
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_thread_makes_no_more_ahead_of_its_turn_than_it_may_hold(tmp_path, monkeypatch, batches):
+    monkeypatch.setattr("recordio_bridge.feed.pump.AHEAD", {1: 1, 3: 3 * SIZE * ROW_NBYTES}[batches])
+    in_turn, is_turn = [], threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get().batch >= 16:  # of the second group that is read, which is the other thread's
+            in_turn.append(is_turn.is_set())
+        return batch
+
+    path = write(tmp_path, "npz", rows=32 * SIZE)
+    with Feeder(path, SIZE, transform=transform, shuffle=True, capacity=1, n_threads=2) as feeder:
+        rows = ids(within(30, lambda: next(feeder)))
+        until(lambda: len(in_turn) >= batches and feeder.stats().fill == 1)
+        is_turn.set()
+        rows += [row for batch in feeder for row in ids(batch)]
+    assert sorted(rows) == list(range(32 * SIZE))
+    assert in_turn == [False] * batches + [True] * (16 - batches)
+
+
+def test_of_batches_that_grow_fewer_are_read_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("recordio_bridge.feed.course.AHEAD", 3 * SIZE * ROW_NBYTES)
+    read, take = [], HeldRows.take
+    monkeypatch.setattr(HeldRows, "take", lambda held, rows: read.append(len(rows)) or take(held, rows))
+    with Feeder(write(tmp_path, "npz", 32 * SIZE), SIZE, transform=lambda batch: batch, shuffle=True) as feeder:
+        assert len(list(feeder)) == 32
+    assert read == [16 * SIZE, *[3 * SIZE] * 5, SIZE]  # what they grow to is seen in the first group
 
 
 @pytest.mark.parametrize(
