@@ -145,7 +145,7 @@ class Course:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
-        if made.schema != self._schema:
+        if len(made) and made.schema != self._schema:
             names = (*self._schema, *made.schema)
             name = next((name for name in names if made.schema.find(name) != self._schema.find(name)), "")
             raise SchemaError(

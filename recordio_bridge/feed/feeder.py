@@ -44,7 +44,8 @@ class Feeder:
         n_threads: each reads about 4 MiB of rows at a time, 1 to 16 batches, and holds what it has made of them until
             it can be handed over, up to 64 MiB: a batch at least.
         transform: runs on the threads: transform(batch) gives a Batch, or a dict of arrays. feed.position.get() is then
-            the number of the epoch and of the batch, to seed what is random.
+            the number of the epoch and of the batch, to seed what is random. It may leave out rows, which stats() count
+            as skipped; a batch of which it leaves none is not handed over.
         on_bad_record: "skip" leaves out what cannot be read, logs it, and counts it in stats().skipped.
         source_options: of the format, such as {"payload": "raw"}.
         shard: (index, count): only this trainer's part of each epoch.

@@ -2,7 +2,8 @@
 
 A thread takes the next Work, and reads its batches. Before its turn it finishes up to AHEAD bytes of them, and waits;
 in its turn, it puts each into the Sink as soon as it is finished. What goes wrong with a batch is told when its turn
-comes: everything before it has been handed over, nothing behind it is.
+comes: everything before it has been handed over, nothing behind it is. A batch of which no row is left is not handed
+over: models make NaN of it.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class Pump:
         self._is_taking = self._is_over = self._is_closed = False
         self._next_ticket = self._turn = 0
         self._busy = num_threads
+        self._empty_since: Position | None = None
+        """The first of the batches without rows that came last."""
         self._pid = os.getpid()
         self.failure: BaseException | None = None
         self.threads = [
@@ -197,9 +200,27 @@ class Pump:
         return at, self._finish(batch)
 
     def _put(self, at: Position, batch: Batch) -> None:
+        if not len(batch):
+            self._leave_out(at)
+            return
+        self._empty_since = None
         with self._gauge.waiting("producer"):
             self._sink.put(at, batch)
         self._gauge.add(rows=len(batch), batches=1, nbytes=batch.nbytes)
+
+    def _leave_out(self, at: Position) -> None:
+        """Pass over a batch without rows.
+
+        Raises:
+            FeedError: so were all of an epoch before, and a feed without end would be waited for.
+        """
+        since = self._empty_since = self._empty_since or at
+        whole = since.epoch + (since.batch > 0)
+        if at.epoch > whole:
+            raise FeedError(
+                f"the transform left no row of epoch {whole}, in any of its batches; if bad images are left out "
+                "(on_bad='skip'), the log names each"
+            )
 
     def _give_up(self) -> None:
         """The turn stays where it is, so nobody comes behind: let those go who wait for it."""

@@ -254,6 +254,57 @@ def test_a_transform_may_leave_rows_out_which_are_counted(tmp_path):
         assert (feeder.stats().skipped, feeder.stats().rows) == (48, 49)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bad", [{0}, {3, 4}, {BATCHES - 1}, {0, 1, 5, BATCHES - 1}], ids=str)
+def test_a_batch_of_which_no_row_is_left_is_not_handed_over(tmp_path, bad, threads):
+    seen = []
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        seen.append(position.get())
+        return batch.slice(0, 0) if position.get().batch in bad else batch
+
+    expected = [row for row in ORDERED if row // SIZE not in bad] * 2
+    path = write(tmp_path, "npz")
+    with Feeder(path, SIZE, transform=transform, epochs=2, shuffle=False, n_threads=threads) as feeder:
+        found = list(feeder)
+        stats = feeder.stats()
+    assert [row for batch in found for row in ids(batch)] == expected
+    assert all(len(batch) for batch in found)
+    assert (stats.rows, stats.batches) == (len(expected), 2 * (BATCHES - len(bad)))
+    assert stats.skipped == 2 * ROWS - len(expected)
+    assert sorted(seen) == [(epoch, batch) for epoch in range(2) for batch in range(BATCHES)]
+
+
+def test_the_schema_of_a_first_batch_of_which_no_row_is_left_holds_for_the_others(tmp_path):
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        kept = batch if position.get().batch else batch.slice(0, 0)
+        return {"x": kept["x"], "names": rb.Ragged.of([b"%d" % row for row in kept["id"]])}
+
+    for is_asked in (False, True):
+        with Feeder(write(tmp_path, "npz" if is_asked else "h5"), SIZE, transform=transform) as feeder:
+            if is_asked:
+                assert [str(field) for field in feeder.schema.values()] == ["x: float32[3]", "names: bytes"]
+            assert next(feeder)["names"][0] == b"%d" % SIZE
+            assert len(list(feeder)) == BATCHES - 2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_endless_feed_of_which_no_row_is_left_is_an_error_and_not_a_hang(tmp_path, threads):
+    path = write(tmp_path, "npz")
+    nothing = {"transform": lambda batch: batch.slice(0, 0), "n_threads": threads}
+    assert fed(path, **nothing) == []
+    feeder = Feeder(path, SIZE, epochs=None, **nothing)
+    with feeder, pytest.raises(rb.FeedError, match="left no row of epoch 0"):
+        within(30, lambda: next(feeder))
+    with Feeder(path, SIZE, epochs=None) as begun:
+        for _ in range(BATCHES + 4):
+            next(begun)
+        state = begun.state()
+    feeder = Feeder(path, SIZE, epochs=None, state=state, **nothing)
+    with feeder, pytest.raises(rb.FeedError, match="left no row of epoch 2"):  # the first of which all was seen
+        within(30, lambda: next(feeder))
+
+
 def test_a_transform_that_breaks_the_promise_of_drop_remainder_is_told(tmp_path):
     feeder = Feeder(write(tmp_path, "npz"), SIZE, transform=lambda batch: batch.slice(0, 3), drop_remainder=True)
     with feeder, pytest.raises(rb.FeedError, match="drop_remainder"):
