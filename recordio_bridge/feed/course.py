@@ -17,7 +17,7 @@ from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
-from .pump import AHEAD
+from .pump import AHEAD, failure_of
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
@@ -105,19 +105,35 @@ class Course:
 
         Args:
             stop: of the work that will be asked for first.
+
+        Raises:
+            FeedError: the first batch could not be read, or the transform failed, as a thread would tell it.
+            SchemaError: there is no batch to try it on.
         """
         if self._schema is None:
-            work = Schedule(self._supply, self.first, stop).work()
-            begun = next(work, None)
-            if begun is None:
+            try:
+                self._try_first(stop)
+            except Exception as err:  # a border, like that of a thread: code of others runs in there
+                raise failure_of(err) from err
+            if self._tried is None:
                 raise SchemaError("the source has no rows, so what the transform makes of them is not known")
-            batches = begun.job.make()
-            made = Job(begun.job.num_batches, lambda: batches)
-            self._begun = (stop, begun._replace(job=made), work)
-            position.set(begun.first)
-            self._tried = (batches[0], self._transformed(batches[0]))
             self._schema = self._tried[1].schema
         return self._schema
+
+    def _try_first(self, stop: int | None) -> None:
+        """Transform the first batch of the work up to stop, if there is one."""
+        work = self.work(self.first, stop)
+        begun = next(work, None)
+        if begun is None:
+            return
+        batches = begun.job.make()
+        made = Job(begun.job.num_batches, lambda: batches)
+        self._begun = (stop, begun._replace(job=made), work)
+        at = position.set(begun.first)
+        try:
+            self._tried = (batches[0], self._transformed(batches[0]))
+        finally:
+            position.reset(at)
 
     def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
         """The batches from first to the end of the epoch before stop (None: without end), before finish."""

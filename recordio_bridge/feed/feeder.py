@@ -105,7 +105,12 @@ class Feeder:
 
     @property
     def schema(self) -> Schema:
-        """What a batch holds; with a transform, this makes the first batch."""
+        """What a batch holds; with a transform, this makes the first batch.
+
+        Raises:
+            FeedError: the first batch could not be read, or the transform failed; __cause__ is why.
+            SchemaError: there is a transform, and no batch to try it on.
+        """
         return self._course.schema(self._epochs)
 
     @property

@@ -290,7 +290,7 @@ class Queue:
 
 
 def failure_of(failure: BaseException) -> FeedError:
-    """What the consumer is told of a thread that failed."""
-    error = FeedError(f"the thread that makes the batches failed: {type(failure).__name__}: {failure}")
+    """What the consumer is told of what went wrong with a batch, on whichever thread."""
+    error = FeedError(f"the batches could not be made: {type(failure).__name__}: {failure}")
     error.__cause__ = failure
     return error

@@ -56,6 +56,49 @@ def test_an_iterator_that_raises_is_told_behind_the_batches_before_it(at, thread
     assert isinstance(info.value.__cause__, Spoilt)
 
 
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_transform_that_fails_at_the_first_batch_is_told_alike_whoever_meets_it(tmp_path, is_asked):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        raise Spoilt(f"on purpose, at {tuple(position.get())}")
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform) as feeder:
+        for _ in range(2):  # and again
+            with pytest.raises(rb.FeedError, match=r"Spoilt: on purpose, at \(0, 0\)") as info:
+                within(30, lambda: feeder.schema if is_asked else next(feeder))
+            assert isinstance(info.value.__cause__, Spoilt)
+        if is_asked:  # and when it is fed
+            with pytest.raises(rb.FeedError) as fed:
+                within(30, lambda: next(feeder))
+            assert str(fed.value) == str(info.value)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_first_batch_that_cannot_be_read_is_told_alike_whoever_meets_it(tmp_path, is_asked, shuffle):
+    path = write(tmp_path, "tfrecord", rows=SIZE)
+    feeder = Feeder(path, SIZE, shuffle=shuffle, transform=lambda batch: batch)
+    os.truncate(path, path.stat().st_size - 3)
+    with feeder, pytest.raises(rb.FeedError) as info:
+        within(30, lambda: feeder.schema if is_asked else next(feeder))
+    assert isinstance(info.value.__cause__, (rb.FormatError, rb.SourceChangedError))
+
+
+def test_asking_for_the_schema_leaves_no_position_behind(tmp_path):
+    with Feeder(write(tmp_path, "npz"), SIZE) as feeder:
+        next(feeder)
+        state = feeder.state()
+    with Feeder(tmp_path / "rows.npz", SIZE, state=state, transform=lambda batch: batch) as feeder:
+        assert list(feeder.schema) == ["id", "x", "label"]
+    assert position.get(None) is None
+
+
+def test_the_schema_that_a_transform_gives_of_no_rows_is_not_known(tmp_path):
+    rb.write(tmp_path / "none.npz", {"id": np.zeros(0, np.int64)})
+    feeder = Feeder(tmp_path / "none.npz", SIZE, transform=lambda batch: batch)
+    with feeder, pytest.raises(rb.SchemaError, match="no rows"):
+        feeder.schema  # noqa: B018  # which raises
+
+
 def test_an_iterator_that_raises_at_its_first_batch_is_told():
     with pytest.raises(Spoilt, match="gone"), Feeder(failing(0, Spoilt("gone")), SIZE) as feeder:
         next(feeder)
