@@ -99,6 +99,7 @@ class Feeder:
             self._course.finish,
             self._course.gauge,
             n_threads,
+            leads=transform is not None,
         )
         self._is_started = False
         self._closer = weakref.finalize(self, self._pump.close)

@@ -48,6 +48,7 @@ class Pump:
 
     Args:
         finish: makes of a batch what is put: a transform.
+        leads: no other batch is finished before the first, which says what fits it.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Pump:
         gauge: Gauge,
         num_threads: int,
         on_failure: Callable[[BaseException], None] = lambda failure: None,
+        *,
+        leads: bool = False,
     ) -> None:
         if num_threads < 1:
             raise ValueError(f"n_threads={num_threads}: expected 1 or more")
@@ -65,6 +68,7 @@ class Pump:
         self._on_failure = on_failure
         self._changed = threading.Condition()
         self._is_taking = self._is_over = self._is_closed = False
+        self._has_lead = not leads
         self._next_ticket = self._turn = 0
         self._busy = num_threads
         self._empty_since: Position | None = None
@@ -166,6 +170,8 @@ class Pump:
         failure: BaseException | None = None
         try:
             given = _read(work)
+            if ticket:
+                self._wait_for(lambda: self._has_lead)
             nbytes = last = 0
             while given and self._turn != ticket and nbytes + last <= AHEAD and not self._is_closed:
                 made.append(self._made(*given.popleft()))
@@ -173,10 +179,9 @@ class Pump:
                 nbytes += last
         except BaseException as err:  # a border: told when its turn comes
             failure = err
-        with self._changed:
-            self._changed.wait_for(lambda: self._turn == ticket or self._is_closed)
-            if self._is_closed:
-                return False
+        self._wait_for(lambda: self._turn == ticket)
+        if self._is_closed:
+            return False
         try:
             while made:
                 self._put(*made.popleft())
@@ -197,7 +202,17 @@ class Pump:
 
     def _made(self, at: Position, batch: Batch) -> tuple[Position, Batch]:
         position.set(at)
-        return at, self._finish(batch)
+        finished = self._finish(batch)
+        if not self._has_lead:
+            with self._changed:
+                self._has_lead = True
+                self._changed.notify_all()
+        return at, finished
+
+    def _wait_for(self, claim: Callable[[], bool]) -> None:
+        """Until it holds, or this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: claim() or self._is_closed)
 
     def _put(self, at: Position, batch: Batch) -> None:
         if not len(batch):

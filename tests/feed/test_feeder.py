@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -329,6 +331,41 @@ def test_a_transform_that_changes_what_it_gives_is_told(tmp_path, other):
         with pytest.raises(rb.FeedError, match="transform") as info:
             within(30, lambda: next(feeder))
     assert isinstance(info.value.__cause__, rb.SchemaError)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_first_batch_says_what_fits_whichever_is_made_first(tmp_path, shuffle):
+    others = threading.Event()
+
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        lengths = np.arange(len(batch)) % 3
+        if position.get().batch:
+            others.set()
+            lengths[:] = 2
+        else:
+            others.wait(0.3)  # in which another thread would come first
+        return {"id": batch["id"], "many": [np.full(n, row) for n, row in zip(lengths, batch["id"], strict=True)]}
+
+    path = write(tmp_path, "npz", rows=20 * SIZE)
+    with Feeder(path, SIZE, transform=transform, n_threads=3, shuffle=shuffle, seed=1) as feeder:
+        found = list(feeder)
+    assert [batch.schema["many"].shape for batch in found] == [(None,)] * 20
+
+
+def test_a_batch_that_does_not_fit_is_named_whichever_is_made_first(tmp_path):
+    others = threading.Event()
+
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        if position.get().batch:
+            others.set()
+            return {"id": batch["id"]}
+        others.wait(0.3)
+        return {"id": batch["id"].astype(np.float32)}
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, n_threads=3) as feeder:
+        assert next(feeder)["id"].dtype == np.float32
+        with pytest.raises(rb.FeedError, match=r"as id: int64, and of the first batch as id: float32"):
+            within(30, lambda: next(feeder))
 
 
 def test_a_transform_that_gives_no_columns_is_told(tmp_path):
