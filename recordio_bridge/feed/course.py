@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
-from ..formats.base import OnBadRecord, Skipped
+from ..formats.base import OnBadRecord
 from ..recordfile import RecordFile
 from ..schema import Schema
 from ..select import Select
@@ -23,8 +22,6 @@ from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
 from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
-
-_log = logging.getLogger(__name__)
 
 Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 """Runs on the threads, on each batch; gives a Batch, or a dict of arrays in the order that the fields are to have."""
@@ -83,7 +80,7 @@ class Course:
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
-        self._supply = make_supply(source, wants, self._skipped)
+        self._supply = make_supply(source, wants, lambda rows: self.gauge.add(skipped=rows))
         self.first = self._behind(self.first)
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
@@ -201,10 +198,6 @@ class Course:
             self._begun[2].close()
             self._begun = None
         self._supply.close()
-
-    def _skipped(self, skipped: Skipped) -> None:
-        self.gauge.add(skipped=1)
-        _log.warning("%s: left out %s: %s", skipped.path, skipped.where, skipped.reason)
 
 
 def _seed_in(state: Mapping[str, Any]) -> int:  # Any: of JSON

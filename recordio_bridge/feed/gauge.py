@@ -16,7 +16,10 @@ class Stats:
     """rows, batches and bytes handed over; seconds; fill is the number of batches that wait in the queue now.
 
     consumer_wait_s: how long the model waited for batches. producer_wait_s: how long threads waited for room, all
-    of them together; num_threads is their number. skipped: rows and images that were left out as bad.
+    of them together; num_threads is their number.
+
+    skipped: rows that were left out: bad records (on_bad_record="skip"), counted anew in every epoch in which they are
+    missing, and what a transform left out, such as bad images. Of a shard, those that it would have had.
     """
 
     rows: int

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import Call, feed_threads, until, within
 from tests.feed.program import run_program
 from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, failing, ids, write
+from tests.samples import frame_rec, image_payload, write_rec
 
 ROW_NBYTES = 28  # of a row that sources.write makes
 WITHIN_S = 5  # what promises a second, on a machine that is busy
@@ -165,6 +168,54 @@ def test_bad_records_can_be_left_out_and_are_counted(tmp_path, shuffle, threads,
         stats = feeder.stats()
     assert (stats.rows, stats.skipped) == (ROWS - 2, 2)
     assert str(path) in caplog.text
+
+
+def damaged(folder: Path, suffix: str, what: str, bad: tuple[int, ...] = (20, 50)) -> Path:
+    """A file of ROWS records, in some of which the frame or the payload is bad."""
+    path = folder / f"bad.{suffix}"
+    if suffix == "rec":
+        payloads = [image_payload(n, 0.0, b"image %d" % n) for n in range(ROWS)]
+        for number in bad if what == "payload" else ():
+            payloads[number] = b"short"
+        write_rec(path, payloads)
+        heads = np.cumsum([0, *(len(frame_rec(payload)) for payload in payloads)])
+    else:
+        rb.write(path, {"id": np.arange(ROWS, dtype=np.uint64)})
+        path.with_name("bad.tfrecord.schema.json").unlink()
+        heads = rb.RecordFile(path)._index.heads[0].offsets
+    data = bytearray(path.read_bytes())
+    for number in bad if suffix == "tfrecord" or what == "frame" else ():
+        data[heads[number] + (0 if what == "frame" else 14)] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("what", ["frame", "payload"])
+@pytest.mark.parametrize("suffix", ["rec", "tfrecord"])
+@pytest.mark.parametrize("way", ["streamed", "shuffled", "shards", "record file", "shuffled record file"])
+def test_what_is_left_out_as_bad_is_counted_anew_in_every_epoch(tmp_path, way, suffix, what, epochs):
+    path = damaged(tmp_path, suffix, what)
+    options = {"shuffle": "shuffled" in way, "seed": 1, "epochs": epochs, "fields": ["id"]}
+    source_options = {"payload": "image"} if suffix == "rec" else {}
+    rows = skipped = 0
+    for shard in [(0, 2), (1, 2)] if way == "shards" else [None]:
+        source = path
+        if "file" in way:
+            source = rb.RecordFile(path, options=source_options, on_bad_record="skip")
+        else:
+            options |= {"source_options": source_options, "on_bad_record": "skip"}
+        with Feeder(source, SIZE, shard=shard, **options) as feeder:
+            rows += sum(len(batch) for batch in feeder)
+            skipped += feeder.stats().skipped
+    assert (rows, skipped) == ((ROWS - 2) * epochs, 2 * epochs)
+
+
+def test_a_record_file_says_how_many_bad_records_have_no_number(tmp_path):
+    path = damaged(tmp_path, "rec", "frame")
+    with rb.RecordFile(path, on_bad_record="skip") as file:
+        assert (len(file), file.num_skipped) == (ROWS - 2, 2)
+        assert pickle.loads(pickle.dumps(file)).num_skipped == 2
 
 
 # ---- batches that do not fit one another ----
