@@ -19,7 +19,6 @@ from .batch import Batch, Row, concat
 from .errors import FormatError, SourceChangedError
 from .formats.base import Heads, OnBadRecord, Skipped, join_heads, pick_schema
 from .openfiles import OpenFiles
-from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
 from .unpacked import Unpacked
@@ -94,10 +93,7 @@ class RowIndex:
             order.append(mine)
         if len(parts) == 1:
             return parts[0]
-        there = np.argsort(np.concatenate(order), kind="stable")
-        batch = concat(parts).take(there)
-        known = [part.places for part in parts if part.places is not None]
-        return batch.read_at(join_places(known).take(there)) if len(known) == len(parts) else batch
+        return concat(parts).take(np.argsort(np.concatenate(order), kind="stable"))
 
     def _take_from(self, number: int, rows: NDArray[np.int64], files: OpenFiles) -> tuple[Batch, NDArray[np.int64]]:
         """Rows that are all in one file, and where they were looked for there."""

@@ -120,6 +120,8 @@ def nothing_to_close() -> None:
 class HeldRows:
     """Rows that fit into memory: read once, when they are first asked for, and kept.
 
+    Where they were read is kept with them, but not of rows so small that it would take more than they do.
+
     Args:
         select: is applied to all of them at once.
     """
@@ -136,7 +138,9 @@ class HeldRows:
         """Copies of these rows."""
         with self._lock:
             if self._held is None:
-                self._held = self._select(self._rows.take(np.arange(len(self._rows))))
+                held = self._select(self._rows.take(np.arange(len(self._rows))))
+                is_small = held.places is not None and held.places.nbytes > held.nbytes
+                self._held = held.read_at(None) if is_small else held
         return self._held.take(indices)
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ..batch import Batch
-from ..errors import SchemaError
+from ..errors import SchemaError, numbered
 from ..formats.base import OnBadRecord, Skipped
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
@@ -84,7 +84,8 @@ class Chosen:
         return self.selection.sources
 
     def __call__(self, batch: Batch) -> Batch:
-        selected = self.selection.apply(batch)
+        with numbered(range(len(batch)) if batch.places is None else batch.places):
+            selected = self.selection.apply(batch)
         return selected if selected.schema == self.schema else selected.pick(list(self.schema))
 
 

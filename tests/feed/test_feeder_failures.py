@@ -170,6 +170,14 @@ def test_bad_records_can_be_left_out_and_are_counted(tmp_path, shuffle, threads,
     assert str(path) in caplog.text
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_row_that_a_select_cannot_take_is_named_with_its_place(tmp_path, shuffle):
+    path = write_rec(tmp_path / "a.rec", [image_payload(n, [1.0] * (1 + (n != 47))) for n in range(ROWS)])
+    feeder = Feeder(path, SIZE, select={"label": "label[1]"}, shuffle=shuffle, seed=1)
+    with feeder, pytest.raises(rb.FeedError, match=r"a\.rec: record 47 at byte \d+: field 'label' has 1 value,"):
+        within(30, lambda: list(feeder))
+
+
 def damaged(folder: Path, suffix: str, what: str, bad: tuple[int, ...] = (20, 50)) -> Path:
     """A file of ROWS records, in some of which the frame or the payload is bad."""
     path = folder / f"bad.{suffix}"
