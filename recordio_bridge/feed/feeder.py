@@ -41,8 +41,8 @@ class Feeder:
         seed: None takes one at random; state() tells it.
         epochs: None is without end.
         capacity: batches that wait in the queue at most.
-        n_threads: each reads about 4 MiB of rows at a time, 1 to 16 batches, and holds what it has made of them until
-            it can be handed over, up to 64 MiB: a batch at least.
+        n_threads: each holds the rows that it has read, a batch, or a few of 4 MiB together, and up to 64 MiB, or a
+            single batch, of what was made of them, until it is its turn to hand them over.
         transform: runs on the threads: transform(batch) gives a Batch, or a dict of arrays. feed.position.get() is then
             the number of the epoch and of the batch, to seed what is random. It may leave out rows, which stats() count
             as skipped; a batch of which it leaves none is not handed over.

@@ -215,6 +215,8 @@ class Pump:
             self._changed.wait_for(lambda: claim() or self._is_closed)
 
     def _put(self, at: Position, batch: Batch) -> None:
+        if self._is_closed:
+            raise Closed
         if not len(batch):
             self._leave_out(at)
             return

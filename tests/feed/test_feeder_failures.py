@@ -309,6 +309,27 @@ def test_a_transform_that_does_not_come_back_is_abandoned_and_named(tmp_path, ca
     until(lambda: not feed_threads())
 
 
+def test_a_feed_that_leaves_every_row_out_ends_when_closed(tmp_path):
+    calls, is_held, go_on = [], threading.Event(), threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        calls.append(position.get())
+        if len(calls) == 3:
+            is_held.set()
+            go_on.wait(60)
+        return batch.slice(0, 0)
+
+    feeder = Feeder(write(tmp_path, "npz"), SIZE, transform=transform, shuffle=True)
+    consumer = Call(lambda: next(feeder))
+    assert is_held.wait(30)
+    within(WITHIN_S, feeder.close)
+    go_on.set()
+    until(lambda: not feed_threads())
+    assert len(calls) == 3
+    with pytest.raises(rb.FeedError, match="closed"):
+        consumer.wait()
+
+
 def test_the_iterator_of_a_user_is_closed_when_its_feed_is():
     closed = threading.Event()
 
