@@ -17,7 +17,7 @@ from . import _kernels
 from .casts import cast, exact_array
 from .errors import SchemaError
 from .memory import gather
-from .places import Places
+from .places import Places, join_places
 from .schema import DTYPES, Field, Schema, numpy_dtype
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -221,6 +221,17 @@ def spread(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(first + np.arange(len(first), dtype=np.int64), dtype=np.int64)
 
 
+_Rows: TypeAlias = "slice | NDArray[np.int64]"
+_Read: TypeAlias = "tuple[Places | tuple[_Read, ...], _Rows | None]"
+"""Where rows were read, in one part or several, and which of those are meant; made Places when they are asked for."""
+
+
+def _places_of(read: _Read) -> Places:
+    whole, rows = read
+    places = whole if isinstance(whole, Places) else join_places([_places_of(part) for part in whole])
+    return places if rows is None else places.take(rows)
+
+
 class Batch:
     """Columns of equal length, found by name, in the order of the schema; read-only.
 
@@ -230,10 +241,10 @@ class Batch:
         columns: dense arrays and Raggeds that fit the schema. Arrays are made read-only.
         schema: None takes what the columns are.
         num_rows: needed only where there is no column.
-        places: where each row was read, for messages; readers know it, and what is made of a Batch does not.
+        places: where each row was read, for messages; readers know it, and parts of a Batch.
     """
 
-    __slots__ = ("_columns", "_num_rows", "places", "schema")
+    __slots__ = ("_columns", "_num_rows", "_read", "schema")
 
     def __init__(
         self,
@@ -249,7 +260,7 @@ class Batch:
         if len(set(counts.values())) > 1:
             raise SchemaError(f"columns differ in rows: {counts}")
         self._num_rows = next(iter(counts.values()), num_rows or 0)
-        self.places = places
+        self._read: _Read | None = None if places is None else (places, None)
 
     @classmethod
     def of(cls, columns: Mapping[str, object], schema: Schema | None = None) -> Batch:
@@ -293,21 +304,48 @@ class Batch:
         columns: dict[str, Column] = {}
         for name, column in self._columns.items():
             columns[name] = column.take(chosen) if isinstance(column, Ragged) else gather(column, chosen)
-        return Batch(columns, self.schema, num_rows=len(chosen))
+        made = Batch(columns, self.schema, num_rows=len(chosen))
+        if self._read is not None:
+            made._read = self._read_of(chosen.copy())
+        return made
 
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start to stop, as views."""
         rows = range(self._num_rows)[start:stop]
-        return Batch(
-            {name: column[start:stop] for name, column in self._columns.items()}, self.schema, num_rows=len(rows)
-        )
+        columns = {name: column[start:stop] for name, column in self._columns.items()}
+        made = Batch(columns, self.schema, num_rows=len(rows))
+        if self._read is not None:
+            made._read = self._read_of(slice(rows.start, rows.stop))
+        return made
 
     def pick(self, names: list[str] | tuple[str, ...]) -> Batch:
         """These columns, in this order."""
-        return Batch(self._columns, self.schema.pick(names), num_rows=self._num_rows)
+        made = Batch(self._columns, self.schema.pick(names), num_rows=self._num_rows)
+        made._read = self._read
+        return made
 
-    def read_at(self, places: Places) -> Batch:
-        """The same Batch, which knows where its rows were read."""
+    @property
+    def places(self) -> Places | None:
+        """Where each row was read; None where that is not known."""
+        if self._read is None:
+            return None
+        places = _places_of(self._read)
+        self._read = places, None
+        return places
+
+    def _read_of(self, rows: _Rows) -> _Read | None:
+        """Where some of the rows were read; of a slice no bound is negative."""
+        if self._read is not None and isinstance(rows, slice):
+            whole, mine = self._read
+            if isinstance(mine, slice):
+                return whole, slice(mine.start + rows.start, mine.start + rows.stop)
+            if mine is not None:
+                return whole, mine[rows]
+        places = self.places  # picked out once for all that is taken of them
+        return None if places is None else (places, rows)
+
+    def read_at(self, places: Places | None) -> Batch:
+        """The same Batch, whose rows were read there."""
         return Batch(self._columns, self.schema, num_rows=self._num_rows, places=places)
 
     def row(self, index: int) -> dict[str, Row]:
@@ -517,7 +555,10 @@ def concat(batches: Sequence[Batch]) -> Batch:
         return batches[0]
     schema = batches[0].schema
     columns = {name: concat_columns([batch[name] for batch in batches]) for name in schema}
-    return Batch(columns, schema, num_rows=sum(len(batch) for batch in batches))
+    made = Batch(columns, schema, num_rows=sum(len(batch) for batch in batches))
+    known = tuple(batch._read for batch in batches if batch._read is not None)
+    made._read = (known, None) if len(known) == len(batches) else None
+    return made
 
 
 def concat_columns(columns: Sequence[Column]) -> Column:

@@ -63,7 +63,7 @@ def decode_and_crop(
         flip: mirror every other image, at random, left to right.
         field: the column of encoded images: JPEG, PNG, WebP or BMP.
         on_bad: "raise" stops at an image that is none, or cut or damaged; "skip" leaves its row out, with a warning in
-            the log, and it is counted in stats().skipped.
+            the log, and it is counted in stats().skipped; a batch without a sound image is not fed.
 
     Raises:
         ValueError: size, resize or seed is out of range.

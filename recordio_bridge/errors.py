@@ -188,7 +188,7 @@ class MissingDependencyError(BridgeError, ImportError):
 
 
 class FeedError(BridgeError):
-    """The background thread of a feed failed; __cause__ is the error that stopped it."""
+    """A feed could not make its batches, of which __cause__ is the reason; or was used in a way that it cannot be."""
 
 
 class MigrationError(BridgeError):

@@ -30,7 +30,12 @@ class Places:
         path = self.paths[0 if self.files is None else int(self.files[row])]
         return Place(path, int(self.numbers[row]), int(self.offsets[row]))
 
-    def take(self, rows: NDArray[np.int64]) -> Places:
+    @property
+    def nbytes(self) -> int:
+        """What they take in memory."""
+        return sum(part.nbytes for part in (self.numbers, self.offsets, self.files, self.sizes) if part is not None)
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Places:
         """Those of these rows, in this order."""
         files = None if self.files is None else self.files[rows]
         sizes = None if self.sizes is None else self.sizes[rows]
@@ -38,11 +43,18 @@ class Places:
 
 
 def join_places(parts: Sequence[Places]) -> Places:
-    """The places of rows from one file each, one part after another."""
+    """The places of all these rows, one part after another."""
+    paths = tuple(dict.fromkeys(path for part in parts for path in part.paths))
+    numbers = {path: number for number, path in enumerate(paths)}
+    files = [np.array([numbers[path] for path in part.paths])[_files_of(part)] for part in parts if len(paths) > 1]
     return Places(
-        tuple(part.paths[0] for part in parts),
+        paths,
         np.concatenate([part.numbers for part in parts]),
         np.concatenate([part.offsets for part in parts]),
-        np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
-        np.concatenate([len(part) * [0] if part.sizes is None else part.sizes for part in parts]).astype(np.int64),
+        np.concatenate(files) if files else None,
+        np.concatenate([np.zeros(len(part), np.int64) if part.sizes is None else part.sizes for part in parts]),
     )
+
+
+def _files_of(places: Places) -> NDArray[np.int64]:
+    return np.zeros(len(places), np.int64) if places.files is None else places.files

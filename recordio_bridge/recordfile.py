@@ -19,7 +19,6 @@ from .batch import Batch, Row, concat
 from .errors import FormatError, SourceChangedError
 from .formats.base import Heads, OnBadRecord, Skipped, join_heads, pick_schema
 from .openfiles import OpenFiles
-from .places import join_places
 from .schema import Schema
 from .sources import Source, SourceArgument
 from .unpacked import Unpacked
@@ -94,10 +93,7 @@ class RowIndex:
             order.append(mine)
         if len(parts) == 1:
             return parts[0]
-        there = np.argsort(np.concatenate(order), kind="stable")
-        batch = concat(parts).take(there)
-        known = [part.places for part in parts if part.places is not None]
-        return batch.read_at(join_places(known).take(there)) if len(known) == len(parts) else batch
+        return concat(parts).take(np.argsort(np.concatenate(order), kind="stable"))
 
     def _take_from(self, number: int, rows: NDArray[np.int64], files: OpenFiles) -> tuple[Batch, NDArray[np.int64]]:
         """Rows that are all in one file, and where they were looked for there."""
@@ -141,7 +137,8 @@ class RecordFile:
         self._source = Source.open(source, options, on_bad_record).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
-        self._index = RowIndex.of(self._plain(), self._on_skip, fields=fields)
+        self._num_skipped = 0
+        self._index = RowIndex.of(self._plain(), self._note_skipped, fields=fields)
         found = self._source.summary(fields=fields)
         unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
@@ -178,6 +175,15 @@ class RecordFile:
     def on_bad_record(self) -> OnBadRecord:
         """ "skip": take leaves out rows that cannot be read, and tells on_skip."""
         return self._source.on_bad_record
+
+    @property
+    def num_skipped(self) -> int:
+        """How many bad records have no number, as they were left out when the file was looked through."""
+        return self._num_skipped
+
+    def _note_skipped(self, skipped: Skipped) -> None:
+        self._num_skipped += 1
+        self._on_skip(skipped)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -180,7 +180,7 @@ class Selection:
         if not self._is_identity:
             evaluation = Evaluation(batch, tally)
             columns = {pick.name: self._column(evaluation, pick) for pick in self._picks.values()}
-            selected = Batch(columns, self.schema, num_rows=len(batch))
+            selected = Batch(columns, self.schema, num_rows=len(batch), places=batch.places)
         field = None if self._classes is None else self.schema.find(self._classes)
         if field is not None and field.dtype in INTEGERS:
             classes = selected[field.name]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError
 from recordio_bridge.batch import concat, digest, rebatch
+from recordio_bridge.places import Places
 from tests.reference import crc32c
 
 NUMBERS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -367,3 +368,72 @@ def test_concat_undoes_a_cut(rows, at):
     joined = concat([whole.slice(0, min(at, len(rows))), whole.slice(min(at, len(rows)), len(rows))])
     assert list(joined["x"]) == rows
     assert joined == whole
+
+
+# ---- where rows were read ----
+
+
+def read_from(path: str, rows: int, first: int = 0) -> Batch:
+    """A Batch of which the row n was read from record n, at byte 10 n."""
+    numbers = np.arange(first, first + rows)
+    batch = Batch.of({"n": numbers, "text": Ragged.of([b"%d" % number for number in numbers])})
+    return batch.read_at(Places((path,), numbers, 10 * numbers, sizes=numbers))
+
+
+def check_places(batch: Batch, paths: list[str]) -> None:
+    """That each row says where it was read."""
+    assert batch.places is not None
+    found = [batch.places[row] for row in range(len(batch))]
+    numbers = batch["n"].tolist()
+    assert found == [(path, number, 10 * number) for path, number in zip(paths, numbers, strict=True)]
+    assert batch.places.sizes is not None
+    assert batch.places.sizes.tolist() == numbers
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("slice"), st.integers(-12, 12), st.integers(-12, 12)),
+    st.tuples(st.just("take"), st.lists(st.integers(0, 99), max_size=8)),
+    st.tuples(st.just("pick")),
+    st.tuples(st.just("concat"), st.integers(0, 12)),
+    st.tuples(st.just("places")),
+)
+
+
+@given(st.lists(STEPS, max_size=8))
+def test_parts_of_a_batch_know_where_they_were_read(steps):
+    batch, paths = read_from("a.rec", 12, first=5), ["a.rec"] * 12
+    for name, *values in steps:
+        if name == "slice":
+            batch, paths = batch.slice(*values), paths[slice(*values)]
+        elif name == "take":
+            rows = [value % len(batch) for value in values[0]] if len(batch) else []
+            batch, paths = batch.take(rows), [paths[row] for row in rows]
+        elif name == "pick":
+            batch = batch.pick(["text", "n"])
+        elif name == "concat":
+            other = read_from("b.rec", 12).slice(0, values[0]).pick(list(batch.schema))
+            batch, paths = concat([batch, other]), paths + ["b.rec"] * len(other)
+        else:
+            check_places(batch, paths)
+    check_places(batch, paths)
+
+
+def test_batches_that_are_cut_anew_know_where_they_were_read():
+    parts = [read_from("a.rec", 7), read_from("a.rec", 6, first=7), read_from("b.rec", 9)]
+    made = list(rebatch(parts, 4))
+    assert [len(batch) for batch in made] == [4, 4, 4, 4, 4, 2]
+    paths = ["a.rec"] * 13 + ["b.rec"] * 9
+    for number, batch in enumerate(made):
+        check_places(batch, paths[4 * number : 4 * number + 4])
+
+
+def test_a_part_that_is_known_beside_one_that_is_not_makes_a_batch_that_is_not():
+    known = read_from("a.rec", 2)
+    assert concat([known, known.read_at(None)]).places is None
+
+
+def test_places_are_not_those_of_indices_that_are_written_to_again():
+    indices = np.array([3, 1])
+    taken = read_from("a.rec", 5).take(indices)
+    indices[:] = 0
+    check_places(taken, ["a.rec"] * 2)

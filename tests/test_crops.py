@@ -16,7 +16,7 @@ import recordio_bridge as rb
 from recordio_bridge import images
 from recordio_bridge.feed import Feeder
 from recordio_bridge.images import decode_and_crop
-from tests.samples import image_payload, write_rec
+from tests.samples import frame_rec, image_payload, write_rec
 
 SHAPES = Path(__file__).parents[1] / "examples" / "shapes.rec"
 
@@ -274,7 +274,8 @@ def test_flipped_bytes_raise_nothing_but_format_errors():
 
 def test_skip_leaves_rows_out_and_counts_and_names_them(tmp_path, caplog):
     contents = [GOOD, b"", GOOD, GOOD[:-9], GOOD]
-    path = write_rec(tmp_path / "a.rec", [image_payload(n, 0.0, each) for n, each in enumerate(contents * 3)])
+    payloads = [image_payload(n, 0.0, each) for n, each in enumerate(contents * 3)]
+    path, offset = write_rec(tmp_path / "a.rec", payloads), sum(map(len, map(frame_rec, payloads[:6])))
     transform = decode_and_crop(16, on_bad="skip")
     with caplog.at_level(logging.WARNING), Feeder(path, 5, transform=transform, epochs=2, n_threads=2) as feeder:
         batches = list(feeder)
@@ -284,9 +285,38 @@ def test_skip_leaves_rows_out_and_counts_and_names_them(tmp_path, caplog):
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 12
     assert any(
-        "left out row 1 of field 'image' (id 6), in batch 1 of epoch 0: its 0 bytes are no image" in line
+        f"left out {path}: record 6 at byte {offset}: field 'image' (id 6), in batch 1 of epoch 0: its 0 bytes are no"
+        in line
         for line in said
     )
+
+
+@pytest.mark.parametrize(
+    ("window", "options"),
+    [
+        (0, {}),
+        (1 << 26, {"shuffle": True}),
+        (0, {"shuffle": True}),
+        (0, {"shuffle": True, "n_threads": 3, "fields": ["image"]}),
+        (1 << 26, {"shuffle": True, "select": {"id": "id", "image": "image", "label": "label[0]"}}),
+        (0, {"shuffle": True, "on_bad_record": "skip"}),
+        (0, {"shard": (1, 2), "drop_remainder": True}),
+    ],
+    ids=["streamed", "in memory", "by number", "of threads", "selected", "sifted", "sharded"],
+)
+def test_a_bad_image_is_named_with_its_file_and_record_in_whatever_order(tmp_path, monkeypatch, window, options):
+    monkeypatch.setattr("recordio_bridge.feed.supply.WINDOW", window)
+    payloads = [image_payload(n, 0.0, GOOD if n != 25 else GOOD[:-9]) for n in range(30)]
+    write_rec(tmp_path / "a.rec", payloads[:12])
+    path = write_rec(tmp_path / "b.rec", payloads[12:])
+    offset = sum(len(frame_rec(payload)) for payload in payloads[12:25])
+    feeder = Feeder([tmp_path / "a.rec", path], 5, seed=1, transform=decode_and_crop(16), **options)
+    with feeder, pytest.raises(rb.FeedError, match="record 13 at byte") as caught:
+        list(feeder)
+    error = caught.value.__cause__
+    assert isinstance(error, rb.FormatError)
+    assert (error.path, error.record, error.offset) == (str(path), 13, offset)
+    assert str(error).startswith(f"{path}: record 13 at byte {offset}: ")
 
 
 def test_a_feed_raises_what_is_wrong_with_the_image(tmp_path):
@@ -294,7 +324,7 @@ def test_a_feed_raises_what_is_wrong_with_the_image(tmp_path):
     with Feeder(path, 5, transform=decode_and_crop(16)) as feeder:
         assert len(next(feeder)) == 5
         with pytest.raises(
-            rb.FeedError, match=r"row 3 of field 'image' \(id 8\), in batch 1 of epoch 0: its 4 bytes"
+            rb.FeedError, match=r"a.rec: record 8 at .*: field 'image' \(id 8\), in batch 1 of epoch 0: its 4 bytes"
         ) as caught:
             next(feeder)
     assert isinstance(caught.value.__cause__, rb.FormatError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -11,19 +10,18 @@ from typing import Any, TypeAlias
 
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
-from ..formats.base import OnBadRecord, Skipped
+from ..formats.base import OnBadRecord
 from ..recordfile import RecordFile
 from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
+from .pump import AHEAD, failure_of
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
 from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
-
-_log = logging.getLogger(__name__)
 
 Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 """Runs on the threads, on each batch; gives a Batch, or a dict of arrays in the order that the fields are to have."""
@@ -82,7 +80,7 @@ class Course:
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
-        self._supply = make_supply(source, wants, self._skipped)
+        self._supply = make_supply(source, wants, lambda rows: self.gauge.add(skipped=rows))
         self.first = self._behind(self.first)
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
@@ -104,19 +102,35 @@ class Course:
 
         Args:
             stop: of the work that will be asked for first.
+
+        Raises:
+            FeedError: the first batch could not be read, or the transform failed, as a thread would tell it.
+            SchemaError: there is no batch to try it on.
         """
         if self._schema is None:
-            work = Schedule(self._supply, self.first, stop).work()
-            begun = next(work, None)
-            if begun is None:
+            try:
+                self._try_first(stop)
+            except Exception as err:  # a border, like that of a thread: code of others runs in there
+                raise failure_of(err) from err
+            if self._tried is None:
                 raise SchemaError("the source has no rows, so what the transform makes of them is not known")
-            batches = begun.job.make()
-            made = Job(begun.job.num_batches, lambda: batches)
-            self._begun = (stop, begun._replace(job=made), work)
-            position.set(begun.first)
-            self._tried = (batches[0], self._transformed(batches[0]))
             self._schema = self._tried[1].schema
         return self._schema
+
+    def _try_first(self, stop: int | None) -> None:
+        """Transform the first batch of the work up to stop, if there is one."""
+        work = self.work(self.first, stop)
+        begun = next(work, None)
+        if begun is None:
+            return
+        batches = begun.job.make()
+        made = Job(begun.job.num_batches, lambda: batches)
+        self._begun = (stop, begun._replace(job=made), work)
+        at = position.set(begun.first)
+        try:
+            self._tried = (batches[0], self._transformed(batches[0]))
+        finally:
+            position.reset(at)
 
     def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
         """The batches from first to the end of the epoch before stop (None: without end), before finish."""
@@ -144,7 +158,7 @@ class Course:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
-        if made.schema != self._schema:
+        if len(made) and made.schema != self._schema:
             names = (*self._schema, *made.schema)
             name = next((name for name in names if made.schema.find(name) != self._schema.find(name)), "")
             raise SchemaError(
@@ -158,6 +172,7 @@ class Course:
                 f"{self._batch_size} in every batch; leave drop_remainder away"
             )
         self.gauge.add(skipped=max(0, len(batch) - len(made)))
+        self._supply.limit_jobs(max(1, AHEAD // max(made.nbytes, 1)))  # or threads would idle in one another's turns
         return made
 
     def _transformed(self, batch: Batch) -> Batch:
@@ -183,10 +198,6 @@ class Course:
             self._begun[2].close()
             self._begun = None
         self._supply.close()
-
-    def _skipped(self, skipped: Skipped) -> None:
-        self.gauge.add(skipped=1)
-        _log.warning("%s: left out %s: %s", skipped.path, skipped.where, skipped.reason)
 
 
 def _seed_in(state: Mapping[str, Any]) -> int:  # Any: of JSON

@@ -41,9 +41,11 @@ class Feeder:
         seed: None takes one at random; state() tells it.
         epochs: None is without end.
         capacity: batches that wait in the queue at most.
-        n_threads: each reads, and holds, a few batches beside.
+        n_threads: each holds the rows that it has read, a batch, or a few of 4 MiB together, and up to 64 MiB, or a
+            single batch, of what was made of them, until it is its turn to hand them over.
         transform: runs on the threads: transform(batch) gives a Batch, or a dict of arrays. feed.position.get() is then
-            the number of the epoch and of the batch, to seed what is random.
+            the number of the epoch and of the batch, to seed what is random. It may leave out rows, which stats() count
+            as skipped; a batch of which it leaves none is not handed over.
         on_bad_record: "skip" leaves out what cannot be read, logs it, and counts it in stats().skipped.
         source_options: of the format, such as {"payload": "raw"}.
         shard: (index, count): only this trainer's part of each epoch.
@@ -97,13 +99,19 @@ class Feeder:
             self._course.finish,
             self._course.gauge,
             n_threads,
+            leads=transform is not None,
         )
         self._is_started = False
         self._closer = weakref.finalize(self, self._pump.close)
 
     @property
     def schema(self) -> Schema:
-        """What a batch holds; with a transform, this makes the first batch."""
+        """What a batch holds; with a transform, this makes the first batch.
+
+        Raises:
+            FeedError: the first batch could not be read, or the transform failed; __cause__ is why.
+            SchemaError: there is a transform, and no batch to try it on.
+        """
         return self._course.schema(self._epochs)
 
     @property

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
+_LEAST_S, _LEAST_BATCHES = 1.0, 10  # before, what it took to begin outweighs what it takes to go on
 _IDLE = 0.05  # of the time: a consumer that waits for less of it is not held up
 
 
@@ -16,7 +17,10 @@ class Stats:
     """rows, batches and bytes handed over; seconds; fill is the number of batches that wait in the queue now.
 
     consumer_wait_s: how long the model waited for batches. producer_wait_s: how long threads waited for room, all
-    of them together; num_threads is their number. skipped: rows and images that were left out as bad.
+    of them together; num_threads is their number.
+
+    skipped: rows that were left out: bad records (on_bad_record="skip"), counted anew in every epoch in which they are
+    missing, and what a transform left out, such as bad images. Of a shard, those that it would have had.
     """
 
     rows: int
@@ -32,9 +36,12 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """One sentence: which side is the bottleneck."""
+        """One sentence: which side is the bottleneck. Within a second, or 10 batches, that cannot be told."""
         if not self.batches or not self.elapsed_s:
             return "nothing was handed over yet"
+        if self.elapsed_s < _LEAST_S or self.batches < _LEAST_BATCHES:
+            batches = f"{self.batches} batch{'es' if self.batches > 1 else ''}"
+            return f"it is too early to tell the bottleneck: {batches} in {self.elapsed_s:.2g} s"
         waited = self.consumer_wait_s / self.elapsed_s
         rate = f"{self.rows / self.elapsed_s:,.0f} rows/s"
         if waited < _IDLE:

@@ -1,7 +1,9 @@
 """Threads that make the batches of a Schedule side by side, and hand them over in their order.
 
-A thread takes the next Work, makes its batches, waits for its turn, and puts them into the Sink. What goes wrong with a
-batch is told when its turn comes: everything before it has been handed over, nothing behind it is.
+A thread takes the next Work, and reads its batches. Before its turn it finishes up to AHEAD bytes of them, and waits;
+in its turn, it puts each into the Sink as soon as it is finished. What goes wrong with a batch is told when its turn
+comes: everything before it has been handed over, nothing behind it is. A batch of which no row is left is not handed
+over: models make NaN of it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from time import monotonic
 from typing import Protocol
 
@@ -20,6 +22,7 @@ from .gauge import Gauge
 from .schedule import Position, Work, position
 
 _log = logging.getLogger(__name__)
+AHEAD = 1 << 26  # bytes of finished batches with which a thread waits for its turn, at most; a single one may have more
 _PATIENCE_S = 1.0  # in which close returns, whatever a thread is held by
 
 
@@ -45,6 +48,7 @@ class Pump:
 
     Args:
         finish: makes of a batch what is put: a transform.
+        leads: no other batch is finished before the first, which says what fits it.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Pump:
         gauge: Gauge,
         num_threads: int,
         on_failure: Callable[[BaseException], None] = lambda failure: None,
+        *,
+        leads: bool = False,
     ) -> None:
         if num_threads < 1:
             raise ValueError(f"n_threads={num_threads}: expected 1 or more")
@@ -62,8 +68,11 @@ class Pump:
         self._on_failure = on_failure
         self._changed = threading.Condition()
         self._is_taking = self._is_over = self._is_closed = False
+        self._has_lead = not leads
         self._next_ticket = self._turn = 0
         self._busy = num_threads
+        self._empty_since: Position | None = None
+        """The first of the batches without rows that came last."""
         self._pid = os.getpid()
         self.failure: BaseException | None = None
         self.threads = [
@@ -156,18 +165,28 @@ class Pump:
 
     def _do(self, ticket: int, work: Work | BaseException) -> bool:
         """Make batches and hand them over; whether to go on."""
-        made: Sequence[Batch] = ()
-        failure: BaseException | None = work if isinstance(work, BaseException) else None
-        if isinstance(work, Work):
-            made, failure = self._make(work)
-        with self._changed:
-            self._changed.wait_for(lambda: self._turn == ticket or self._is_closed)
-            if self._is_closed:
-                return False
+        given: deque[tuple[Position, Batch]] = deque()
+        made: deque[tuple[Position, Batch]] = deque()
+        failure: BaseException | None = None
         try:
-            if isinstance(work, Work):
-                for number, batch in enumerate(made):
-                    self._put(Position(work.first.epoch, work.first.batch + number), batch)
+            given = _read(work)
+            if ticket:
+                self._wait_for(lambda: self._has_lead)
+            nbytes = last = 0
+            while given and self._turn != ticket and nbytes + last <= AHEAD and not self._is_closed:
+                made.append(self._made(*given.popleft()))
+                last = made[-1][1].nbytes
+                nbytes += last
+        except BaseException as err:  # a border: told when its turn comes
+            failure = err
+        self._wait_for(lambda: self._turn == ticket)
+        if self._is_closed:
+            return False
+        try:
+            while made:
+                self._put(*made.popleft())
+            while given and failure is None:
+                self._put(*self._made(*given.popleft()))
         except Closed:
             self._give_up()
             return False
@@ -181,21 +200,44 @@ class Pump:
             self._changed.notify_all()
         return True
 
-    def _make(self, work: Work) -> tuple[Sequence[Batch], BaseException | None]:
-        """The batches of a work that could be made, and why there are no more."""
-        made: list[Batch] = []
-        try:
-            for number, batch in enumerate(work.job.make()):
-                position.set(Position(work.first.epoch, work.first.batch + number))
-                made.append(self._finish(batch))
-        except BaseException as err:  # a border: told when its turn comes
-            return made, err
-        return made, None
+    def _made(self, at: Position, batch: Batch) -> tuple[Position, Batch]:
+        position.set(at)
+        finished = self._finish(batch)
+        if not self._has_lead:
+            with self._changed:
+                self._has_lead = True
+                self._changed.notify_all()
+        return at, finished
+
+    def _wait_for(self, claim: Callable[[], bool]) -> None:
+        """Until it holds, or this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: claim() or self._is_closed)
 
     def _put(self, at: Position, batch: Batch) -> None:
+        if self._is_closed:
+            raise Closed
+        if not len(batch):
+            self._leave_out(at)
+            return
+        self._empty_since = None
         with self._gauge.waiting("producer"):
             self._sink.put(at, batch)
         self._gauge.add(rows=len(batch), batches=1, nbytes=batch.nbytes)
+
+    def _leave_out(self, at: Position) -> None:
+        """Pass over a batch without rows.
+
+        Raises:
+            FeedError: so were all of an epoch before, and a feed without end would be waited for.
+        """
+        since = self._empty_since = self._empty_since or at
+        whole = since.epoch + (since.batch > 0)
+        if at.epoch > whole:
+            raise FeedError(
+                f"the transform left no row of epoch {whole}, in any of its batches; if bad images are left out "
+                "(on_bad='skip'), the log names each"
+            )
 
     def _give_up(self) -> None:
         """The turn stays where it is, so nobody comes behind: let those go who wait for it."""
@@ -210,6 +252,14 @@ class Pump:
             self._on_failure(failure)
         finally:
             self._sink.end()  # or the consumer would wait for ever
+
+
+def _read(work: Work | BaseException) -> deque[tuple[Position, Batch]]:
+    """The batches of a work, with where they stand."""
+    if isinstance(work, BaseException):
+        raise work
+    epoch, first = work.first
+    return deque((Position(epoch, first + number), batch) for number, batch in enumerate(work.job.make()))
 
 
 class Queue:
@@ -257,7 +307,7 @@ class Queue:
 
 
 def failure_of(failure: BaseException) -> FeedError:
-    """What the consumer is told of a thread that failed."""
-    error = FeedError(f"the thread that makes the batches failed: {type(failure).__name__}: {failure}")
+    """What the consumer is told of what went wrong with a batch, on whichever thread."""
+    error = FeedError(f"the batches could not be made: {type(failure).__name__}: {failure}")
     error.__cause__ = failure
     return error

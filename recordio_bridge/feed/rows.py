@@ -100,9 +100,13 @@ class IndexedSupply:
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Groups of batches, each read as its Job is done."""
         order, size = epoch_order(len(self._rows), self._seed, epoch, self._cut.shard), self._cut.batch_size
-        for start in range(first, self.num_batches, self._group):
-            stop = min(start + self._group, self.num_batches)
-            yield Job(stop - start, partial(self._make, order[start * size : stop * size]))
+        while first < self.num_batches:
+            stop = min(first + self._group, self.num_batches)
+            yield Job(stop - first, partial(self._make, order[first * size : stop * size]))
+            first = stop
+
+    def limit_jobs(self, num_batches: int) -> None:
+        self._group = min(self._group, num_batches)
 
     def _make(self, rows: NDArray[np.int64]) -> Sequence[Batch]:
         taken, size = self._select(self._rows.take(rows)), self._cut.batch_size
@@ -115,6 +119,8 @@ def nothing_to_close() -> None:
 
 class HeldRows:
     """Rows that fit into memory: read once, when they are first asked for, and kept.
+
+    Where they were read is kept with them, but not of rows so small that it would take more than they do.
 
     Args:
         select: is applied to all of them at once.
@@ -132,7 +138,9 @@ class HeldRows:
         """Copies of these rows."""
         with self._lock:
             if self._held is None:
-                self._held = self._select(self._rows.take(np.arange(len(self._rows))))
+                held = self._select(self._rows.take(np.arange(len(self._rows))))
+                is_small = held.places is not None and held.places.nbytes > held.nbytes
+                self._held = held.read_at(None) if is_small else held
         return self._held.take(indices)
 
 
@@ -173,19 +181,46 @@ class Windows:
         return rows[rows < len(self._rows)]
 
 
+class SkippedRows(Rows, Protocol):
+    """Rows of which take leaves out bad ones, and some have no number for that reason."""
+
+    @property
+    def num_skipped(self) -> int: ...
+
+
 class Sifted:
     """Passes over rows of which some may turn out to be bad when they are read, and are left out.
 
     How many batches that makes is known only at the end, so they come one after another. Called as Windows.
+
+    Args:
+        left_out: is told of how many rows there are fewer, in each pass; of those without a number, a shard has as many
+            as if they had one.
     """
 
-    def __init__(self, rows: Rows, shard: Shard, select: Select, seed: int | None, group_rows: int) -> None:
-        self._rows, self._shard, self._select, self._seed, self._group_rows = rows, shard, select, seed, group_rows
+    def __init__(
+        self,
+        rows: SkippedRows,
+        shard: Shard,
+        select: Select,
+        seed: int | None,
+        group_rows: int,
+        left_out: Callable[[int], None],
+    ) -> None:
+        self._rows, self._shard, self._select, self._seed = rows, shard, select, seed
+        self._group_rows, self._left_out = group_rows, left_out
 
     def __call__(self, epoch: int, first_row: int) -> Iterator[Batch]:
+        return without_first(self._sound(epoch), first_row)
+
+    def _sound(self, epoch: int) -> Iterator[Batch]:
+        self._left_out(len(range(self._shard[0], self._rows.num_skipped, self._shard[1])))
         order = epoch_order(len(self._rows), self._seed, epoch, self._shard)
-        groups = (order[at : at + self._group_rows] for at in range(0, len(order), self._group_rows))
-        return without_first((self._select(self._rows.take(group)) for group in groups), first_row)
+        for at in range(0, len(order), self._group_rows):
+            group = order[at : at + self._group_rows]
+            taken = self._rows.take(group)
+            self._left_out(len(group) - len(taken))
+            yield self._select(taken)
 
 
 def without_first(rows: Iterable[Batch], count: int) -> Iterator[Batch]:

@@ -49,6 +49,9 @@ class Supply(Protocol):
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """What makes the batches of an epoch from the first-th on, in their order."""
 
+    def limit_jobs(self, num_batches: int) -> None:
+        """Make Jobs of so many batches at most, from here on."""
+
     @property
     def close(self) -> Callable[[], None]:
         """Closes the files that were opened for it."""

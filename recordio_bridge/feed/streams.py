@@ -61,6 +61,9 @@ class StreamSupply:
             if isinstance(rows, Generator):
                 rows.close()
 
+    def limit_jobs(self, num_batches: int) -> None:
+        """They have one."""
+
 
 def _there(batch: Batch) -> Sequence[Batch]:
     return [batch]

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ..batch import Batch
-from ..errors import SchemaError
+from ..errors import SchemaError, numbered
 from ..formats.base import OnBadRecord, Skipped
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
@@ -86,12 +86,16 @@ class Chosen:
         return self.selection.sources
 
     def __call__(self, batch: Batch) -> Batch:
-        selected = self.selection.apply(batch)
+        with numbered(range(len(batch)) if batch.places is None else batch.places):
+            selected = self.selection.apply(batch)
         return selected if selected.schema == self.schema else selected.pick(list(self.schema))
 
 
-def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
+def make_supply(source: FeedSource, wants: Wants, left_out: Callable[[int], None]) -> Supply:
     """The batches of a source.
+
+    Args:
+        left_out: is told of how many rows each epoch lacks as bad, as it is read.
 
     Raises:
         SchemaError: fields or select do not fit the source.
@@ -99,9 +103,9 @@ def make_supply(source: FeedSource, wants: Wants, on_skip: Callable[[Skipped], N
         TypeError: this is no source.
     """
     if isinstance(source, RecordFile):
-        return _of_rows(source, wants)
+        return _of_rows(source, wants, left_out)
     if isinstance(source, (str, os.PathLike, Sequence)):
-        return _of_files(source, wants, on_skip)
+        return _of_files(source, wants, left_out)
     if wants.shuffle:
         _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
     if is_data_iter(source):
@@ -127,18 +131,23 @@ def _of_stream(
     return StreamSupply(Streamed(rows, cut.shard, chosen), chosen.schema, cut, num_rows, count)
 
 
-def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped], None]) -> Supply:
+def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], None]) -> Supply:
     """Read from the beginning where that will do, else by number."""
     files = Source.open(source, wants.source_options, wants.on_bad_record)
     schema = _schema_of(files, wants)
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
-        rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, on_skip)
-        supply = _of_rows(rows, wants)
+        rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, _log_skipped)
+        supply = _of_rows(rows, wants, left_out)
         supply.close = rows.close
         return supply
     files.log_doubts()
     needed = schema.pick(chosen.sources)
+
+    def on_skip(skipped: Skipped) -> None:
+        left_out(1)
+        _log_skipped(skipped)
+
     begin = partial(files.read, needed, None, on_skip)
     if wants.on_bad_record == "skip":
         return _of_stream(begin, chosen, wants)
@@ -146,8 +155,12 @@ def _of_files(source: SourceArgument, wants: Wants, on_skip: Callable[[Skipped],
     known = [files.format.num_rows(path, options, needed) for path, options in each]
     counts = [count for count in known if count is not None]
     num_rows = sum(counts) if len(counts) == len(known) else None
-    count = None if files.is_sequential else lambda: len(RowIndex.of(files, on_skip))
+    count = None if files.is_sequential else lambda: len(RowIndex.of(files))
     return _of_stream(begin, chosen, wants, num_rows, count)
+
+
+def _log_skipped(skipped: Skipped) -> None:
+    _log.warning("%s: left out %s: %s", skipped.path, skipped.where, skipped.reason)
 
 
 def _schema_of(files: Source, wants: Wants) -> Schema:
@@ -160,7 +173,7 @@ def _schema_of(files: Source, wants: Wants) -> Schema:
         return files.summary(fields=named_fields(wants.select)).schema
 
 
-def _of_rows(rows: RecordFile, wants: Wants) -> IndexedSupply | StreamSupply:
+def _of_rows(rows: RecordFile, wants: Wants, left_out: Callable[[int], None]) -> IndexedSupply | StreamSupply:
     """Read by number."""
     chosen, cut, seed = Chosen.of(wants, rows.schema), wants.cut, wants.seed if wants.shuffle else None
     run_rows = rows.run_rows
@@ -176,7 +189,7 @@ def _of_rows(rows: RecordFile, wants: Wants) -> IndexedSupply | StreamSupply:
         return StreamSupply(Windows(rows, cut, chosen, seed, run_rows, window), chosen.schema, cut, exact)
     if is_sifted:
         group = max(1, int(GROUP / max(row_nbytes, 1)))
-        return StreamSupply(Sifted(rows, cut.shard, chosen, seed, group), chosen.schema, cut)
+        return StreamSupply(Sifted(rows, cut.shard, chosen, seed, group, left_out), chosen.schema, cut)
     return IndexedSupply(rows, chosen.schema, cut, chosen, seed, row_nbytes)
 
 

@@ -126,7 +126,9 @@ class CustomRunner:
         """The tensors of one batch, in the order of the fields; graph mode. Each call is another place to take from.
 
         Raises:
-            FeedError: threads run already, in which the graph must not change; or there is no graph.
+            FeedError: threads run already, in which the graph must not change; or there is no graph; or the first
+                batch, on which a transform is tried to know its tensors, could not be made, with the __cause__.
+            SchemaError: there is a transform, and no batch to try it on.
         """
         if tf.executing_eagerly():
             raise FeedError(
@@ -280,7 +282,12 @@ class CustomRunner:
             raise FeedError("the runner was stopped; make a new one, with state=runner.state() to go on from there")
 
     def schema(self) -> Schema:
-        """What a batch holds; with a transform, this makes the first batch."""
+        """What a batch holds; with a transform, this makes the first batch.
+
+        Raises:
+            FeedError: the first batch could not be read, or the transform failed; __cause__ is why.
+            SchemaError: there is a transform, and no batch to try it on.
+        """
         return self._course.schema(self._epochs)
 
     def state(self) -> State:

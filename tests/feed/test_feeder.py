@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -254,6 +256,57 @@ def test_a_transform_may_leave_rows_out_which_are_counted(tmp_path):
         assert (feeder.stats().skipped, feeder.stats().rows) == (48, 49)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bad", [{0}, {3, 4}, {BATCHES - 1}, {0, 1, 5, BATCHES - 1}], ids=str)
+def test_a_batch_of_which_no_row_is_left_is_not_handed_over(tmp_path, bad, threads):
+    seen = []
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        seen.append(position.get())
+        return batch.slice(0, 0) if position.get().batch in bad else batch
+
+    expected = [row for row in ORDERED if row // SIZE not in bad] * 2
+    path = write(tmp_path, "npz")
+    with Feeder(path, SIZE, transform=transform, epochs=2, shuffle=False, n_threads=threads) as feeder:
+        found = list(feeder)
+        stats = feeder.stats()
+    assert [row for batch in found for row in ids(batch)] == expected
+    assert all(len(batch) for batch in found)
+    assert (stats.rows, stats.batches) == (len(expected), 2 * (BATCHES - len(bad)))
+    assert stats.skipped == 2 * ROWS - len(expected)
+    assert sorted(seen) == [(epoch, batch) for epoch in range(2) for batch in range(BATCHES)]
+
+
+def test_the_schema_of_a_first_batch_of_which_no_row_is_left_holds_for_the_others(tmp_path):
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        kept = batch if position.get().batch else batch.slice(0, 0)
+        return {"x": kept["x"], "names": rb.Ragged.of([b"%d" % row for row in kept["id"]])}
+
+    for is_asked in (False, True):
+        with Feeder(write(tmp_path, "npz" if is_asked else "h5"), SIZE, transform=transform) as feeder:
+            if is_asked:
+                assert [str(field) for field in feeder.schema.values()] == ["x: float32[3]", "names: bytes"]
+            assert next(feeder)["names"][0] == b"%d" % SIZE
+            assert len(list(feeder)) == BATCHES - 2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_endless_feed_of_which_no_row_is_left_is_an_error_and_not_a_hang(tmp_path, threads):
+    path = write(tmp_path, "npz")
+    nothing = {"transform": lambda batch: batch.slice(0, 0), "n_threads": threads}
+    assert fed(path, **nothing) == []
+    feeder = Feeder(path, SIZE, epochs=None, **nothing)
+    with feeder, pytest.raises(rb.FeedError, match="left no row of epoch 0"):
+        within(30, lambda: next(feeder))
+    with Feeder(path, SIZE, epochs=None) as begun:
+        for _ in range(BATCHES + 4):
+            next(begun)
+        state = begun.state()
+    feeder = Feeder(path, SIZE, epochs=None, state=state, **nothing)
+    with feeder, pytest.raises(rb.FeedError, match="left no row of epoch 2"):  # the first of which all was seen
+        within(30, lambda: next(feeder))
+
+
 def test_a_transform_that_breaks_the_promise_of_drop_remainder_is_told(tmp_path):
     feeder = Feeder(write(tmp_path, "npz"), SIZE, transform=lambda batch: batch.slice(0, 3), drop_remainder=True)
     with feeder, pytest.raises(rb.FeedError, match="drop_remainder"):
@@ -278,6 +331,41 @@ def test_a_transform_that_changes_what_it_gives_is_told(tmp_path, other):
         with pytest.raises(rb.FeedError, match="transform") as info:
             within(30, lambda: next(feeder))
     assert isinstance(info.value.__cause__, rb.SchemaError)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_first_batch_says_what_fits_whichever_is_made_first(tmp_path, shuffle):
+    others = threading.Event()
+
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        lengths = np.arange(len(batch)) % 3
+        if position.get().batch:
+            others.set()
+            lengths[:] = 2
+        else:
+            others.wait(0.3)  # in which another thread would come first
+        return {"id": batch["id"], "many": [np.full(n, row) for n, row in zip(lengths, batch["id"], strict=True)]}
+
+    path = write(tmp_path, "npz", rows=20 * SIZE)
+    with Feeder(path, SIZE, transform=transform, n_threads=3, shuffle=shuffle, seed=1) as feeder:
+        found = list(feeder)
+    assert [batch.schema["many"].shape for batch in found] == [(None,)] * 20
+
+
+def test_a_batch_that_does_not_fit_is_named_whichever_is_made_first(tmp_path):
+    others = threading.Event()
+
+    def transform(batch: rb.Batch) -> dict[str, object]:
+        if position.get().batch:
+            others.set()
+            return {"id": batch["id"]}
+        others.wait(0.3)
+        return {"id": batch["id"].astype(np.float32)}
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, n_threads=3) as feeder:
+        assert next(feeder)["id"].dtype == np.float32
+        with pytest.raises(rb.FeedError, match=r"as id: int64, and of the first batch as id: float32"):
+            within(30, lambda: next(feeder))
 
 
 def test_a_transform_that_gives_no_columns_is_told(tmp_path):

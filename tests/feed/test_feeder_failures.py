@@ -5,18 +5,23 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge.feed import Feeder, position
+from recordio_bridge.feed import Feeder, Stats, position
+from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import Call, feed_threads, until, within
 from tests.feed.program import run_program
 from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, failing, ids, write
+from tests.samples import frame_rec, image_payload, write_rec
 
+ROW_NBYTES = 28  # of a row that sources.write makes
 WITHIN_S = 5  # what promises a second, on a machine that is busy
 
 
@@ -52,6 +57,49 @@ def test_an_iterator_that_raises_is_told_behind_the_batches_before_it(at, thread
         with pytest.raises(rb.FeedError, match="gone") as info:
             within(30, lambda: next(feeder))
     assert isinstance(info.value.__cause__, Spoilt)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_transform_that_fails_at_the_first_batch_is_told_alike_whoever_meets_it(tmp_path, is_asked):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        raise Spoilt(f"on purpose, at {tuple(position.get())}")
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform) as feeder:
+        for _ in range(2):  # and again
+            with pytest.raises(rb.FeedError, match=r"Spoilt: on purpose, at \(0, 0\)") as info:
+                within(30, lambda: feeder.schema if is_asked else next(feeder))
+            assert isinstance(info.value.__cause__, Spoilt)
+        if is_asked:  # and when it is fed
+            with pytest.raises(rb.FeedError) as fed:
+                within(30, lambda: next(feeder))
+            assert str(fed.value) == str(info.value)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_first_batch_that_cannot_be_read_is_told_alike_whoever_meets_it(tmp_path, is_asked, shuffle):
+    path = write(tmp_path, "tfrecord", rows=SIZE)
+    feeder = Feeder(path, SIZE, shuffle=shuffle, transform=lambda batch: batch)
+    os.truncate(path, path.stat().st_size - 3)
+    with feeder, pytest.raises(rb.FeedError) as info:
+        within(30, lambda: feeder.schema if is_asked else next(feeder))
+    assert isinstance(info.value.__cause__, (rb.FormatError, rb.SourceChangedError))
+
+
+def test_asking_for_the_schema_leaves_no_position_behind(tmp_path):
+    with Feeder(write(tmp_path, "npz"), SIZE) as feeder:
+        next(feeder)
+        state = feeder.state()
+    with Feeder(tmp_path / "rows.npz", SIZE, state=state, transform=lambda batch: batch) as feeder:
+        assert list(feeder.schema) == ["id", "x", "label"]
+    assert position.get(None) is None
+
+
+def test_the_schema_that_a_transform_gives_of_no_rows_is_not_known(tmp_path):
+    rb.write(tmp_path / "none.npz", {"id": np.zeros(0, np.int64)})
+    feeder = Feeder(tmp_path / "none.npz", SIZE, transform=lambda batch: batch)
+    with feeder, pytest.raises(rb.SchemaError, match="no rows"):
+        feeder.schema  # noqa: B018  # which raises
 
 
 def test_an_iterator_that_raises_at_its_first_batch_is_told():
@@ -120,6 +168,62 @@ def test_bad_records_can_be_left_out_and_are_counted(tmp_path, shuffle, threads,
         stats = feeder.stats()
     assert (stats.rows, stats.skipped) == (ROWS - 2, 2)
     assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_row_that_a_select_cannot_take_is_named_with_its_place(tmp_path, shuffle):
+    path = write_rec(tmp_path / "a.rec", [image_payload(n, [1.0] * (1 + (n != 47))) for n in range(ROWS)])
+    feeder = Feeder(path, SIZE, select={"label": "label[1]"}, shuffle=shuffle, seed=1)
+    with feeder, pytest.raises(rb.FeedError, match=r"a\.rec: record 47 at byte \d+: field 'label' has 1 value,"):
+        within(30, lambda: list(feeder))
+
+
+def damaged(folder: Path, suffix: str, what: str, bad: tuple[int, ...] = (20, 50)) -> Path:
+    """A file of ROWS records, in some of which the frame or the payload is bad."""
+    path = folder / f"bad.{suffix}"
+    if suffix == "rec":
+        payloads = [image_payload(n, 0.0, b"image %d" % n) for n in range(ROWS)]
+        for number in bad if what == "payload" else ():
+            payloads[number] = b"short"
+        write_rec(path, payloads)
+        heads = np.cumsum([0, *(len(frame_rec(payload)) for payload in payloads)])
+    else:
+        rb.write(path, {"id": np.arange(ROWS, dtype=np.uint64)})
+        path.with_name("bad.tfrecord.schema.json").unlink()
+        heads = rb.RecordFile(path)._index.heads[0].offsets
+    data = bytearray(path.read_bytes())
+    for number in bad if suffix == "tfrecord" or what == "frame" else ():
+        data[heads[number] + (0 if what == "frame" else 14)] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("what", ["frame", "payload"])
+@pytest.mark.parametrize("suffix", ["rec", "tfrecord"])
+@pytest.mark.parametrize("way", ["streamed", "shuffled", "shards", "record file", "shuffled record file"])
+def test_what_is_left_out_as_bad_is_counted_anew_in_every_epoch(tmp_path, way, suffix, what, epochs):
+    path = damaged(tmp_path, suffix, what)
+    options = {"shuffle": "shuffled" in way, "seed": 1, "epochs": epochs, "fields": ["id"]}
+    source_options = {"payload": "image"} if suffix == "rec" else {}
+    rows = skipped = 0
+    for shard in [(0, 2), (1, 2)] if way == "shards" else [None]:
+        source = path
+        if "file" in way:
+            source = rb.RecordFile(path, options=source_options, on_bad_record="skip")
+        else:
+            options |= {"source_options": source_options, "on_bad_record": "skip"}
+        with Feeder(source, SIZE, shard=shard, **options) as feeder:
+            rows += sum(len(batch) for batch in feeder)
+            skipped += feeder.stats().skipped
+    assert (rows, skipped) == ((ROWS - 2) * epochs, 2 * epochs)
+
+
+def test_a_record_file_says_how_many_bad_records_have_no_number(tmp_path):
+    path = damaged(tmp_path, "rec", "frame")
+    with rb.RecordFile(path, on_bad_record="skip") as file:
+        assert (len(file), file.num_skipped) == (ROWS - 2, 2)
+        assert pickle.loads(pickle.dumps(file)).num_skipped == 2
 
 
 # ---- batches that do not fit one another ----
@@ -205,6 +309,27 @@ def test_a_transform_that_does_not_come_back_is_abandoned_and_named(tmp_path, ca
     until(lambda: not feed_threads())
 
 
+def test_a_feed_that_leaves_every_row_out_ends_when_closed(tmp_path):
+    calls, is_held, go_on = [], threading.Event(), threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        calls.append(position.get())
+        if len(calls) == 3:
+            is_held.set()
+            go_on.wait(60)
+        return batch.slice(0, 0)
+
+    feeder = Feeder(write(tmp_path, "npz"), SIZE, transform=transform, shuffle=True)
+    consumer = Call(lambda: next(feeder))
+    assert is_held.wait(30)
+    within(WITHIN_S, feeder.close)
+    go_on.set()
+    until(lambda: not feed_threads())
+    assert len(calls) == 3
+    with pytest.raises(rb.FeedError, match="closed"):
+        consumer.wait()
+
+
 def test_the_iterator_of_a_user_is_closed_when_its_feed_is():
     closed = threading.Event()
 
@@ -266,6 +391,50 @@ def test_no_more_is_read_ahead_than_the_capacity_says():
         assert len(given) <= 1 + 3 + 2  # in the queue, and in the hand of the thread
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_is_handed_over_as_soon_as_it_is_made(tmp_path, shuffle):
+    made = []
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        made.append(position.get().batch)
+        return batch
+
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, shuffle=shuffle, capacity=1) as feeder:
+        within(30, lambda: next(feeder))
+        until(lambda: feeder.stats().fill == 1)
+        assert len(made) <= 1 + 1 + 1  # taken, in the queue, and in the hand of the thread
+        assert len(list(feeder)) == BATCHES - 1
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_thread_makes_no_more_ahead_of_its_turn_than_it_may_hold(tmp_path, monkeypatch, batches):
+    monkeypatch.setattr("recordio_bridge.feed.pump.AHEAD", {1: 1, 3: 3 * SIZE * ROW_NBYTES}[batches])
+    in_turn, is_turn = [], threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get().batch >= 16:  # of the second group that is read, which is the other thread's
+            in_turn.append(is_turn.is_set())
+        return batch
+
+    path = write(tmp_path, "npz", rows=32 * SIZE)
+    with Feeder(path, SIZE, transform=transform, shuffle=True, capacity=1, n_threads=2) as feeder:
+        rows = ids(within(30, lambda: next(feeder)))
+        until(lambda: len(in_turn) >= batches and feeder.stats().fill == 1)
+        is_turn.set()
+        rows += [row for batch in feeder for row in ids(batch)]
+    assert sorted(rows) == list(range(32 * SIZE))
+    assert in_turn == [False] * batches + [True] * (16 - batches)
+
+
+def test_of_batches_that_grow_fewer_are_read_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("recordio_bridge.feed.course.AHEAD", 3 * SIZE * ROW_NBYTES)
+    read, take = [], HeldRows.take
+    monkeypatch.setattr(HeldRows, "take", lambda held, rows: read.append(len(rows)) or take(held, rows))
+    with Feeder(write(tmp_path, "npz", 32 * SIZE), SIZE, transform=lambda batch: batch, shuffle=True) as feeder:
+        assert len(list(feeder)) == 32
+    assert read == [16 * SIZE, *[3 * SIZE] * 5, SIZE]  # what they grow to is seen in the first group
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("seed", -1), ("seed", 1.5), ("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)],
@@ -283,7 +452,28 @@ def test_stats_count_what_was_handed_over_and_say_who_waits(tmp_path):
     assert (stats.rows, stats.batches, stats.nbytes, stats.skipped) == (ROWS, BATCHES, nbytes, 0)
     assert (stats.fill, stats.capacity, stats.num_threads) == (0, 4, 1)
     assert 0 <= stats.consumer_wait_s <= stats.elapsed_s
-    assert "bottleneck" in stats.summary
+    assert f"too early to tell the bottleneck: {BATCHES} batches" in stats.summary
+
+
+@pytest.mark.parametrize(
+    ("batches", "elapsed_s", "waited_s", "says"),
+    [
+        (0, 9.0, 9.0, "nothing was handed over yet"),
+        (1, 8.0, 8.0, "it is too early to tell the bottleneck: 1 batch in 8 s"),
+        (9, 60.0, 60.0, "it is too early to tell the bottleneck: 9 batches in 60 s"),
+        (500, 0.99, 0.8, "it is too early to tell the bottleneck: 500 batches in 0.99 s"),
+        (
+            10,
+            1.0,
+            0.8,
+            "the data is the bottleneck: the model waited for it 80.0% of the time, at 100 rows/s; try more",
+        ),
+        (10, 1.0, 0.01, "the model is the bottleneck: it waited for data 1.0% of the time, at 100 rows/s"),
+    ],
+)
+def test_the_summary_blames_nobody_before_there_is_something_to_go_by(batches, elapsed_s, waited_s, says):
+    stats = Stats(10 * batches, batches, 80 * batches, elapsed_s, waited_s, 0.0, 0, 8, 1, 0)
+    assert stats.summary.startswith(says)
 
 
 @pytest.mark.parametrize("slow", ["model", "data"])
@@ -294,7 +484,7 @@ def test_the_summary_names_the_slower_side(tmp_path, slow):
         nap.wait(0.02 if slow == "data" else 0)
         return batch
 
-    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, epochs=5) as feeder:
+    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, epochs=6) as feeder:
         next(feeder)
         for _ in feeder:
             nap.wait(0.02 if slow == "model" else 0)

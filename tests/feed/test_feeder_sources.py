@@ -12,6 +12,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge.feed import Feeder
+from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import within
 from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids
 
@@ -266,3 +267,12 @@ def test_arrays_beside_those_that_are_chosen_need_not_fit(tmp_path, suffix, chos
                 file[name] = values
     with Feeder(path, 4, shuffle=shuffle, seed=1, **chosen) as feeder:
         assert sorted(row for batch in feeder for row in batch["x"].tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize("width", [1, 10])
+def test_rows_in_memory_know_where_they_were_read_unless_that_takes_more_than_they_do(tmp_path, width):
+    rb.write(tmp_path / "a.tfrecord", {"x": np.zeros((ROWS, width), np.float32)})
+    with rb.RecordFile(tmp_path / "a.tfrecord") as file:
+        places = HeldRows(file, lambda batch: batch).take(np.array([50, 3])).places
+    assert (places is None) == (width == 1)
+    assert places is None or [places[0].record, places[1].record] == [50, 3]

@@ -114,6 +114,16 @@ def test_bad_records_that_are_left_out_do_not_shift_what_comes(tmp_path, shuffle
     check(lambda **s: Feeder(path, SIZE, epochs=3, shuffle=shuffle, seed=3, on_bad_record="skip", **s), stops)
 
 
+@pytest.mark.parametrize("bad", [{0}, {3}, {0, 1, 5, 6, BATCHES - 1}], ids=str)
+def test_batches_of_which_no_row_is_left_do_not_shift_what_comes(tmp_path, bad):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        return batch.slice(0, 0) if position.get().batch in bad else batch
+
+    path, count = write(tmp_path, "npz"), BATCHES - len(bad)
+    stops = [0, 1, 3, count - 1, count, count + 1, 2 * count, 3 * count]
+    check(lambda **s: Feeder(path, SIZE, epochs=3, shuffle=True, seed=3, transform=transform, **s), stops)
+
+
 def test_a_state_without_end_goes_on_without_end(tmp_path):
     path = write(tmp_path, "h5")
     whole, _ = taken(lambda: Feeder(path, SIZE, epochs=None, shuffle=True, seed=2), 45)

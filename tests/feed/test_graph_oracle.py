@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import recordio_bridge as rb
+from recordio_bridge.feed import position
 from recordio_bridge.tf import CustomRunner
 from tests.feed.deadline import feed_threads, until, within
 from tests.feed.running_oracle import graph_steps, ids_of, session, v1
@@ -230,6 +231,22 @@ def test_two_runners_feed_one_session(tmp_path):
                     assert ids_of(given) == ORDERED[number * SIZE : number * SIZE + SIZE]
             for runner in runners:
                 runner.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_of_which_no_row_is_left_is_not_handed_over(tmp_path, threads):
+    bad, path = {0, 4, BATCHES - 1}, write(tmp_path, "npz")
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        return batch.slice(0, 0) if position.get().batch in bad else batch
+
+    whole = [ORDERED[at * SIZE : at * SIZE + SIZE] for at in range(BATCHES) if at not in bad] * 2
+    assert graph_steps(CustomRunner(path, SIZE, epochs=2, transform=transform), threads) == whole
+    runner = CustomRunner(path, SIZE, epochs=2, transform=transform)
+    with session(runner, threads) as take, runner:
+        assert [ids_of(within(30, take)) for _ in range(3)] == whole[:3]
+        state = runner.state()
+    assert graph_steps(CustomRunner(path, SIZE, epochs=2, transform=transform, state=state), threads) == whole[3:]
 
 
 def test_stats_and_summary_count_what_was_handed_over(tmp_path):

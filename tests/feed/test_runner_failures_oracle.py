@@ -121,8 +121,13 @@ def test_eagerly_without_with_the_reason_is_in_what_tensorflow_raises_and_in_sto
 @pytest.mark.parametrize("unit", ["batch", "row"])
 def test_the_very_first_batch_that_fails_is_told(tmp_path, mode, unit):
     runner = CustomRunner(write(tmp_path, "rec"), SIZE, transform=spoil((0, 0)), unit=unit)
-    with pytest.raises((rb.FeedError, Spoilt), match="on purpose"), runner:
+    with pytest.raises(rb.FeedError, match="on purpose") as info, runner:
         graph_steps(runner) if mode == "graph" else eager_pass(runner.dataset())
+    assert isinstance(info.value.__cause__, Spoilt)
+    asked = CustomRunner(write(tmp_path, "npz"), SIZE, transform=spoil((0, 0)))
+    with asked, pytest.raises(rb.FeedError) as again:
+        asked.schema()
+    assert str(again.value) == str(info.value)
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
