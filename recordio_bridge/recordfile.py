@@ -77,6 +77,13 @@ class RowIndex:
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
+    @property
+    def typical(self) -> tuple[int, int]:
+        """A row of about the mean size, and how many bytes it takes in its file."""
+        sizes = np.concatenate([heads.sizes for heads in self.heads])
+        row = int(np.argmin(np.abs(sizes - sizes.mean())))
+        return row, int(sizes[row])
+
     def take(self, rows: NDArray[np.int64], files: OpenFiles) -> Batch:
         """These rows, numbered through all files, in this order; without those that the request of files skips."""
         numbers = np.searchsorted(self.ends, rows, side="right")
@@ -170,6 +177,11 @@ class RecordFile:
     def run_rows(self) -> int:
         """How many neighbouring rows are read for one of them: those of a chunk (HDF5), else 1."""
         return self._index.source.run_rows(self.schema)
+
+    @property
+    def typical(self) -> tuple[int, int]:
+        """A row of about the mean size, and how many bytes it takes in its file."""
+        return self._index.typical
 
     @property
     def on_bad_record(self) -> OnBadRecord:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ..batch import Batch
-from ..errors import SchemaError, numbered
+from ..errors import FormatError, SchemaError, numbered
 from ..formats.base import OnBadRecord, Skipped
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
@@ -177,7 +177,7 @@ def _of_rows(rows: RecordFile, wants: Wants, left_out: Callable[[int], None]) ->
     """Read by number."""
     chosen, cut, seed = Chosen.of(wants, rows.schema), wants.cut, wants.seed if wants.shuffle else None
     run_rows = rows.run_rows
-    row_nbytes = rows.take(np.arange(min(len(rows), run_rows))).nbytes / max(min(len(rows), run_rows), 1)
+    row_nbytes = _row_nbytes(rows)
     is_sifted = rows.on_bad_record == "skip"
     num_rows = None if is_sifted else len(range(cut.shard[0], len(rows), cut.shard[1]))
     if seed is not None and not is_sifted and row_nbytes * len(rows) <= WINDOW:
@@ -191,6 +191,18 @@ def _of_rows(rows: RecordFile, wants: Wants, left_out: Callable[[int], None]) ->
         group = max(1, int(GROUP / max(row_nbytes, 1)))
         return StreamSupply(Sifted(rows, cut.shard, chosen, seed, group, left_out), chosen.schema, cut)
     return IndexedSupply(rows, chosen.schema, cut, chosen, seed, row_nbytes)
+
+
+def _row_nbytes(rows: RecordFile) -> float:
+    """About what a row takes in memory: of the first run, or of a record of the mean size."""
+    run = np.arange(min(len(rows), rows.run_rows))
+    if len(run) != 1:
+        return rows.take(run).nbytes / max(len(run), 1)
+    row, record_nbytes = rows.typical
+    try:
+        return rows.take(np.array([row])).nbytes or record_nbytes  # none, where it is left out as bad
+    except FormatError:  # is told when that row is fed
+        return record_nbytes
 
 
 def _as_is(batch: Batch) -> Batch:

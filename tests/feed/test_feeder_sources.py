@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge.feed import Feeder
-from recordio_bridge.feed.rows import HeldRows
+from recordio_bridge.feed import Feeder, supply
+from recordio_bridge.feed.rows import HeldRows, IndexedSupply
 from tests.feed.deadline import within
 from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids
+from tests.samples import image_payload, write_rec
 
 ORDERED = list(range(ROWS))
 
@@ -276,3 +277,15 @@ def test_rows_in_memory_know_where_they_were_read_unless_that_takes_more_than_th
         places = HeldRows(file, lambda batch: batch).take(np.array([50, 3])).places
     assert (places is None) == (width == 1)
     assert places is None or [places[0].record, places[1].record] == [50, 3]
+
+
+def test_a_first_record_that_is_small_does_not_make_a_large_file_be_held(tmp_path, monkeypatch):
+    """InsightFace's first record has no image: what a row takes is not seen from it."""
+    monkeypatch.setattr(supply, "WINDOW", 100_000)
+    images = [b"", *(b"\xff\xd8\xff\xe0" + bytes(5000) for _ in range(99))]
+    path = write_rec(tmp_path / "a.rec", [image_payload(n, 0.0, image) for n, image in enumerate(images)])
+    made = supply.make_supply(str(path), supply.Wants(10, shuffle=True, seed=1), lambda rows: None)
+    assert isinstance(made, IndexedSupply)
+    assert not isinstance(made._rows, HeldRows)
+    small = supply.make_supply(str(path), supply.Wants(10, ["id"], shuffle=True, seed=1), lambda rows: None)
+    assert isinstance(small._rows, HeldRows)
