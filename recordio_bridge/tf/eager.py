@@ -67,7 +67,7 @@ def make_dataset(
     Args:
         begin: begins a pass.
         rows: of each batch; None where they vary.
-        num_batches: of a pass, where that is known.
+        num_batches: of a whole pass, where that is known.
     """
     dtypes = [tf.int64, *(part.dtype for part in components.parts)]
 
@@ -88,10 +88,23 @@ def make_dataset(
         with tf.control_dependencies([progress.note(at)]):
             return tuple(tf.nest.map_structure(tf.identity, given, expand_composites=True))
 
-    made = tf.data.Dataset.from_tensors(_feeds.tensor(begin)).flat_map(batches).prefetch(_AHEAD).map(note)
+    made = tf.data.Dataset.from_tensors(_feeds.tensor(begin)).flat_map(batches).prefetch(_AHEAD)
     if num_batches is not None:
-        made = made.apply(tf.data.experimental.assert_cardinality(num_batches))
+        never_asked = tf.data.Dataset.from_tensors(tf.zeros([1], tf.int64)).repeat().map(take)
+        made = _of_length(made, num_batches, never_asked)
+    made = made.map(note)
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False  # what waits there would count as taken
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # shard= does that
     return made.with_options(options)
+
+
+def _of_length(dataset: Tensor, length: int, endless: Tensor) -> Tensor:
+    """The same, with a cardinality that is known, and not held to: assert_cardinality would make an error of a pass that
+    goes on in the middle of an epoch, or of which a transform left a batch without rows.
+
+    Args:
+        endless: of the same elements, and without end; none is taken.
+    """
+    first = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
+    return tf.data.Dataset.choose_from_datasets([dataset, endless], first, stop_on_empty_dataset=True).take(length)

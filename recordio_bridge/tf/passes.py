@@ -91,7 +91,6 @@ class Pass:
 
     Args:
         pump: fills the queue.
-        promised: the number of batches that TensorFlow was told; None where it was told none.
         nothing: the arrays of a batch without rows.
         on_end: is called with the position behind the last batch when it ends well.
     """
@@ -101,12 +100,11 @@ class Pass:
         pump: Pump,
         queue: PassQueue,
         gauge: Gauge,
-        promised: int | None,
         nothing: list[Array],
         on_end: Callable[[Position | None], None],
     ) -> None:
-        self._pump, self._queue, self._gauge, self._promised, self._on_end = pump, queue, gauge, promised, on_end
-        self._nothing, self._given = nothing, 0
+        self._pump, self._queue, self._gauge, self._on_end = pump, queue, gauge, on_end
+        self._nothing = nothing
         self._next: Position | None = None
         self._closer = weakref.finalize(self, pump.close)
         pump.start()
@@ -124,24 +122,18 @@ class Pass:
         """The next batch, when it is there, and the position behind it; at the end None, and arrays without rows.
 
         Raises:
-            FeedError: a thread failed, or the pass was closed before its end, or has fewer batches than promised.
+            FeedError: a thread failed, or the pass was closed before its end.
         """
         with self._gauge.waiting("consumer"):
             taken = self._queue.take()
         if taken is not None:
             self._next = taken.next
-            self._given += 1
             return taken
         self.close()
         if self._pump.failure is not None:
             raise failure_of(self._pump.failure)
         if self._pump.was_closed_early:
             raise FeedError("the runner was stopped in the middle of a pass over its dataset")
-        if self._promised is not None and self._given != self._promised:
-            raise FeedError(
-                f"the pass had {self._given} batches, and TensorFlow was told of {self._promised}: of the others the "
-                "transform left no row; use a larger batch_size, or a source without its bad images"
-            )
         self._on_end(self._next)
         return None, self._nothing
 

@@ -218,12 +218,11 @@ class CustomRunner:
             self._progress = Progress(first)
         num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
         if num_batches is not None:
-            is_whole = first == Position(stop - self._per_pass, 0)
             is_added_up = self._unit == "batch" or self._per_pass == 1  # rows of several epochs share batches
-            num_batches = num_batches * self._per_pass if is_whole and is_added_up else None
+            num_batches = num_batches * self._per_pass if is_added_up else None
 
         def begin() -> Pass:
-            return self._begin_pass(components, n_threads, num_batches)
+            return self._begin_pass(components, n_threads)
 
         return make_dataset(begin, components, self._fixed_rows, self._progress, num_batches)
 
@@ -236,7 +235,7 @@ class CustomRunner:
         """The epoch behind the pass that begins, or goes on, at first."""
         return (first.epoch // max(self._per_pass, 1)) * self._per_pass + self._per_pass
 
-    def _begin_pass(self, components: Components, n_threads: int, promised: int | None) -> Pass:
+    def _begin_pass(self, components: Components, n_threads: int) -> Pass:
         self._check_usable()
         if self._course.is_single:
             self._close_passes()  # a pass that was broken off may not be closed yet
@@ -251,7 +250,7 @@ class CustomRunner:
             queue = BatchQueue(components, self._capacity)
         course = self._course
         pump = Pump(course.work(first, stop), queue, course.finish, course.gauge, n_threads, self._failures.append)
-        begun = Pass(pump, queue, course.gauge, promised, components.no_arrays(), self._end_pass)
+        begun = Pass(pump, queue, course.gauge, components.no_arrays(), self._end_pass)
         with self._lock:
             self._passes.add(begun)
         return begun

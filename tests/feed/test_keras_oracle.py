@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import recordio_bridge as rb
+from recordio_bridge.feed import position
 from recordio_bridge.tf import CustomRunner
 from tests.feed.deadline import within
 from tests.feed.running_oracle import v1
@@ -185,6 +186,31 @@ def test_fit_goes_on_with_a_state_in_the_order_of_an_uninterrupted_run(digits):
 def trained_weights(made: tf.keras.Model, dataset: object, epochs: int) -> np.ndarray:
     within(60, lambda: made.fit(dataset, epochs=epochs, verbose=0, shuffle=False))
     return made.get_weights()[0]
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of the rest of the first epoch
+def test_epochs_behind_one_that_was_gone_on_with_are_whole(digits):
+    options = {"batch_size": 128, "select": SELECT, "transform": scaled, "shuffle": True, "seed": 5}
+    with CustomRunner(digits["h5"], **options) as runner:
+        for _ in runner.dataset().take(5):
+            pass
+        state = runner.state()
+    with CustomRunner(digits["h5"], **options, state=state) as runner:
+        within(120, lambda: model().fit(runner.dataset(), epochs=3, verbose=0, shuffle=False))
+        assert runner.stats().rows == 3 * 1797 - 5 * 128
+        assert (runner.state()["epoch"], runner.state()["batch"]) == (3, 0)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_a_batch_of_which_nothing_is_left_is_not_fitted(digits):
+    def sifted(batch: rb.Batch) -> dict[str, object]:
+        return {name: column[: 0 if position.get().batch == 3 else None] for name, column in scaled(batch).items()}
+
+    options = {"batch_size": 128, "select": SELECT, "transform": sifted}
+    with CustomRunner(digits["h5"], **options) as runner:
+        history = within(120, lambda: model().fit(runner.dataset(), epochs=2, verbose=0, shuffle=False).history)
+        assert runner.stats().rows == 2 * (1797 - 128)
+    assert np.isfinite(history["loss"]).all()
 
 
 def test_an_exception_on_a_thread_ends_a_fit_with_its_reason(digits):
