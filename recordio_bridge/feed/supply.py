@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
+from ..files import ends_of
 from ..formats.base import OnBadRecord, Skipped
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
@@ -214,7 +215,9 @@ def describe(source: FeedSource) -> dict[str, object] | None:
     if isinstance(source, RecordFile):
         return {"rows": len(source), "nbytes": source.summary.nbytes}
     if isinstance(source, (str, os.PathLike, Sequence)):
-        files = [(os.path.basename(path), os.path.getsize(path)) for path in expand(source)]
-        listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]  # in their order, in whatever folder
-        return {"files": len(files), "nbytes": sum(nbytes for _, nbytes in files), "listing": listing}
+        paths = expand(source)
+        ends = [ends_of(path) for path in paths]
+        listing = json.dumps([(os.path.basename(path), asdict(each)) for path, each in zip(paths, ends, strict=True)])
+        digest = hashlib.sha256(listing.encode()).hexdigest()[:16]  # of their order, in whatever folder
+        return {"files": len(paths), "nbytes": sum(each.nbytes for each in ends), "listing": digest}
     return None

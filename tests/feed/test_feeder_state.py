@@ -198,6 +198,9 @@ def test_files_in_another_order_are_another_source_and_in_another_folder_the_sam
     _, state = taken(lambda **_: Feeder(here, 4), 2)
     with pytest.raises(rb.FeedError, match="listing"):
         Feeder(here[::-1], 4, state=state)
+    image_rec(tmp_path / "here" / "a.rec", 10, first_id=10)
+    with pytest.raises(rb.FeedError, match="listing"):
+        Feeder(here, 4, state=state)
     with Feeder(there, 4, state=state) as feeder:
         assert len(list(feeder)) == 3
 
