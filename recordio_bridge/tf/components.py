@@ -251,6 +251,12 @@ def _component(field: Field, pad: float | None, by_row: bool) -> Component:
             )
         return Lists(field)
     if field.shape != (None,):
+        if by_row and 0 in field.shape:
+            raise SchemaError(
+                f"field {field.name!r} has no values (its shape is {field.shape}), and TensorFlow's queues of "
+                "rows crash on that; use unit='batch', or leave it out",
+                field=field.name,
+            )
         return Dense(field)
     if pad is not None:
         return Strung(field, pad) if by_row else Padded(field, pad)

@@ -215,3 +215,15 @@ def test_a_transform_decides_what_arrives(mode, unit):
         half, text, many = found[row]
         assert (half, text, many.tolist()) == (row / 2, b"%d" % row, list(range(row % 3)))
         assert half.dtype == np.float16
+
+
+def test_by_rows_a_field_without_values_is_refused():
+    """TensorFlow's queues end the process on it."""
+    batches = [{"id": np.arange(2), "none": np.zeros((2, 0), np.float32)}]
+    for unit in ("batch", "row"):
+        with CustomRunner(lambda: iter(batches), 2, unit=unit) as runner:
+            if unit == "row":
+                with pytest.raises(rb.SchemaError, match=r"'none'.*unit='batch'"):
+                    runner.dataset()
+            else:
+                assert [each.shape.as_list() for each in next(iter(runner.dataset()))] == [[2], [2, 0]]
