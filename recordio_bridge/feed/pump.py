@@ -140,6 +140,8 @@ class Pump:
             with self._changed:
                 self._busy -= 1
                 is_last = self._busy == 0
+            if is_last:
+                self._work.close()  # and the files that it has open
             if is_last and not self._is_closed:
                 self._sink.end()
 

@@ -100,8 +100,8 @@ def make_dataset(
 
 
 def _of_length(dataset: Tensor, length: int, endless: Tensor) -> Tensor:
-    """The same, with a cardinality that is known, and not held to: assert_cardinality would make an error of a pass that
-    goes on in the middle of an epoch, or of which a transform left a batch without rows.
+    """The same, with a cardinality that is known, and not held to: assert_cardinality would make an error of a pass
+    that goes on in the middle of an epoch, or of which a transform left a batch without rows.
 
     Args:
         endless: of the same elements, and without end; none is taken.

@@ -152,6 +152,9 @@ class CustomRunner:
             sess: a tf.compat.v1.Session, or a MonitoredSession.
             coord: a tf.train.Coordinator: the threads end when it is asked to stop, and it is told when one fails.
 
+        They run until the data, the session or the runner ends. When one fails, the steps see the end of the data
+        (tf.errors.OutOfRangeError): why is an error in the log, and is raised by stop(), `with` and coord.join().
+
         Returns:
             The threads, as for coord.join(threads).
 
@@ -179,12 +182,11 @@ class CustomRunner:
             )
         self._graph.bind(session, self._course.first)
 
-        failures = self._failures
-
-        def tell(failure: BaseException) -> None:
-            failures.append(failure)
+        def tell(failure: BaseException) -> None:  # by which the threads keep the runner, as programs of 2016 do not
+            self._failures.append(failure)
+            error = failure_of(failure)
+            _log.error("%s", error, exc_info=failure)  # as to a program that calls no stop(), it looks like the end
             if coord is not None and not coord.joined:
-                error = failure_of(failure)
                 coord.request_stop((type(error), error, failure.__traceback__))  # as sys.exc_info() in its except
 
         work = self._course.work(self._course.first, self._epochs)

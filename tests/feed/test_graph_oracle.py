@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
+import logging
+from itertools import count
 
 import numpy as np
 import pytest
@@ -320,3 +323,49 @@ def test_arguments_of_the_other_unit_are_refused(tmp_path):
 def test_by_rows_an_iterator_of_the_posts_is_fed(tmp_path):
     found = graph_steps(CustomRunner(arrays(), SIZE, unit="row", epochs=2), 2)
     assert sorted(row for batch in found for row in batch) == sorted(ORDERED * 2)
+
+
+def test_threads_keep_a_runner_that_nobody_else_does(tmp_path):
+    """As in the programs of 2016, which made it in a function and returned the tensors."""
+
+    def inputs(sess: object) -> object:
+        runner = CustomRunner(write(tmp_path, "rec"), SIZE, fields=["id"], epochs=2)
+        (numbers,) = runner.get_inputs()
+        runner.start_threads(sess)
+        return numbers
+
+    def train() -> list[int]:
+        found = []
+        with tf.Graph().as_default(), v1.Session() as sess:
+            numbers = inputs(sess)
+            gc.collect()
+            try:
+                while True:
+                    found.extend(sess.run(numbers).tolist())
+            except tf.errors.OutOfRangeError:
+                return found
+
+    assert within(60, train) == 2 * list(range(ROWS))
+    until(lambda: not feed_threads())
+
+
+def test_without_stop_a_failure_is_in_the_log(tmp_path, caplog):
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get().batch == 3:
+            raise ZeroDivisionError("on purpose")
+        return batch
+
+    def train() -> int:
+        with tf.Graph().as_default(), v1.Session() as sess:
+            runner = CustomRunner(write(tmp_path, "rec"), SIZE, transform=transform)
+            inputs = runner.get_inputs()
+            runner.start_threads(sess)
+            for step in count():
+                try:
+                    sess.run(inputs)
+                except tf.errors.OutOfRangeError:
+                    return step
+
+    caplog.set_level(logging.ERROR)
+    assert within(60, train) == 3
+    assert "ZeroDivisionError: on purpose" in caplog.text
