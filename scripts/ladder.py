@@ -44,21 +44,27 @@ def arrays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         return archive["pixels"], archive["label"]
 
 
+def softmax_regression(pixels):
+    """The model of the posts: logits."""
+    return tf.matmul(pixels, v1.get_variable("w1", [PIXELS, 10], initializer=v1.zeros_initializer()))
+
+
 def train(inputs, start: Callable[[object], None], seconds: float, steps: int | None = None) -> float:
     """Examples per second of the model on these inputs; start is called when the variables have values."""
     pixels, labels = inputs
-    weights = v1.get_variable("w1", [PIXELS, 10], initializer=v1.zeros_initializer())
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=tf.matmul(pixels, weights))
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=softmax_regression(pixels))
     step = v1.train.AdamOptimizer().minimize(tf.reduce_mean(loss))
     with v1.Session() as sess:
         sess.run(v1.global_variables_initializer())
         start(sess)
         run = sess.make_callable(step)
-        if steps is not None:  # no warm-up: they would be gone
-            begin = time.perf_counter()
-            for _ in range(steps):
+        if steps is not None:  # a part of them is the warm-up
+            for _ in range(steps // 4):
                 run()
-            return steps * BATCH / (time.perf_counter() - begin)
+            begin = time.perf_counter()
+            for _ in range(steps - steps // 4):
+                run()
+            return (steps - steps // 4) * BATCH / (time.perf_counter() - begin)
         begin = time.perf_counter()
         while time.perf_counter() - begin < _WARM_UP_S:
             run()
@@ -133,30 +139,52 @@ def posts(folder: Path, seconds: float) -> float:
     )
 
 
+def made(folder: Path, name: str):
+    """A runner on the rows in a format, and its inputs."""
+    from recordio_bridge.tf import CustomRunner
+
+    is_raw = name == "rec"
+    runner = CustomRunner(
+        str(folder / f"rows.{name}"),
+        BATCH,
+        fields=None if is_raw else ["pixels", "label"],
+        select={"image": "image", "label:int64": "label"} if is_raw else None,
+        shuffle=True,
+        seed=1,
+        drop_remainder=True,
+    )
+    pixels, labels = runner.get_inputs()
+    return runner, (tf.reshape(tf.io.decode_raw(pixels, tf.float32), [BATCH, PIXELS]) if is_raw else pixels, labels)
+
+
 def ours(name: str) -> Callable[[Path, float], float]:
     def run(folder: Path, seconds: float) -> float:
-        from recordio_bridge.tf import CustomRunner
-
-        is_raw = name == "rec"
-        fields = ["image", "label"] if is_raw else ["pixels", "label"]
-        runner = CustomRunner(
-            str(folder / f"rows.{name}"),
-            BATCH,
-            fields=None if is_raw else fields,
-            select={"image": "image", "label:int64": "label"} if is_raw else None,
-            shuffle=True,
-            seed=1,
-            drop_remainder=True,
-        )
-        inputs = runner.get_inputs()
-        if is_raw:
-            inputs = (tf.reshape(tf.io.decode_raw(inputs[0], tf.float32), [BATCH, PIXELS]), inputs[1])
+        runner, inputs = made(folder, name)
         rate = train(inputs, runner.start_threads, seconds)
         print(runner.summary(), file=sys.stderr)
         runner.stop()
         return rate
 
     return run
+
+
+def waiting(folder: Path, seconds: float) -> float:
+    """The part of its time that a model waits for a .rec, where it is the slower side: one of 3 million weights."""
+    runner, (pixels, labels) = made(folder, "rec")
+    hidden = tf.nn.relu(tf.matmul(pixels, v1.get_variable("w1", [PIXELS, 4096])))
+    logits = tf.matmul(hidden, v1.get_variable("w2", [4096, 10]))
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    step = v1.train.AdamOptimizer().minimize(loss)
+    with v1.Session() as sess, runner:
+        sess.run(v1.global_variables_initializer())
+        runner.start_threads(sess)
+        run = sess.make_callable(step)
+        for _ in range(5):
+            run()
+        before, begin = runner.stats().consumer_wait_s, time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            run()
+        return (runner.stats().consumer_wait_s - before) / (time.perf_counter() - begin)
 
 
 def fit(data, seconds: float) -> float:
@@ -248,6 +276,7 @@ GRAPH = {
     "tf.data": tf_data,
     "tfrecord-queues": tfrecord_queues,
     "posts": posts,
+    "waiting": waiting,
     **{name: ours(name) for name in ("rec", "h5", "npz", "tfrecord")},
 }
 EAGER = {

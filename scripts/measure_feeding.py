@@ -1,4 +1,4 @@
-"""Lines j to l: feeding a model from files, against TensorFlow's own ways and the posts' CustomRunner (ladder.py)."""
+"""Lines j to m: feeding a model from files, against TensorFlow's own ways and the posts' CustomRunner (ladder.py)."""
 
 from __future__ import annotations
 
@@ -79,4 +79,10 @@ def bench_photos(folder: Path, runs: int) -> list[Line]:
     ]
 
 
-LINES: dict[str, Bench] = {"j": bench_ladder, "k": bench_keras, "l": bench_photos}
+def bench_waiting(folder: Path, runs: int) -> list[Line]:
+    make_files(folder, _ROWS)
+    share = rates(folder, runs, ["waiting"])["waiting"]
+    return [line("m", "waiting of a model that is the slower side / its time", share, "<= 0.05", f"{share:.2%} of it")]
+
+
+LINES: dict[str, Bench] = {"j": bench_ladder, "k": bench_keras, "l": bench_photos, "m": bench_waiting}
