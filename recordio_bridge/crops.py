@@ -192,7 +192,10 @@ def _check_header(content: bytes, kind: int, size: Size) -> None:
         FormatError: they are not of an image, or it cannot be one of this size.
     """
     if kind not in (_kernels.JPEG, _kernels.PNG, _kernels.WEBP, _kernels.BMP):
-        what = f"are no image (they begin with {content[:8].hex(' ')})" if content else "are no image"
+        begin = (
+            f"they begin with {content[:8].hex(' ')}" if content else "metadata? where= of a feed leaves such rows out"
+        )
+        what = f"are no image ({begin})"
         what = "are a GIF, which may hold several pictures" if kind == _kernels.GIF else what
         raise FormatError(f"its {len(content)} bytes {what}; expected JPEG, PNG, WebP or BMP")
     height, width = size

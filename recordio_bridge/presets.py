@@ -45,6 +45,14 @@ _LOOKED_AT = 16  # rows whose labels decide what is selected
 _USUAL = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
 
 
+def check_preset(preset: str | None, label_offset: int | None) -> None:
+    """ValueError where there is no such preset, or an offset without one."""
+    if preset is not None and preset not in OFFSETS:
+        raise ValueError(f"preset={preset!r}: expected one of {', '.join(map(repr, OFFSETS))}")
+    if label_offset is not None and preset is None:
+        raise ValueError("label_offset (--label-offset) is for presets; without one, select 'label:int64=label[0] + 1'")
+
+
 def prepared(wishes: Wishes, source: Source) -> Wishes:
     """The wishes with the columns that their preset selects from this source, and the others that were asked for."""
     if wishes.preset is None:

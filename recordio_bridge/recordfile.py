@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -15,11 +16,11 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Batch, Row, concat
+from .batch import Batch, Ragged, Row, concat
 from .errors import FormatError, SourceChangedError
 from .formats.base import Heads, OnBadRecord, Skipped, join_heads, pick_schema
 from .openfiles import OpenFiles
-from .schema import Schema
+from .schema import Field, Schema
 from .sources import Source, SourceArgument
 from .unpacked import Unpacked
 
@@ -65,6 +66,19 @@ class RowIndex:
         states = tuple(map(FileState.of, source.paths))
         heads = (join_heads(source.format.heads(extent, opts, request)) for extent, opts in source.extents())
         return cls(source, tuple(heads), states)
+
+    def holding(self, field: Field) -> RowIndex:
+        """The rows in which a bytes field is not empty. It is read in all of them, once.
+
+        Rows that cannot be read stay, where those are skipped: take leaves them out.
+        """
+        request = self.source.request(Schema(field), None, lambda skipped: None)
+        files = zip(self.source.extents(), self.heads, strict=True)
+        return RowIndex(
+            self.source,
+            tuple(_holding(self.source.format.read(*extent, request), heads, field.name) for extent, heads in files),
+            self.states,
+        )
 
     def check(self, number: int, cause: Exception | None = None) -> None:
         """SourceChangedError where a file is not as it was when its rows were found."""
@@ -116,6 +130,19 @@ class RowIndex:
         return batch, heads.offsets
 
 
+def _holding(batches: Generator[Batch, None, None], heads: Heads, name: str) -> Heads:
+    """Of the heads of all rows of a file, those of rows in which a column of bytes is not empty."""
+    done, empty = 0, [np.empty(0, dtype=np.int64)]
+    with closing(batches):
+        for batch in batches:
+            column = batch[name]
+            assert isinstance(column, Ragged)  # the schema says bytes
+            rows = np.flatnonzero(column.lengths == 0)
+            empty.append(heads.offsets[done + rows] if batch.places is None else batch.places.offsets[rows])
+            done += len(batch)
+    return heads.take(np.flatnonzero(~np.isin(heads.offsets, np.concatenate(empty))))
+
+
 class RecordFile:
     """The rows of a source, by number.
 
@@ -136,7 +163,9 @@ class RecordFile:
         options: Mapping[str, object] | None = None,
         on_bad_record: OnBadRecord = "raise",
         on_skip: Callable[[Skipped], None] | None = None,
+        where: str | None = None,
     ) -> None:
+        """where: a bytes field, one of the fields; rows in which it is empty get no number."""
         self._is_closed = False
         self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
         self._unpacked: Unpacked | None = None
@@ -145,8 +174,11 @@ class RecordFile:
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
         self._num_skipped = 0
-        self._index = RowIndex.of(self._plain(), self._note_skipped, fields=fields)
+        self._index = RowIndex.of(self._plain(), self._note_skipped, fields=fields, where=where)
         found = self._source.summary(fields=fields)
+        if where is not None and not self._source.sees_empty(where):
+            with self._naming_originals():
+                self._index = self._index.holding(found.schema[where])
         unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
         self.summary = replace(found, schema=schema, num_rows=len(self._index), notes=notes)
@@ -238,10 +270,11 @@ class RecordFile:
     def _take(self, rows: NDArray[np.int64]) -> Batch:
         if self._is_closed:
             raise ValueError(f"{self._source.paths[0]}: this RecordFile is closed; open the source again")
-        if self._unpacked is None:
+        with self._naming_originals():
             return self._index.take(rows, self._files)
-        with self._unpacked.naming_originals():
-            return self._index.take(rows, self._files)
+
+    def _naming_originals(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._unpacked is None else self._unpacked.naming_originals()
 
     def close(self) -> None:
         """Close the files, and remove what was unpacked. To take rows is a ValueError from then on."""

@@ -176,6 +176,10 @@ class Source:
         """Whether a file can only be read from its beginning."""
         return any(self.format.is_sequential(options) for options in self.options)
 
+    def sees_empty(self, field: str) -> bool:
+        """Whether it is seen without reading the rows in which of them a bytes field is empty."""
+        return all(self.format.sees_empty(options, field) for options in self.options)
+
     def run_rows(self, schema: Schema) -> int:
         """How many neighbouring rows must be read for these fields of one of them: those of a chunk (HDF5), else 1."""
         each = zip(self.paths, self.options, strict=True)
@@ -240,10 +244,17 @@ class Source:
         return [(Extent(path), options) for path, options in zip(self.paths, self.options, strict=True)]
 
     def read(
-        self, schema: Schema, batch_rows: int | None, on_skip: Callable[[Skipped], None] = lambda skipped: None
+        self,
+        schema: Schema,
+        batch_rows: int | None,
+        on_skip: Callable[[Skipped], None] = lambda skipped: None,
+        where: str | None = None,
     ) -> Iterator[Batch]:
-        """The rows of all files, in Batches of exactly batch_rows but for the last; None leaves their size open."""
-        request = self.request(schema, batch_rows, on_skip)
+        """The rows of all files, in Batches of exactly batch_rows but for the last; None leaves their size open.
+
+        where: a bytes field; where sees_empty, rows in which it is empty are left out, and batch_rows is to be None.
+        """
+        request = self.request(schema, batch_rows, on_skip, where=where)
         batches = (batch for extent, options in self.extents() for batch in self.format.read(extent, options, request))
         cut_again = batch_rows is not None and (len(self.paths) > 1 or self.on_bad_record == "skip")
         return rebatch(batches, batch_rows) if cut_again and batch_rows is not None else batches

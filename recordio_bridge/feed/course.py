@@ -48,6 +48,9 @@ class Course:
         source_options: Mapping[str, object] | None,
         shard: Shard | None,
         state: Mapping[str, object] | None,
+        preset: str | None,
+        label_offset: int | None,
+        where: str | None,
     ) -> None:
         batch_size = operator.index(batch_size)  # of numpy's, a number that JSON holds
         if seed is None:
@@ -68,6 +71,9 @@ class Course:
             source_options or {},
             shard,
             starts_later,
+            preset,
+            label_offset,
+            where,
         )
         self._depends_on = {
             "batch_size": batch_size,
@@ -76,6 +82,9 @@ class Course:
             "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
             "shard": list(wants.cut.shard),
             "source": describe(source),
+            "preset": preset,
+            "label_offset": label_offset,
+            "where": where,
         }
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)

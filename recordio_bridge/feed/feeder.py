@@ -50,6 +50,10 @@ class Feeder:
         source_options: of the format, such as {"payload": "raw"}.
         shard: (index, count): only this trainer's part of each epoch.
         state: what state() gave: goes on with the batch after the last one that was taken.
+        preset, label_offset: as in convert, for files: preset="faces" is for InsightFace's.
+        where: a bytes field of files; rows in which it is empty are left out, as if they were not there. Of the image
+            in a .rec, the heads of the records say that; any other field is first read in all rows, where these are
+            shuffled, or in shards, or begun by a state.
 
     Raises:
         FeedError: the state is of another source, or of other options.
@@ -74,6 +78,9 @@ class Feeder:
         source_options: Mapping[str, object] | None = None,
         shard: Shard | None = None,
         state: Mapping[str, object] | None = None,
+        preset: str | None = None,
+        label_offset: int | None = None,
+        where: str | None = None,
     ) -> None:
         if epochs is not None and epochs < 0:
             raise ValueError(f"epochs={epochs}: expected 0 or more, or None for no end")
@@ -90,6 +97,9 @@ class Feeder:
             source_options=source_options,
             shard=shard,
             state=state,
+            preset=preset,
+            label_offset=label_offset,
+            where=where,
         )
         self._epochs, self._next = epochs, self._course.first
         self._queue = Queue(capacity)

@@ -88,7 +88,8 @@ class Schedule:
                     batch += job.num_batches
             if is_empty and self.stop is None:
                 raise FeedError(
-                    f"epoch {epoch} has no batch: the source has no rows, or with drop_remainder too few for one; "
-                    "choose a smaller batch_size, or look at the source with recordio-bridge info"
+                    f"epoch {epoch} has no batch: the source has no rows, or where leaves none of them, or with "
+                    "drop_remainder too few for one; choose a smaller batch_size, or look at the source with "
+                    "recordio-bridge info"
                 )
             epoch, batch = epoch + 1, 0

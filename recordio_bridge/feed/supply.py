@@ -7,8 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,9 +16,10 @@ from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..files import ends_of
 from ..formats.base import OnBadRecord, Skipped
+from ..presets import check_preset, explained
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
-from ..select import Select, Selection, named_fields
+from ..select import Select, Selection, as_pairs, named_fields
 from ..sources import Source, SourceArgument, expand
 from .dataiter import DataIter, from_data_iter, is_data_iter
 from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
@@ -50,6 +50,9 @@ class Wants:
     shard: Shard | None = None
     starts_later: bool = False
     """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
+    preset: str | None = None
+    label_offset: int | None = None
+    where: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -59,6 +62,15 @@ class Wants:
         index, count = self.shard or (0, 1)
         if not 0 <= index < count:
             raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+        check_preset(self.preset, self.label_offset)
+
+    def prepared(self, files: Source) -> Wants:
+        """With the columns that the preset selects from these files, and the rows that it takes."""
+        if self.preset is None:
+            return self
+        select = None if self.select is None else as_pairs(self.select)
+        made, where = explained(self.preset, files, self.label_offset, select, self.where)
+        return replace(self, select=made, where=where)
 
     @property
     def cut(self) -> Cut:
@@ -75,7 +87,7 @@ class Chosen:
     @classmethod
     def of(cls, wants: Wants, schema: Schema, fields: Literal["heed"] | None = "heed") -> Chosen:
         """For rows of this schema. fields: None where they are named as wanted already."""
-        selection = Selection(wants.select, schema)
+        selection = Selection(wants.select, schema, where=wants.where)
         chosen = selection.schema
         if wants.fields is not None and fields is not None:
             chosen = chosen.pick(tuple(wants.fields))
@@ -85,6 +97,11 @@ class Chosen:
     def sources(self) -> tuple[str, ...]:
         """The fields that must be read."""
         return self.selection.sources
+
+    def kept(self, batch: Batch) -> Batch:
+        """The rows of what is read that are not left out."""
+        kept = self.selection.kept(batch)
+        return batch if kept is None else batch.take(kept)
 
     def __call__(self, batch: Batch) -> Batch:
         with numbered(range(len(batch)) if batch.places is None else batch.places):
@@ -102,11 +119,20 @@ def make_supply(source: FeedSource, wants: Wants, left_out: Callable[[int], None
         SchemaError: fields or select do not fit the source.
         FormatError, OSError: the source cannot be read.
         TypeError: this is no source.
+        ValueError: preset or where is asked for of something else than files.
     """
-    if isinstance(source, RecordFile):
-        return _of_rows(source, wants, left_out)
     if isinstance(source, (str, os.PathLike, Sequence)):
         return _of_files(source, wants, left_out)
+    if wants.preset is not None or wants.where is not None:
+        name = "where" if wants.preset is None else "preset"
+        if isinstance(source, RecordFile):
+            raise ValueError(f"{name}= is for files, and this is a RecordFile: give the path that it was opened with")
+        raise ValueError(
+            f"{name}= is for files, and the source is a {type(source).__name__}: select and leave out what it gives "
+            "in the iterator itself, or in a transform"
+        )
+    if isinstance(source, RecordFile):
+        return _of_rows(source, wants, left_out)
     if wants.shuffle:
         _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
     if is_data_iter(source):
@@ -135,10 +161,12 @@ def _of_stream(
 def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], None]) -> Supply:
     """Read from the beginning where that will do, else by number."""
     files = Source.open(source, wants.source_options, wants.on_bad_record)
+    wants = wants.prepared(files)
     schema = _schema_of(files, wants)
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
-        rows = RecordFile(source, chosen.sources, wants.source_options, wants.on_bad_record, _log_skipped)
+        options, on_bad_record = wants.source_options, wants.on_bad_record
+        rows = RecordFile(source, chosen.sources, options, on_bad_record, _log_skipped, wants.where)
         supply = _of_rows(rows, wants, left_out)
         supply.close = rows.close
         return supply
@@ -149,9 +177,13 @@ def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], No
         left_out(1)
         _log_skipped(skipped)
 
-    begin = partial(files.read, needed, None, on_skip)
-    if wants.on_bad_record == "skip":
+    def begin() -> Iterator[Batch]:
+        return (chosen.kept(batch) for batch in files.read(needed, None, on_skip, wants.where))
+
+    if wants.on_bad_record == "skip" or (wants.where is not None and not files.sees_empty(wants.where)):
         return _of_stream(begin, chosen, wants)
+    if wants.where is not None:
+        return _of_stream(begin, chosen, wants, count=lambda: len(RowIndex.of(files, where=wants.where)))
     each = zip(files.paths, files.options, strict=True)
     known = [files.format.num_rows(path, options, needed) for path, options in each]
     counts = [count for count in known if count is not None]
@@ -167,11 +199,12 @@ def _log_skipped(skipped: Skipped) -> None:
 def _schema_of(files: Source, wants: Wants) -> Schema:
     """The fields that may be asked for; where not all can be read together, those that a select names will do."""
     if wants.select is None:
-        return files.schema(wants.fields)
+        others = [] if wants.where is None else [wants.where]
+        return files.schema(None if wants.fields is None else [*dict.fromkeys([*wants.fields, *others])])
     try:
         return files.schema()
     except SchemaError:
-        return files.summary(fields=named_fields(wants.select)).schema
+        return files.summary(fields=named_fields(wants.select, wants.where)).schema
 
 
 def _of_rows(rows: RecordFile, wants: Wants, left_out: Callable[[int], None]) -> IndexedSupply | StreamSupply:

@@ -337,6 +337,9 @@ class ArrayFormat(ABC):
             rows = np.arange(extent.start, stop, dtype=np.int64)
             yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 
+    def sees_empty(self, options: Any, field: str) -> bool:
+        return False
+
     def open_rows(self, path: str, options: Any, request: Request) -> OpenTable:
         return OpenTable(path, self.table(path, options, frozenset(request.schema), request.keep), request.schema)
 

@@ -67,7 +67,7 @@ class Request:
         holds: of records that are read undecoded, the payload and the fields that each must hold; one that does not
             is a fault, as it would be decoded.
         fields: the names that inspect and heads are to look at, where a file has others beside; None for all.
-        where: a bytes field; heads leaves out rows in which it is empty, where that can be seen without reading them.
+        where: a bytes field; heads and read leave out rows in which it is empty, where sees_empty says that they can.
         keep: of a file that stays open, the bytes of unpacked blocks that each column may keep for other rows.
         on_summary: called after the last row of a whole file with what inspect would have found.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
@@ -243,6 +243,9 @@ class Format(Protocol):
 
     def heads(self, extent: Extent, options: Any, request: Request) -> Iterator[Heads]:
         """Where the rows of an extent begin, in file order, without reading their bodies where that can be helped."""
+
+    def sees_empty(self, options: Any, field: str) -> bool:
+        """Whether the heads of records say in which of them a bytes field is empty, so that request.where is heeded."""
 
     def open_rows(self, path: str, options: Any, request: Request) -> OpenRows:
         """The file, open for its rows to be taken."""

@@ -325,7 +325,7 @@ class RecordIO:
 
     def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
         steps = self._steps(extent, request)
-        if request.where == "image" and options.payload == "image":
+        if request.where is not None and self.sees_empty(options, request.where):
             return heads_of_images(steps, extent.first_record)
         return (heads for heads, _, _ in steps)
 
@@ -348,6 +348,9 @@ class RecordIO:
             for records in runs:
                 heads = Heads(records.offsets, _sizes(extent.path, records), records.numbers)
                 yield heads, records.payloads.lengths, padded_headers(records.payloads)
+
+    def sees_empty(self, options: RecordIOOptions, field: str) -> bool:
+        return field == "image" and options.payload == "image"
 
     def open_rows(self, path: str, options: RecordIOOptions, request: Request) -> OpenRecords:
         return OpenRecords(path, FRAMING, Columns(path, options, request).batch)

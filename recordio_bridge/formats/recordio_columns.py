@@ -14,7 +14,7 @@ from .base import Request
 from .framed import Records
 from .payloads import decode_messages
 from .recordio_facts import Facts
-from .recordio_header import HEADER, label_counts, padded_headers
+from .recordio_header import HEADER, label_counts, padded_headers, without_image
 from .recordio_index import REBUILD, RecordIndex, read_index
 from .recordio_list import read_list
 
@@ -58,6 +58,9 @@ class Columns:
             return decode_messages("example", records, self._request)
         if self._options.payload == "sagemaker":
             return self._sagemaker(records)
+        if self._request.where == "image" and self._options.payload == "image":
+            empty = without_image(records.payloads.lengths, padded_headers(records.payloads))
+            records = records.take(np.flatnonzero(~empty))  # before anything else is asked of them
         if self._held is not None:
             records, _ = self._held._batch(records)
         while True:

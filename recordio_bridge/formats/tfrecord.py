@@ -234,6 +234,9 @@ class TFRecord:
         else:
             yield from (run.heads for run in walk_file(extent, FRAMING, _Walk(extent.start)))
 
+    def sees_empty(self, options: TFRecordOptions, field: str) -> bool:
+        return False
+
     def open_rows(self, path: str, options: TFRecordOptions, request: Request) -> OpenRecords:
         return OpenRecords(path, FRAMING, lambda records: self._batch(records, options, request))
 

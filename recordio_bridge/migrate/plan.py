@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import SelectError
 from ..example import storable_dtypes
 from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
-from ..presets import OFFSETS, class_field
+from ..presets import check_preset, class_field
 from ..recordfile import RowIndex
 from ..schema import Packing, Schema
 from ..select import Selection, as_pairs, name_of, named_fields, split_pairs
@@ -65,12 +65,7 @@ class Wishes:
             raise ValueError("a seed without shuffle=True (--shuffle) does nothing")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed={self.seed}: expected 0 or more")
-        if self.preset is not None and self.preset not in OFFSETS:
-            raise ValueError(f"preset={self.preset!r}: expected one of {', '.join(map(repr, OFFSETS))}")
-        if self.label_offset is not None and self.preset is None:
-            raise ValueError(
-                "label_offset (--label-offset) is for presets; without one, select 'label:int64=label[0] + 1'"
-            )
+        check_preset(self.preset, self.label_offset)
 
     @property
     def dataset(self) -> DatasetName | None:

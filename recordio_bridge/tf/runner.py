@@ -52,7 +52,7 @@ class CustomRunner:
 
     Args:
         source, batch_size, fields, select, shuffle, seed, drop_remainder, transform, on_bad_record, source_options,
-            shard, state: as in feed.Feeder.
+            shard, state, preset, label_offset, where: as in feed.Feeder.
         epochs: in graph mode, how many there are until tf.errors.OutOfRangeError; None is without end. A pass over
             dataset() is so many epochs; None is one.
         capacity: batches that wait in the queue at most, with unit="row", too.
@@ -84,6 +84,9 @@ class CustomRunner:
         source_options: Mapping[str, object] | None = None,
         shard: Shard | None = None,
         state: Mapping[str, object] | None = None,
+        preset: str | None = None,
+        label_offset: int | None = None,
+        where: str | None = None,
     ) -> None:
         _check(unit, capacity, epochs)
         self._least = _least_rows(unit, min_after_dequeue, capacity, batch_size)
@@ -102,6 +105,9 @@ class CustomRunner:
             source_options=source_options,
             shard=shard,
             state=state,
+            preset=preset,
+            label_offset=label_offset,
+            where=where,
         )
         self._batch_size, self._epochs, self._capacity = batch_size, epochs, capacity
         self._unit, self._pad = unit, pad
