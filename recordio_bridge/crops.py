@@ -133,8 +133,8 @@ class _Crops:
             return column
         others = [field.name for field in batch.schema.values() if is_encoded(field)]
         raise SelectError(
-            f"decode_and_crop: field {self.field!r} is {found or 'not there'}, and encoded images were expected; "
-            f"field= says where they are{f', such as {others[0]!r}' if others else ''}",
+            f"decode_and_crop: field {self.field!r} is {'not there' if found is None else found.kind}, and encoded "
+            f"images were expected; field= says where they are{f', such as {others[0]!r}' if others else ''}",
             field=self.field,
         )
 

@@ -307,8 +307,12 @@ def merge_schemas(
                 merged.pop(name, None)
                 continue
             raise SchemaError(
-                f"field {name!r} is {mine or 'missing'} in {paths[0]}, and {theirs or 'missing'} in {path}; "
+                f"field {name!r} is {_kind(mine)} in {paths[0]}, and {_kind(theirs)} in {path}; "
                 "pass fields= or schema= (or --select), or convert them one by one",
                 field=name,
             )
     return Schema(*(merged[name] for name in (sorted(merged) if inferred else merged)))
+
+
+def _kind(field: Field | None) -> str:
+    return "missing" if field is None else field.kind

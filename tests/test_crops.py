@@ -347,7 +347,7 @@ def test_a_field_that_holds_no_images_is_an_error_that_says_which_does():
         rb.SelectError, match=r"field 'image' is not there, .* field= says where they are, such as 'photo'"
     ):
         decode_and_crop(8)(batch)
-    with pytest.raises(rb.SelectError, match=r"field 'id' is id: int64, and encoded images were expected"):
+    with pytest.raises(rb.SelectError, match=r"field 'id' is int64, and encoded images were expected"):
         decode_and_crop(8, field="id")(batch)
 
 

@@ -16,6 +16,7 @@ from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
+from .likeness import like_first
 from .pump import AHEAD, failure_of
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
@@ -158,14 +159,8 @@ class Course:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
-        if len(made) and made.schema != self._schema:
-            names = (*self._schema, *made.schema)
-            name = next((name for name in names if made.schema.find(name) != self._schema.find(name)), "")
-            raise SchemaError(
-                f"the transform gave field {name!r} as {made.schema.find(name) or 'missing'}, and of the first batch "
-                f"as {self._schema.find(name) or 'missing'}; give the same dtypes and shapes for every batch",
-                field=name,
-            )
+        if len(made):
+            made = like_first(made, self._schema, "what the transform gave", "that of the first batch")
         if self._drop_remainder and len(made) != len(batch):
             raise SchemaError(
                 f"the transform gave {len(made)} rows of {len(batch)}, and drop_remainder promises "

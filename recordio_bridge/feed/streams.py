@@ -12,6 +12,7 @@ import numpy as np
 from ..batch import Batch, Column, Ragged, as_column
 from ..errors import SchemaError
 from ..schema import Schema
+from .likeness import like_first
 from .rows import Cut, Select, Shard, nothing_to_close
 from .schedule import Job
 
@@ -19,6 +20,8 @@ Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
 """What an iterator of a user gives: a Batch, a dict of arrays, or a tuple of arrays."""
 DataIterator: TypeAlias = "Callable[[], Iterable[Columns]]"
 
+
+_FIRST = "the first item"
 
 Pass: TypeAlias = Callable[[int, int], Iterator[Batch]]
 """Begins a pass over a source: called with the number of the epoch, and of the rows to leave out at its beginning. Its
@@ -141,23 +144,13 @@ def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None,
     """
     if isinstance(item, Batch):
         batch = item if fields is None else item.pick(list(fields))
-        if schema is not None and batch.schema != schema:
-            raise SchemaError(f"item {number} of the iterator is {batch.schema!r}, and the first was {schema!r}")
-        return batch
+        return batch if schema is None else like_first(batch, schema, f"item {number} of the iterator", _FIRST)
     columns = _named(item, fields, number)
     try:
         made = Batch({name: own_column(value, name, schema) for name, value in columns.items()})
     except SchemaError as err:
         raise SchemaError(f"item {number} of the iterator: {err}", field=err.field, row=err.row) from err
-    if schema is not None and made.schema != schema:
-        different = next((name for name in schema if made.schema.find(name) != schema[name]), "")
-        found = made.schema.find(different)
-        raise SchemaError(
-            f"item {number} of the iterator: field {different!r} is {found or 'missing'}, and of the first item it was "
-            f"{schema.find(different)}; give arrays of one dtype and one shape behind the rows",
-            field=different,
-        )
-    return made
+    return made if schema is None else like_first(made, schema, f"item {number} of the iterator", _FIRST)
 
 
 def _named(item: Columns, fields: Sequence[str] | None, number: int) -> dict[str, object]:
