@@ -476,6 +476,22 @@ def test_the_summary_blames_nobody_before_there_is_something_to_go_by(batches, e
     assert stats.summary.startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("waited_s", "blocked_s", "threads", "says"),
+    [
+        (5.4, 90.0, 1, "the model is the bottleneck: it waited for data 5.4% of the time, threads for room 90.0%, at"),
+        (5.4, 180.0, 2, "the model is the bottleneck: it waited for data 5.4% of the time, threads for room 90.0%, at"),
+        (30.0, 60.0, 4, "the data is the bottleneck: the model waited for it 30.0% of the time, at 10 rows/s; try"),
+        (30.0, 29.0, 1, "the data is the bottleneck: the model waited for it 30.0% of the time, at 10 rows/s; try"),
+        (4.9, 0.0, 1, "the model is the bottleneck: it waited for data 4.9% of the time, at"),
+        (80.0, 60.0, 1, "the data is the bottleneck: the model waited for it 80.0% of the time, at 10 rows/s"),
+    ],
+)
+def test_the_summary_goes_by_which_side_waited_for_longer(waited_s, blocked_s, threads, says):
+    stats = Stats(1000, 100, 8000, 100.0, waited_s, blocked_s, 0, 8, threads, 0)
+    assert stats.summary.startswith(says)
+
+
 @pytest.mark.parametrize("slow", ["model", "data"])
 def test_the_summary_names_the_slower_side(tmp_path, slow):
     nap = threading.Event()
