@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..batch import Batch, Column, Ragged, as_column
-from ..errors import SchemaError
+from ..errors import FeedError, SchemaError
 from ..schema import Schema
 from .likeness import like_first
 from .rows import Cut, Select, Shard, nothing_to_close
@@ -106,11 +106,14 @@ class Arrays:
 
     Raises:
         SchemaError: an item is none of these, or does not fit the first.
+        FeedError: a later pass has no item.
+        TypeError: the callable gives no iterator.
     """
 
     def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
         self._source, self._fields = source, fields
-        items = iter(source())
+        self._passes = 1
+        items = _begun(source)
         try:
             first = next(items)
         except StopIteration:
@@ -126,13 +129,31 @@ class Arrays:
             begun: Iterator[Columns] = chain([self._first], self._rest)
             self._first = self._rest = None
         else:
-            begun = iter(self._source())
+            begun = _begun(self._source)
+            self._passes += 1
+        number = -1
         try:
             for number, item in enumerate(begun):
                 yield as_batch(item, self._fields, self.schema, number)
+            if number < 0:  # the first item of the first pass is there
+                raise FeedError(
+                    f"the iterator gave nothing in pass {self._passes}, and something in the first; the callable must "
+                    "give a new iterator at each call, not one that was used"
+                )
         finally:
             if isinstance(begun, Generator):
                 begun.close()
+
+
+def _begun(source: DataIterator) -> Iterator[Columns]:
+    items: object = source()
+    try:
+        return iter(items)  # type: ignore[call-overload, no-any-return]  # what the user's function gave: see below
+    except TypeError as err:
+        found = "None" if items is None else f"an object of type {type(items).__name__}"
+        raise TypeError(
+            f"the callable gave {found}; expected an iterator of batches: does it yield, or lack a return?"
+        ) from err
 
 
 def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None, number: int = 0) -> Batch:

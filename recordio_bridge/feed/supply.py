@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,6 +135,7 @@ def _of_stream(
 def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], None]) -> Supply:
     """Read from the beginning where that will do, else by number."""
     files = Source.open(source, wants.source_options, wants.on_bad_record)
+    _warn_of_twice(files.paths)
     schema = _schema_of(files, wants)
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
@@ -157,6 +159,19 @@ def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], No
     num_rows = sum(counts) if len(counts) == len(known) else None
     count = None if files.is_sequential else lambda: len(RowIndex.of(files))
     return _of_stream(begin, chosen, wants, num_rows, count)
+
+
+def _warn_of_twice(paths: Sequence[str]) -> None:
+    for path, count in Counter(map(os.path.realpath, paths)).items():
+        if count > 1:
+            times = "twice" if count == 2 else f"{count} times"
+            given = next(each for each in paths if os.path.realpath(each) == path)
+            _log.warning(
+                "%s: is named %s, so its rows are fed %s in each epoch; leave out one, or a glob that fits it",
+                given,
+                times,
+                times,
+            )
 
 
 def _log_skipped(skipped: Skipped) -> None:
