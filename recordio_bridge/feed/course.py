@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -23,6 +24,8 @@ from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
 from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
+
+_log = logging.getLogger(__name__)
 
 Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 """Runs on the threads, on each batch; gives a Batch, or a dict of arrays in the order that the fields are to have."""
@@ -88,6 +91,7 @@ class Course:
         self._schema = self._supply.schema if transform is None else None
         self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
         self._tried: tuple[Batch, Batch] | None = None
+        self._has_warned = False
 
     @property
     def num_batches(self) -> int | None:
@@ -114,7 +118,9 @@ class Course:
             except Exception as err:  # a border, like that of a thread: code of others runs in there
                 raise failure_of(err) from err
             if self._tried is None:
-                raise SchemaError("the source has no rows, so what the transform makes of them is not known")
+                over = stop is not None and self.first.epoch >= stop
+                why = f"of epochs={stop} none is left" if over else self._supply.why_none()
+                raise SchemaError(f"what the transform makes of batches is not known, as there is none: {why}")
             self._schema = self._tried[1].schema
         return self._schema
 
@@ -142,8 +148,14 @@ class Course:
                 yield begun
                 yield from rest
             return
+        is_empty = first.batch == 0 and (stop is None or first.epoch < stop)
         with closing(Schedule(self._supply, first, stop).work()) as work:
-            yield from work
+            for each in work:
+                is_empty = False
+                yield each
+        if is_empty and not self._has_warned:
+            self._has_warned = True  # and not in each epoch of model.fit
+            _log.warning("there is nothing to feed: %s", self._supply.why_none())
 
     def finish(self, batch: Batch) -> Batch:
         """What is fed of a batch.

@@ -47,6 +47,7 @@ class StreamSupply:
         self.schema = schema
         self.close: Callable[[], None] = nothing_to_close
         self._start, self._cut, self._count = start, cut, count
+        self._num_read = 0  # rows of the last pass
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
 
     def count_batches(self) -> int | None:
@@ -57,12 +58,21 @@ class StreamSupply:
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Batches that are there: the rows are read in here."""
         rows = self._start(epoch, first * self._cut.batch_size)
+        self._num_read = 0
         try:
-            for batch in self._cut.batches(rows):
+            for batch in self._cut.batches(self._counted(rows)):
                 yield Job(1, partial(_there, batch))
         finally:
             if isinstance(rows, Generator):
                 rows.close()
+
+    def _counted(self, rows: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in rows:
+            self._num_read += len(batch)
+            yield batch
+
+    def why_none(self) -> str:
+        return self._cut.why_none(self._num_read)
 
     def limit_jobs(self, num_batches: int) -> None:
         """They have one."""
