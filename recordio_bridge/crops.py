@@ -50,9 +50,11 @@ def decode_and_crop(
 ) -> Callable[[Batch], Batch]:
     """A transform for CustomRunner and Feeder: encoded images of any size become uint8[rows, height, width, 3], RGB.
 
-    The other columns stay as they are. An image that is smaller than the window is first scaled up, both sides alike,
-    until it just covers it. What is random depends on (seed, epoch, number of the batch, row) alone: it is the same for
-    any number of threads, and another in every epoch. Outside of a feed, each call is batch 0 of epoch 0.
+    Pixels are those that the file stores: an EXIF orientation turns nothing, gray is repeated, alpha is left out, and
+    of a PNG of 16 bits the upper 8 are taken. The other columns stay as they are. An image that is smaller than the
+    window is first scaled up, both sides alike, until it just covers it. What is random depends on (seed, epoch, number
+    of the batch, row) alone: it is the same for any number of threads, and another in every epoch. Outside of a feed,
+    each call is batch 0 of epoch 0.
 
     Args:
         size: of the window: height and width, or one number for both.
@@ -63,7 +65,8 @@ def decode_and_crop(
         flip: mirror every other image, at random, left to right.
         field: the column of encoded images: JPEG, PNG, WebP or BMP.
         on_bad: "raise" stops at an image that is none, or cut or damaged; "skip" leaves its row out, with a warning in
-            the log, and it is counted in stats().skipped; a batch without a sound image is not fed.
+            the log, and it is counted in stats().skipped; a batch without a sound image is not fed. Not together with
+            drop_remainder=True, which promises that no batch has fewer rows: use one of the two.
 
     Raises:
         ValueError: size, resize or seed is out of range.

@@ -48,7 +48,8 @@ class CustomRunner:
         with CustomRunner("train.rec", shuffle=True, seed=1) as runner:
             model.fit(runner.dataset(), epochs=3)
 
-    Batches come in the same order for any number of threads, and for the same seed.
+    Batches come in the same order for any number of threads, and for the same seed; but with unit="row", where
+    TensorFlow mixes the rows, in an order that differs from run to run.
 
     Args:
         source, batch_size, fields, select, shuffle, seed, drop_remainder, transform, on_bad_record, source_options,
