@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
+from .arguments import pair, whole
 from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
@@ -69,16 +70,16 @@ def decode_and_crop(
             drop_remainder=True, which promises that no batch has fewer rows: use one of the two.
 
     Raises:
-        ValueError: size, resize or seed is out of range.
+        TypeError, ValueError: size, resize or seed is none, or out of range.
         MissingDependencyError: OpenCV is not installed.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    what = "a whole number, or (height, width), of 1 or more"
+    height, width = pair("size", (size, size) if hasattr(size, "__index__") else size, what)
     if height < 1 or width < 1:
-        raise ValueError(f"size={size!r}: expected 1 or more, as a number or as (height, width)")
-    if resize is not None and resize < 1:
-        raise ValueError(f"resize={resize}: expected the length of the shorter side, 1 or more")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: expected 0 or more")
+        raise ValueError(f"size={size!r}: expected {what}")
+    if resize is not None:
+        resize = whole("resize", resize, 1, "the length of the shorter side")
+    seed = whole("seed", seed, 0)
     if on_bad not in ("raise", "skip"):
         raise ValueError(f"on_bad={on_bad!r}: expected 'raise' or 'skip'")
     opencv("decode_and_crop")

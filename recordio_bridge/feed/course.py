@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import operator
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
+from ..arguments import described, dict_of
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
 from ..formats.base import OnBadRecord
@@ -53,13 +53,15 @@ class Course:
         shard: Shard | None,
         state: Mapping[str, object] | None,
     ) -> None:
-        batch_size = operator.index(batch_size)  # of numpy's, a number that JSON holds
+        if state is not None:
+            dict_of("state", state, "the dict that state() gave", "json.loads(state) makes it of that")
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
         if seed is None:
             seed = _seed_in(state) if state is not None else secrets.randbits(32)
         self.gauge = Gauge()
         self._drop_remainder = drop_remainder
         self._transform = transform
-        self._batch_size = batch_size
         starts_later = state is not None and state.get("batch") != 0
         wants = Wants(
             batch_size,
@@ -69,14 +71,15 @@ class Course:
             seed,
             drop_remainder,
             on_bad_record,
-            source_options or {},
+            {} if source_options is None else source_options,
             shard,
             starts_later,
         )
+        self._batch_size = wants.batch_size  # and not as given: of numpy's, a number that JSON holds
         self._depends_on = {
-            "batch_size": batch_size,
+            "batch_size": wants.batch_size,
             "drop_remainder": drop_remainder,
-            "seed": int(seed) if shuffle else None,
+            "seed": wants.seed if shuffle else None,
             "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
             "shard": list(wants.cut.shard),
             "source": describe(source),
@@ -185,10 +188,12 @@ class Course:
     def _transformed(self, batch: Batch) -> Batch:
         assert self._transform is not None  # who calls has looked
         made = self._transform(batch)
+        if not isinstance(made, (Batch, Mapping)):
+            raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
+        if not made.keys():
+            raise SchemaError("the transform gave no columns; expected a Batch, or a dict of arrays")
         if isinstance(made, Batch):
             return made
-        if not isinstance(made, Mapping):
-            raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
         return Batch({name: own_column(value, name, self._schema) for name, value in made.items()})
 
     def state(self, at: Position) -> State:

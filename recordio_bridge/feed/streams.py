@@ -173,6 +173,10 @@ def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None,
         schema: what it must fit; None for the first item, which says it.
         number: of the item, for messages.
     """
+    if isinstance(item, (Batch, Mapping, tuple, list)) and not (item.schema if isinstance(item, Batch) else item):
+        raise SchemaError(
+            f"item {number} of the iterator has no columns; expected a Batch, or a dict or tuple of arrays"
+        )
     if isinstance(item, Batch):
         batch = item if fields is None else item.pick(list(fields))
         return batch if schema is None else like_first(batch, schema, f"item {number} of the iterator", _FIRST)

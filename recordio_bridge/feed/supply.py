@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from ..arguments import dict_of, names, pair, whole
 from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..formats.base import OnBadRecord, Skipped
@@ -21,7 +22,7 @@ from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
 from ..select import Select, Selection, named_fields
 from ..sources import Source, SourceArgument, expand
-from .dataiter import DataIter, from_data_iter, is_data_iter
+from .dataiter import DataIter, from_data_iter, is_data_iter, missing_of_data_iter
 from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
 from .schedule import Supply
 from .streams import Arrays, DataIterator, Streamed, StreamSupply
@@ -52,13 +53,16 @@ class Wants:
     """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size}: expected 1 or more")
-        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise ValueError(f"seed={self.seed!r}: expected a whole number from 0")
-        index, count = self.shard or (0, 1)
-        if not 0 <= index < count:
-            raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
+        if self.fields is not None:
+            object.__setattr__(self, "fields", names("fields", self.fields))
+        dict_of("source_options", self.source_options, "a dict of the format's options, as {'payload': 'raw'}")
+        if self.shard is not None:
+            index, count = pair("shard", self.shard, "(index, count)")
+            if not 0 <= index < count:
+                raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+            object.__setattr__(self, "shard", (index, count))
 
     @property
     def cut(self) -> Cut:
@@ -115,9 +119,10 @@ def make_supply(source: FeedSource, wants: Wants, left_out: Callable[[int], None
     if callable(source):
         items = Arrays(source, wants.fields)
         return _of_stream(items, Chosen.of(wants, items.schema, fields=None), wants)
+    lacks = missing_of_data_iter(source)
     raise TypeError(
         f"{type(source).__name__} is no source: expected a path, a list of paths, a RecordFile, a callable that gives "
-        "an iterator of batches, or an mx.io.DataIter"
+        f"an iterator of batches, or an mx.io.DataIter{f' (of which it lacks {lacks})' if lacks else ''}"
     )
 
 
