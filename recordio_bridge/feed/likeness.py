@@ -31,7 +31,8 @@ def like_first(batch: Batch, first: Schema, who: str, whose: str) -> Batch:
 
 
 def _advice(mine: Field, theirs: Field) -> str:
-    if len(mine.shape) != 1 or len(theirs.shape) != 1 or "bytes" in (mine.dtype, theirs.dtype):
+    is_length = mine.shape != theirs.shape and len(mine.shape) == len(theirs.shape) == 1
+    if not is_length or "bytes" in (mine.dtype, theirs.dtype):
         return "give the same dtype, and the same shape behind the rows, each time"
     dtype = theirs.dtype if mine.shape == (0,) else mine.dtype  # rows without a value have none that was meant
     return f"where rows differ in length, give rb.Ragged.of(rows, {dtype!r}) each time, the first time, too"

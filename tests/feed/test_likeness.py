@@ -88,6 +88,13 @@ def test_another_dtype_or_shape_is_told_with_the_name_said_once(way):
     )
 
 
+@pytest.mark.parametrize("later", [[[1.5, 2], [3, 4]], [b"a", b"b"], [[b"a", b"b"], [b"c", b"d"]]])
+def test_no_advice_about_lengths_where_these_are_not_what_differs(later):
+    assert failure("iterator", [{"x": [[1, 2], [3, 4]]}, {"x": later}]).endswith(
+        "the same shape behind the rows, each time"
+    )
+
+
 @pytest.mark.parametrize("way", WHO)
 @pytest.mark.parametrize(
     ("rows", "later", "kinds", "advice"),
