@@ -400,7 +400,7 @@ def _checked(field: Field, columns: Mapping[str, Column]) -> Column:
     else:
         fits = not field.is_ragged and column.dtype == field.numpy_dtype and column.shape[1:] == field.shape
     if not fits:
-        raise SchemaError(f"field {field.name!r} is {field}; its column is {describe(column)}", field=field.name)
+        raise SchemaError(f"field {field.name!r} is {field.kind}; its column is {describe(column)}", field=field.name)
     return column if isinstance(column, Ragged) or not column.flags.writeable else sealed(column.view())
 
 
@@ -457,11 +457,39 @@ def _array_column(values: object, name: str, field: Field | None) -> Column:
             f"field {name!r}: a column is an array or a list, not one {type(values).__name__}", field=name
         )
     if values.dtype.kind in "SUO":
-        dtype = "bytes" if field is None else field.dtype
-        return Ragged.of(values.tolist() if values.dtype.kind != "O" else list(values), dtype, name=name)
+        rows = values.tolist() if values.dtype.kind != "O" else list(values)
+        return Ragged.of(rows, _dtype_of(rows, name) if field is None else field.dtype, name=name)
     if values.dtype.name not in DTYPES:
         raise SchemaError(f"field {name!r}: dtype {values.dtype} has no place in a schema", field=name)
     return np.ascontiguousarray(values, dtype=numpy_dtype(values.dtype.name))
+
+
+def _dtype_of(rows: list[object], name: str) -> str:
+    """The dtype of the members of an object array: of numbers where each is an array, or a list, of some.
+
+    Raises:
+        SchemaError: they have several, or more than one dimension.
+    """
+    if not rows or not all(isinstance(row, (np.ndarray, list, tuple)) for row in rows):
+        return "bytes"
+    try:
+        arrays = [np.asarray(row) for row in rows]
+    except ValueError:  # a list of lists
+        return "bytes"
+    full = [array for array in arrays if array.size] or arrays  # an empty row says nothing about the dtype
+    if not all(array.dtype.name in DTYPES for array in full):
+        return "bytes"
+    dtypes = sorted({array.dtype.name for array in full})
+    if len(dtypes) > 1:
+        raise SchemaError(
+            f"field {name!r}: rows of {' and of '.join(dtypes)}; say which with rb.Ragged.of(rows, dtype)", field=name
+        )
+    deep = next((array for array in arrays if array.ndim != 1), None)
+    if deep is not None:
+        raise SchemaError(
+            f"field {name!r}: a row of shape {deep.shape}; where rows differ, they have only one dimension", field=name
+        )
+    return dtypes[0]
 
 
 def _listed(values: object, name: str, field: Field | None) -> Column:

@@ -92,8 +92,10 @@ def exact_array(values: object, dtype: str | None, name: str) -> NDArray[np.gene
         ValueError: rows differ in length.
     """
     array = np.asarray(values)
-    if dtype is None or array.dtype.name == dtype:
+    if dtype is None:
         return array
+    if array.dtype.name == dtype:
+        return array.astype(numpy_dtype(dtype), copy=False)  # whose bytes may be in another order
     if dtype in INTEGERS and array.dtype.kind in "fO" and not isinstance(values, np.ndarray):
         objects = np.asarray(values, dtype=object)  # numpy makes float64 of Python integers on both sides of 2**63
         if all(isinstance(value, int) for value in objects.reshape(-1)):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
+from .arguments import pair, whole
 from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
@@ -50,9 +51,11 @@ def decode_and_crop(
 ) -> Callable[[Batch], Batch]:
     """A transform for CustomRunner and Feeder: encoded images of any size become uint8[rows, height, width, 3], RGB.
 
-    The other columns stay as they are. An image that is smaller than the window is first scaled up, both sides alike,
-    until it just covers it. What is random depends on (seed, epoch, number of the batch, row) alone: it is the same for
-    any number of threads, and another in every epoch. Outside of a feed, each call is batch 0 of epoch 0.
+    Pixels are those that the file stores: an EXIF orientation turns nothing, gray is repeated, alpha is left out, and
+    of a PNG of 16 bits the upper 8 are taken. The other columns stay as they are. An image that is smaller than the
+    window is first scaled up, both sides alike, until it just covers it. What is random depends on (seed, epoch, number
+    of the batch, row) alone: it is the same for any number of threads, and another in every epoch. Outside of a feed,
+    each call is batch 0 of epoch 0.
 
     Args:
         size: of the window: height and width, or one number for both.
@@ -63,19 +66,20 @@ def decode_and_crop(
         flip: mirror every other image, at random, left to right.
         field: the column of encoded images: JPEG, PNG, WebP or BMP.
         on_bad: "raise" stops at an image that is none, or cut or damaged; "skip" leaves its row out, with a warning in
-            the log, and it is counted in stats().skipped; a batch without a sound image is not fed.
+            the log, and it is counted in stats().skipped; a batch without a sound image is not fed. Not together with
+            drop_remainder=True, which promises that no batch has fewer rows: use one of the two.
 
     Raises:
-        ValueError: size, resize or seed is out of range.
+        TypeError, ValueError: size, resize or seed is none, or out of range.
         MissingDependencyError: OpenCV is not installed.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    what = "a whole number, or (height, width), of 1 or more"
+    height, width = pair("size", (size, size) if hasattr(size, "__index__") else size, what)
     if height < 1 or width < 1:
-        raise ValueError(f"size={size!r}: expected 1 or more, as a number or as (height, width)")
-    if resize is not None and resize < 1:
-        raise ValueError(f"resize={resize}: expected the length of the shorter side, 1 or more")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: expected 0 or more")
+        raise ValueError(f"size={size!r}: expected {what}")
+    if resize is not None:
+        resize = whole("resize", resize, 1, "the length of the shorter side")
+    seed = whole("seed", seed, 0)
     if on_bad not in ("raise", "skip"):
         raise ValueError(f"on_bad={on_bad!r}: expected 'raise' or 'skip'")
     opencv("decode_and_crop")
@@ -133,8 +137,8 @@ class _Crops:
             return column
         others = [field.name for field in batch.schema.values() if is_encoded(field)]
         raise SelectError(
-            f"decode_and_crop: field {self.field!r} is {found or 'not there'}, and encoded images were expected; "
-            f"field= says where they are{f', such as {others[0]!r}' if others else ''}",
+            f"decode_and_crop: field {self.field!r} is {'not there' if found is None else found.kind}, and encoded "
+            f"images were expected; field= says where they are{f', such as {others[0]!r}' if others else ''}",
             field=self.field,
         )
 

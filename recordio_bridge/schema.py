@@ -112,10 +112,15 @@ class Field:
             raise SchemaError(f"field {value['name']!r}: packing is 'list' or 'raw', not null")
         return cls(value["name"], value["dtype"], tuple(value["shape"]), value["packing"])
 
-    def __str__(self) -> str:
+    @property
+    def kind(self) -> str:
+        """What it holds, without its name, for messages."""
         shape = "" if self.shape == () else str(list(self.shape)).replace("None", "*")
+        return f"{self.dtype}{shape}" + (" (raw)" if self.packing == "raw" else "")
+
+    def __str__(self) -> str:
         name = self.name if self.name.isprintable() else repr(self.name)
-        return f"{name}: {self.dtype}{shape}" + (" (raw)" if self.packing == "raw" else "")
+        return f"{name}: {self.kind}"
 
 
 class Schema(Mapping[str, Field]):

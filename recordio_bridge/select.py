@@ -125,7 +125,9 @@ class Selection:
                 self.schema[name]
         with _asked_for(f"where {where!r}"):
             if where is not None and (schema[where].dtype, schema[where].shape) != ("bytes", ()):
-                raise SchemaError(f"field {where!r} is {schema[where]}, and not bytes, which may be empty", field=where)
+                raise SchemaError(
+                    f"field {where!r} is {schema[where].kind}, and not bytes, which may be empty", field=where
+                )
 
     def _field(self, pick: Pick) -> Field:
         source = self._source[pick.field] if pick.call is None else result_of(pick.call, self._source)
@@ -313,7 +315,7 @@ def _picked_shape(field: Field, pick: Pick) -> Shape:
     first = field.shape[0]
     if pick.index is not None:
         if first is not None and not -first <= pick.index < first:
-            raise SchemaError(f"field {field.name!r} is {field}; it has no [{pick.index}]", field=pick.name)
+            raise SchemaError(f"field {field.name!r} is {field.kind}; it has no [{pick.index}]", field=pick.name)
         return field.shape[1:]
     start, stop = pick.bounds or (0, None)
     if first is None:

@@ -10,8 +10,11 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
+import numpy as np
+
+from .arguments import described
 from .batch import Batch, rebatch
 from .errors import FormatError, SchemaError, UnknownFormatError
 from .files import absolute
@@ -33,10 +36,11 @@ def expand(source: SourceArgument) -> list[str]:
 
     Raises:
         FileNotFoundError: there are none.
+        TypeError: it is neither a path nor a list of paths.
         FormatError: a shard of a set is missing.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return [path for item in source for path in expand(item)]
+        return [path for item in _listed(source) for path in expand(item)]
     path = os.fspath(source)
     if os.path.isdir(path):
         return _in_folder(path)
@@ -52,6 +56,15 @@ def expand(source: SourceArgument) -> list[str]:
             raise FileNotFoundError(f"{path}: no file fits this pattern")
         return found
     return _shards_of(path)
+
+
+def _listed(source: object) -> Iterable[SourceArgument]:
+    is_list = isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray, Mapping))
+    is_numbers = isinstance(source, np.ndarray) and source.dtype.kind not in "UO"
+    if not is_list or is_numbers or hasattr(source, "provide_data"):  # of mx.io.DataIter, which is an iterator, too
+        advice = "; os.fsdecode() makes text of it" if isinstance(source, bytes) else ""
+        raise TypeError(f"expected a path, or a list of paths; found {described(source)}{advice}")
+    return cast("Iterable[SourceArgument]", source)
 
 
 def _in_folder(folder: str) -> list[str]:
@@ -318,8 +331,12 @@ def merge_schemas(
                 merged.pop(name, None)
                 continue
             raise SchemaError(
-                f"field {name!r} is {mine or 'missing'} in {paths[0]}, and {theirs or 'missing'} in {path}; "
+                f"field {name!r} is {_kind(mine)} in {paths[0]}, and {_kind(theirs)} in {path}; "
                 "pass fields= or schema= (or --select), or convert them one by one",
                 field=name,
             )
     return Schema(*(merged[name] for name in (sorted(merged) if inferred else merged)))
+
+
+def _kind(field: Field | None) -> str:
+    return "missing" if field is None else field.kind

@@ -350,14 +350,14 @@ def test_a_field_that_holds_no_images_is_an_error_that_says_which_does():
         rb.SelectError, match=r"field 'image' is not there, .* field= says where they are, such as 'photo'"
     ):
         decode_and_crop(8)(batch)
-    with pytest.raises(rb.SelectError, match=r"field 'id' is id: int64, and encoded images were expected"):
+    with pytest.raises(rb.SelectError, match=r"field 'id' is int64, and encoded images were expected"):
         decode_and_crop(8, field="id")(batch)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "size=0: expected 1 or more"),
+        ({"size": 0}, r"size=0: expected a whole number, or \(height, width\), of 1 or more"),
         ({"size": (4, -1)}, r"size=\(4, -1\)"),
         ({"size": 8, "resize": 0}, "resize=0: expected the length"),
         ({"size": 8, "seed": -1}, "seed=-1"),
@@ -367,6 +367,27 @@ def test_a_field_that_holds_no_images_is_an_error_that_says_which_does():
 def test_arguments_out_of_range_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         decode_and_crop(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 64.5}, r"size=64\.5: expected a whole number, or \(height, width\)"),
+        ({"size": "64"}, "size='64': expected a whole number"),
+        ({"size": (3, 4, 5)}, r"size=\(3, 4, 5\): expected"),
+        ({"size": None}, "size=None: expected"),
+        ({"size": (8, 8.5)}, r"size=\(8, 8\.5\): expected"),
+        ({"size": 8, "resize": 8.5}, r"resize=8\.5: expected the length of the shorter side"),
+        ({"size": 8, "seed": "1"}, "seed='1': expected"),
+    ],
+)
+def test_arguments_of_another_type_are_named(options, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        decode_and_crop(**options)
+
+
+def test_the_size_may_be_of_numpy():
+    assert decode_and_crop(np.int64(4)) == decode_and_crop([4, 4])
 
 
 def test_without_opencv_the_message_is_the_command_that_installs_it(monkeypatch):

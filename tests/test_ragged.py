@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordio_bridge import Ragged, SchemaError
-from recordio_bridge.batch import concat_columns, sealed
+from recordio_bridge.batch import as_column, concat_columns, sealed
 
 byte_rows = st.lists(st.binary(max_size=9), max_size=20)
 nested_rows = st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=12)
@@ -274,3 +274,42 @@ def test_joined_nested_columns_hold_the_rows_of_both(left, right):
     joined = concat_columns([Ragged.of(left)[::-1], Ragged.of(right)])
     assert isinstance(joined, Ragged)
     assert listed(joined) == left[::-1] + right
+
+
+def test_a_ragged_of_big_endian_arrays_has_their_values():
+    column = Ragged.of([np.array([1, 2], ">i4"), np.array([3], ">i4")], "int32")
+    assert [row.tolist() for row in column] == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_an_object_array_of_arrays_of_numbers_is_ragged_also_where_they_are_equal_in_length(order):
+    for lengths in ([2, 0, 1], [2, 2], [0, 0]):
+        rows = np.empty(len(lengths), object)
+        rows[:] = [np.arange(length).astype(f"{order}i4") for length in lengths]
+        column = as_column(rows, "x")
+        assert isinstance(column, Ragged)
+        assert column == Ragged.of(list(rows), "int32")
+
+
+def test_an_object_array_of_lists_of_numbers_is_ragged():
+    column = as_column(np.array([[1, 2], [], [3]], dtype=object), "x")
+    assert column == Ragged.of([[1, 2], [], [3]], "int64")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [np.ones(2), np.ones(3, np.int32)],
+            r"field 'x': rows of float64 and of int32; .*rb\.Ragged\.of\(rows, dtype\)",
+        ),
+        ([np.ones((2, 2)), np.ones(3)], r"field 'x': a row of shape \(2, 2\).*only one dimension"),
+        ([np.ones(2), b"a"], "field 'x': expected"),
+        ([1, 2], "field 'x': expected bytes or text, found int"),
+    ],
+)
+def test_object_arrays_of_what_makes_no_column_are_told(rows, message):
+    values = np.empty(len(rows), object)
+    values[:] = rows
+    with pytest.raises(SchemaError, match=message):
+        as_column(values, "x")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import operator
+import logging
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
+from ..arguments import described, dict_of
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
 from ..formats.base import OnBadRecord
@@ -16,12 +17,15 @@ from ..schema import Schema
 from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
+from .likeness import like_first
 from .pump import AHEAD, failure_of
 from .rows import Shard
 from .schedule import Job, Position, Schedule, Work, position
 from .state import State, first_of, state_of
 from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
+
+_log = logging.getLogger(__name__)
 
 Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 """Runs on the threads, on each batch; gives a Batch, or a dict of arrays in the order that the fields are to have."""
@@ -52,13 +56,15 @@ class Course:
         label_offset: int | None,
         where: str | None,
     ) -> None:
-        batch_size = operator.index(batch_size)  # of numpy's, a number that JSON holds
+        if state is not None:
+            dict_of("state", state, "the dict that state() gave", "json.loads(state) makes it of that")
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
         if seed is None:
             seed = _seed_in(state) if state is not None else secrets.randbits(32)
         self.gauge = Gauge()
         self._drop_remainder = drop_remainder
         self._transform = transform
-        self._batch_size = batch_size
         starts_later = state is not None and state.get("batch") != 0
         wants = Wants(
             batch_size,
@@ -68,17 +74,18 @@ class Course:
             seed,
             drop_remainder,
             on_bad_record,
-            source_options or {},
+            {} if source_options is None else source_options,
             shard,
             starts_later,
             preset,
             label_offset,
             where,
         )
+        self._batch_size = wants.batch_size  # and not as given: of numpy's, a number that JSON holds
         self._depends_on = {
-            "batch_size": batch_size,
+            "batch_size": wants.batch_size,
             "drop_remainder": drop_remainder,
-            "seed": int(seed) if shuffle else None,
+            "seed": wants.seed if shuffle else None,
             "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
             "shard": list(wants.cut.shard),
             "source": describe(source),
@@ -96,6 +103,7 @@ class Course:
         self._schema = self._supply.schema if transform is None else None
         self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
         self._tried: tuple[Batch, Batch] | None = None
+        self._has_warned = False
 
     @property
     def num_batches(self) -> int | None:
@@ -122,7 +130,9 @@ class Course:
             except Exception as err:  # a border, like that of a thread: code of others runs in there
                 raise failure_of(err) from err
             if self._tried is None:
-                raise SchemaError("the source has no rows, so what the transform makes of them is not known")
+                over = stop is not None and self.first.epoch >= stop
+                why = f"of epochs={stop} none is left" if over else self._supply.why_none()
+                raise SchemaError(f"what the transform makes of batches is not known, as there is none: {why}")
             self._schema = self._tried[1].schema
         return self._schema
 
@@ -150,8 +160,14 @@ class Course:
                 yield begun
                 yield from rest
             return
+        is_empty = first.batch == 0 and (stop is None or first.epoch < stop)
         with closing(Schedule(self._supply, first, stop).work()) as work:
-            yield from work
+            for each in work:
+                is_empty = False
+                yield each
+        if is_empty and not self._has_warned:
+            self._has_warned = True  # and not in each epoch of model.fit
+            _log.warning("there is nothing to feed: %s", self._supply.why_none())
 
     def finish(self, batch: Batch) -> Batch:
         """What is fed of a batch.
@@ -167,14 +183,8 @@ class Course:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
-        if len(made) and made.schema != self._schema:
-            names = (*self._schema, *made.schema)
-            name = next((name for name in names if made.schema.find(name) != self._schema.find(name)), "")
-            raise SchemaError(
-                f"the transform gave field {name!r} as {made.schema.find(name) or 'missing'}, and of the first batch "
-                f"as {self._schema.find(name) or 'missing'}; give the same dtypes and shapes for every batch",
-                field=name,
-            )
+        if len(made):
+            made = like_first(made, self._schema, "what the transform gave", "that of the first batch")
         if self._drop_remainder and len(made) != len(batch):
             raise SchemaError(
                 f"the transform gave {len(made)} rows of {len(batch)}, and drop_remainder promises "
@@ -187,10 +197,12 @@ class Course:
     def _transformed(self, batch: Batch) -> Batch:
         assert self._transform is not None  # who calls has looked
         made = self._transform(batch)
+        if not isinstance(made, (Batch, Mapping)):
+            raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
+        if not made.keys():
+            raise SchemaError("the transform gave no columns; expected a Batch, or a dict of arrays")
         if isinstance(made, Batch):
             return made
-        if not isinstance(made, Mapping):
-            raise SchemaError(f"the transform gave a {type(made).__name__}; expected a Batch, or a dict of arrays")
         return Batch({name: own_column(value, name, self._schema) for name, value in made.items()})
 
     def state(self, at: Position) -> State:

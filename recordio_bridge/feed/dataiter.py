@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..batch import Batch, as_column
 from ..errors import FeedError, SchemaError
 
+_MEMBERS = ("provide_data", "provide_label", "reset", "next")
 _FAR = 64  # batches; more than MXNet's iterators read ahead (prefetch_buffer is 4)
 
 
@@ -43,7 +44,13 @@ class DataIter(Protocol):
 
 def is_data_iter(source: object) -> TypeGuard[DataIter]:
     """Whether this is an iterator of MXNet, or its like; MXNet need not be imported to know."""
-    return all(hasattr(source, name) for name in ("provide_data", "provide_label", "reset", "next"))
+    return all(hasattr(source, name) for name in _MEMBERS)
+
+
+def missing_of_data_iter(source: object) -> str:
+    """The names that something lacks to be one, where it comes near; "" where it does not."""
+    missing = [name for name in _MEMBERS if not hasattr(source, name)]
+    return ", ".join(missing) if "next" not in missing and "reset" not in missing else ""
 
 
 def from_data_iter(source: DataIter) -> FromDataIter:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from ..arguments import whole
 from ..batch import Batch
 from ..errors import FeedError
 from ..formats.base import OnBadRecord
@@ -39,7 +40,7 @@ class Feeder:
             and kept in memory. Where more of them are stored in chunks (HDF5), the order is one of chunks, and of rows
             within windows of 64 MiB. Ignored, with a log line, for iterators.
         seed: None takes one at random; state() tells it.
-        epochs: None is without end.
+        epochs: None is without end; of 0 there is no batch.
         capacity: batches that wait in the queue at most.
         n_threads: each holds the rows that it has read, a batch, or a few of 4 MiB together, and up to 64 MiB, or a
             single batch, of what was made of them, until it is its turn to hand them over.
@@ -57,6 +58,7 @@ class Feeder:
 
     Raises:
         FeedError: the state is of another source, or of other options.
+        TypeError, ValueError: an argument is not what it should be.
         SchemaError, FormatError, OSError: the source cannot be read, or has no such fields.
     """
 
@@ -82,8 +84,8 @@ class Feeder:
         label_offset: int | None = None,
         where: str | None = None,
     ) -> None:
-        if epochs is not None and epochs < 0:
-            raise ValueError(f"epochs={epochs}: expected 0 or more, or None for no end")
+        if epochs is not None:
+            epochs = whole("epochs", epochs, 0, "None, or a whole number")
         self._course = Course(
             source,
             batch_size,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 _LEAST_S, _LEAST_BATCHES = 1.0, 10  # before, what it took to begin outweighs what it takes to go on
-_IDLE = 0.05  # of the time: a consumer that waits for less of it is not held up
+_IDLE = 0.05  # of the time: a consumer that waits for less of it is not held up, whatever its threads do
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """One sentence: which side is the bottleneck. Within a second, or 10 batches, that cannot be told."""
+        """One sentence: which side is the bottleneck: that which waits for less of the time, each of the threads on
+        average; and the model, where it hardly waits. Within a second, or 10 batches, that cannot be told."""
         if not self.batches or not self.elapsed_s:
             return "nothing was handed over yet"
         if self.elapsed_s < _LEAST_S or self.batches < _LEAST_BATCHES:
@@ -44,9 +45,10 @@ class Stats:
             return f"it is too early to tell the bottleneck: {batches} in {self.elapsed_s:.2g} s"
         waited = self.consumer_wait_s / self.elapsed_s
         rate = f"{self.rows / self.elapsed_s:,.0f} rows/s"
-        if waited < _IDLE:
-            return f"the model is the bottleneck: it waited for data {waited:.1%} of the time, at {rate}"
         blocked = self.producer_wait_s / (self.elapsed_s * max(self.num_threads, 1))
+        if waited < _IDLE or blocked > waited:
+            room = "" if waited < _IDLE else f", threads for room {blocked:.1%}"
+            return f"the model is the bottleneck: it waited for data {waited:.1%} of the time{room}, at {rate}"
         advice = "" if blocked > 0.5 else "; try more threads, a lighter transform, or fewer fields"
         return f"the data is the bottleneck: the model waited for it {waited:.1%} of the time, at {rate}{advice}"
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from time import monotonic
 from typing import Protocol
 
+from ..arguments import whole
 from ..batch import Batch
 from ..errors import FeedError
 from .gauge import Gauge
@@ -62,8 +63,7 @@ class Pump:
         *,
         leads: bool = False,
     ) -> None:
-        if num_threads < 1:
-            raise ValueError(f"n_threads={num_threads}: expected 1 or more")
+        num_threads = whole("n_threads", num_threads, 1)
         self._work, self._sink, self._finish, self._gauge = work, sink, finish, gauge
         self._on_failure = on_failure
         self._changed = threading.Condition()
@@ -268,9 +268,7 @@ class Queue:
     """A Sink for threads of this process: a bounded queue of batches with their positions."""
 
     def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity={capacity}: expected 1 or more")
-        self.capacity = capacity
+        self.capacity = whole("capacity", capacity, 1, "a number of batches")
         self._waiting: deque[tuple[Position, Batch]] = deque()
         self._changed = threading.Condition()
         self._has_ended = self._is_cancelled = False

@@ -53,6 +53,17 @@ class Cut:
         """Of so many rows."""
         return num_rows // self.batch_size if self.drop_remainder else math.ceil(num_rows / self.batch_size)
 
+    def why_none(self, num_rows: int) -> str:
+        """Why so many rows of this shard make no batch."""
+        index, count = self.shard
+        if num_rows:
+            return (
+                f"drop_remainder leaves none of the {num_rows} rows, which are fewer than batch_size={self.batch_size}"
+            )
+        if index:
+            return f"shard=({index}, {count}) has no row, as the source has too few for so many shards"
+        return "the source has no rows"
+
     def batches(self, rows: Iterable[Batch]) -> Iterator[Batch]:
         """These rows in batches of the wanted size."""
         whole = self.batch_size if self.drop_remainder else 1
@@ -91,11 +102,15 @@ class IndexedSupply:
         self.close: Callable[[], None] = nothing_to_close
         self._rows, self._cut, self._select, self._seed = rows, cut, select, seed
         index, count = cut.shard
-        self.num_batches = cut.num_batches(len(range(index, len(rows), count)))
+        self._num_rows = len(range(index, len(rows), count))
+        self.num_batches = cut.num_batches(self._num_rows)
         self._group = max(1, min(_MOST_BATCHES, int(GROUP / max(row_nbytes * cut.batch_size, 1))))
 
     def count_batches(self) -> int:
         return self.num_batches
+
+    def why_none(self) -> str:
+        return self._cut.why_none(self._num_rows)
 
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Groups of batches, each read as its Job is done."""

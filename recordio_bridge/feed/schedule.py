@@ -46,6 +46,9 @@ class Supply(Protocol):
     def count_batches(self) -> int | None:
         """num_batches, for which the heads of all records are read where that is what it takes."""
 
+    def why_none(self) -> str:
+        """Why an epoch had no batch."""
+
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """What makes the batches of an epoch from the first-th on, in their order."""
 
@@ -88,8 +91,6 @@ class Schedule:
                     batch += job.num_batches
             if is_empty and self.stop is None:
                 raise FeedError(
-                    f"epoch {epoch} has no batch: the source has no rows, or where leaves none of them, or with "
-                    "drop_remainder too few for one; choose a smaller batch_size, or look at the source with "
-                    "recordio-bridge info"
+                    f"epoch {epoch} has no batch: {self.supply.why_none()}; recordio-bridge info shows what is there"
                 )
             epoch, batch = epoch + 1, 0

@@ -10,8 +10,9 @@ from typing import TypeAlias
 import numpy as np
 
 from ..batch import Batch, Column, Ragged, as_column
-from ..errors import SchemaError
+from ..errors import FeedError, SchemaError
 from ..schema import Schema
+from .likeness import like_first
 from .rows import Cut, Select, Shard, nothing_to_close
 from .schedule import Job
 
@@ -19,6 +20,8 @@ Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
 """What an iterator of a user gives: a Batch, a dict of arrays, or a tuple of arrays."""
 DataIterator: TypeAlias = "Callable[[], Iterable[Columns]]"
 
+
+_FIRST = "the first item"
 
 Pass: TypeAlias = Callable[[int, int], Iterator[Batch]]
 """Begins a pass over a source: called with the number of the epoch, and of the rows to leave out at its beginning. Its
@@ -44,6 +47,7 @@ class StreamSupply:
         self.schema = schema
         self.close: Callable[[], None] = nothing_to_close
         self._start, self._cut, self._count = start, cut, count
+        self._num_read = 0  # rows of the last pass
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
 
     def count_batches(self) -> int | None:
@@ -54,12 +58,21 @@ class StreamSupply:
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Batches that are there: the rows are read in here."""
         rows = self._start(epoch, first * self._cut.batch_size)
+        self._num_read = 0
         try:
-            for batch in self._cut.batches(rows):
+            for batch in self._cut.batches(self._counted(rows)):
                 yield Job(1, partial(_there, batch))
         finally:
             if isinstance(rows, Generator):
                 rows.close()
+
+    def _counted(self, rows: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in rows:
+            self._num_read += len(batch)
+            yield batch
+
+    def why_none(self) -> str:
+        return self._cut.why_none(self._num_read)
 
     def limit_jobs(self, num_batches: int) -> None:
         """They have one."""
@@ -103,11 +116,14 @@ class Arrays:
 
     Raises:
         SchemaError: an item is none of these, or does not fit the first.
+        FeedError: a later pass has no item.
+        TypeError: the callable gives no iterator.
     """
 
     def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
         self._source, self._fields = source, fields
-        items = iter(source())
+        self._passes = 1
+        items = _begun(source)
         try:
             first = next(items)
         except StopIteration:
@@ -123,13 +139,31 @@ class Arrays:
             begun: Iterator[Columns] = chain([self._first], self._rest)
             self._first = self._rest = None
         else:
-            begun = iter(self._source())
+            begun = _begun(self._source)
+            self._passes += 1
+        number = -1
         try:
             for number, item in enumerate(begun):
                 yield as_batch(item, self._fields, self.schema, number)
+            if number < 0:  # the first item of the first pass is there
+                raise FeedError(
+                    f"the iterator gave nothing in pass {self._passes}, and something in the first; the callable must "
+                    "give a new iterator at each call, not one that was used"
+                )
         finally:
             if isinstance(begun, Generator):
                 begun.close()
+
+
+def _begun(source: DataIterator) -> Iterator[Columns]:
+    items: object = source()
+    try:
+        return iter(items)  # type: ignore[call-overload, no-any-return]  # what the user's function gave: see below
+    except TypeError as err:
+        found = "None" if items is None else f"an object of type {type(items).__name__}"
+        raise TypeError(
+            f"the callable gave {found}; expected an iterator of batches: does it yield, or lack a return?"
+        ) from err
 
 
 def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None, number: int = 0) -> Batch:
@@ -139,25 +173,19 @@ def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None,
         schema: what it must fit; None for the first item, which says it.
         number: of the item, for messages.
     """
+    if isinstance(item, (Batch, Mapping, tuple, list)) and not (item.schema if isinstance(item, Batch) else item):
+        raise SchemaError(
+            f"item {number} of the iterator has no columns; expected a Batch, or a dict or tuple of arrays"
+        )
     if isinstance(item, Batch):
         batch = item if fields is None else item.pick(list(fields))
-        if schema is not None and batch.schema != schema:
-            raise SchemaError(f"item {number} of the iterator is {batch.schema!r}, and the first was {schema!r}")
-        return batch
+        return batch if schema is None else like_first(batch, schema, f"item {number} of the iterator", _FIRST)
     columns = _named(item, fields, number)
     try:
         made = Batch({name: own_column(value, name, schema) for name, value in columns.items()})
     except SchemaError as err:
         raise SchemaError(f"item {number} of the iterator: {err}", field=err.field, row=err.row) from err
-    if schema is not None and made.schema != schema:
-        different = next((name for name in schema if made.schema.find(name) != schema[name]), "")
-        found = made.schema.find(different)
-        raise SchemaError(
-            f"item {number} of the iterator: field {different!r} is {found or 'missing'}, and of the first item it was "
-            f"{schema.find(different)}; give arrays of one dtype and one shape behind the rows",
-            field=different,
-        )
-    return made
+    return made if schema is None else like_first(made, schema, f"item {number} of the iterator", _FIRST)
 
 
 def _named(item: Columns, fields: Sequence[str] | None, number: int) -> dict[str, object]:

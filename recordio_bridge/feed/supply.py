@@ -6,12 +6,14 @@ import hashlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from ..arguments import dict_of, names, pair, whole
 from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..files import ends_of
@@ -21,7 +23,7 @@ from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
 from ..select import Select, Selection, as_pairs, named_fields
 from ..sources import Source, SourceArgument, expand
-from .dataiter import DataIter, from_data_iter, is_data_iter
+from .dataiter import DataIter, from_data_iter, is_data_iter, missing_of_data_iter
 from .rows import GROUP, Cut, HeldRows, IndexedSupply, Shard, Sifted, Windows
 from .schedule import Supply
 from .streams import Arrays, DataIterator, Streamed, StreamSupply
@@ -55,13 +57,16 @@ class Wants:
     where: str | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size}: expected 1 or more")
-        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise ValueError(f"seed={self.seed!r}: expected a whole number from 0")
-        index, count = self.shard or (0, 1)
-        if not 0 <= index < count:
-            raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
+        if self.fields is not None:
+            object.__setattr__(self, "fields", names("fields", self.fields))
+        dict_of("source_options", self.source_options, "a dict of the format's options, as {'payload': 'raw'}")
+        if self.shard is not None:
+            index, count = pair("shard", self.shard, "(index, count)")
+            if not 0 <= index < count:
+                raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
+            object.__setattr__(self, "shard", (index, count))
         check_preset(self.preset, self.label_offset)
 
     def prepared(self, files: Source) -> Wants:
@@ -141,9 +146,10 @@ def make_supply(source: FeedSource, wants: Wants, left_out: Callable[[int], None
     if callable(source):
         items = Arrays(source, wants.fields)
         return _of_stream(items, Chosen.of(wants, items.schema, fields=None), wants)
+    lacks = missing_of_data_iter(source)
     raise TypeError(
         f"{type(source).__name__} is no source: expected a path, a list of paths, a RecordFile, a callable that gives "
-        "an iterator of batches, or an mx.io.DataIter"
+        f"an iterator of batches, or an mx.io.DataIter{f' (of which it lacks {lacks})' if lacks else ''}"
     )
 
 
@@ -162,6 +168,7 @@ def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], No
     """Read from the beginning where that will do, else by number."""
     files = Source.open(source, wants.source_options, wants.on_bad_record)
     wants = wants.prepared(files)
+    _warn_of_twice(files.paths)
     schema = _schema_of(files, wants)
     chosen = Chosen.of(wants, schema)
     if wants.shuffle or wants.cut.shard[1] > 1 or wants.starts_later:
@@ -190,6 +197,19 @@ def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], No
     num_rows = sum(counts) if len(counts) == len(known) else None
     count = None if files.is_sequential else lambda: len(RowIndex.of(files))
     return _of_stream(begin, chosen, wants, num_rows, count)
+
+
+def _warn_of_twice(paths: Sequence[str]) -> None:
+    for path, count in Counter(map(os.path.realpath, paths)).items():
+        if count > 1:
+            times = "twice" if count == 2 else f"{count} times"
+            given = next(each for each in paths if os.path.realpath(each) == path)
+            _log.warning(
+                "%s: is named %s, so its rows are fed %s in each epoch; leave out one, or a glob that fits it",
+                given,
+                times,
+                times,
+            )
 
 
 def _log_skipped(skipped: Skipped) -> None:

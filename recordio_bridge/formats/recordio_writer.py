@@ -106,7 +106,9 @@ class RecordIOWriter:
     def _unsigned(self, batch: Batch, name: str) -> NDArray[np.generic]:
         column = batch[name]
         if isinstance(column, Ragged) or column.ndim != 1:
-            raise SchemaError(f"field {name!r} is {self._schema[name]}; the image header holds one integer", field=name)
+            raise SchemaError(
+                f"field {name!r} is {self._schema[name].kind}; the image header holds one integer", field=name
+            )
         return cast(column, "uint64", name)
 
     def _labels(self, column: Column, header: NDArray[np.void]) -> _Spans:

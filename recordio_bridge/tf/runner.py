@@ -7,11 +7,13 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import TracebackType
 from typing import Any
 
 import tensorflow as tf
 
+from ..arguments import whole
 from ..errors import FeedError
 from ..feed.course import Course, Transform
 from ..feed.gauge import Stats
@@ -48,13 +50,14 @@ class CustomRunner:
         with CustomRunner("train.rec", shuffle=True, seed=1) as runner:
             model.fit(runner.dataset(), epochs=3)
 
-    Batches come in the same order for any number of threads, and for the same seed.
+    Batches come in the same order for any number of threads, and for the same seed; but with unit="row", where
+    TensorFlow mixes the rows, in an order that differs from run to run.
 
     Args:
         source, batch_size, fields, select, shuffle, seed, drop_remainder, transform, on_bad_record, source_options,
             shard, state, preset, label_offset, where: as in feed.Feeder.
-        epochs: in graph mode, how many there are until tf.errors.OutOfRangeError; None is without end. A pass over
-            dataset() is so many epochs; None is one.
+        epochs: 1 or more. In graph mode, how many there are until tf.errors.OutOfRangeError; None is without end. A
+            pass over dataset() is so many epochs; None is one.
         capacity: batches that wait in the queue at most, with unit="row", too.
         unit: "batch" queues whole batches; "row" single rows, mixed at random by tf.queue.RandomShuffleQueue.
         min_after_dequeue: with unit="row", rows that stay in the queue to be mixed with; None is half of its capacity.
@@ -62,6 +65,7 @@ class CustomRunner:
 
     Raises:
         FeedError: the state is of another source, or of other options.
+        TypeError, ValueError: an argument is not what it should be.
         SchemaError, FormatError, OSError: the source cannot be read, or has no such fields.
     """
 
@@ -88,7 +92,10 @@ class CustomRunner:
         label_offset: int | None = None,
         where: str | None = None,
     ) -> None:
-        _check(unit, capacity, epochs)
+        _check(unit, pad)
+        batch_size, capacity = whole("batch_size", batch_size, 1), whole("capacity", capacity, 1, "a number of batches")
+        if epochs is not None:
+            epochs = whole("epochs", epochs, 1, "None, or a whole number")
         self._least = _least_rows(unit, min_after_dequeue, capacity, batch_size)
         if state is not None and unit == "row":
             raise ValueError("state is for unit='batch': rows that are mixed at random have no order to go on with")
@@ -132,8 +139,9 @@ class CustomRunner:
         """The tensors of one batch, in the order of the fields; graph mode. Each call is another place to take from.
 
         Raises:
-            FeedError: threads run already, in which the graph must not change; or there is no graph; or the first
-                batch, on which a transform is tried to know its tensors, could not be made, with the __cause__.
+            FeedError: it was called in another graph before; threads run already, in which the graph must not change;
+                or there is no graph; or the first batch, on which a transform is tried to know its tensors, could not
+                be made, with the __cause__.
             SchemaError: there is a transform, and no batch to try it on.
         """
         if tf.executing_eagerly():
@@ -142,6 +150,11 @@ class CustomRunner:
                 "build the model inside `with tf.Graph().as_default():`"
             )
         self._check_usable()
+        if self._graph is not None and not _is_in(tf.compat.v1.get_default_graph(), self._graph.graph):
+            raise FeedError(
+                "get_inputs() was called in another graph before, where its queue is; a runner feeds one graph: make "
+                "another runner for this one"
+            )
         if self._pump is not None:
             raise FeedError("get_inputs() after start_threads(): make all of the graph first, then start the threads")
         if self._graph is None:
@@ -169,6 +182,7 @@ class CustomRunner:
                 session is closed, or of another graph.
         """
         self._check_usable()
+        n_threads = whole("n_threads", n_threads, 1)
         if self._graph is None:
             raise FeedError(
                 "start_threads() before get_inputs(): call get_inputs() first, which makes the queue"
@@ -220,6 +234,7 @@ class CustomRunner:
         if not tf.executing_eagerly():
             raise FeedError("dataset() is for eager mode; in graph mode, call get_inputs() and start_threads(sess)")
         self._check_usable()
+        n_threads = whole("n_threads", n_threads, 1)
         first, stop = self._next_pass, self._stop_of(self._next_pass)
         components = self._components(stop)
         if self._progress is None:
@@ -397,13 +412,18 @@ def _watch(coord: Any, pump: Pump) -> threading.Thread:
     return thread
 
 
-def _check(unit: str, capacity: int, epochs: int | None) -> None:
+def _check(unit: str, pad: float | None) -> None:
     if unit not in ("batch", "row"):
         raise ValueError(f"unit={unit!r}: expected 'batch' or 'row'")
-    if capacity < 1:
-        raise ValueError(f"capacity={capacity}: expected 1 or more batches")
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs={epochs}: expected 1 or more, or None")
+    if pad is not None and (isinstance(pad, bool) or not isinstance(pad, Real)):
+        raise TypeError(f"pad={pad!r}: expected a number, or None")
+
+
+def _is_in(graph: Any, outer: Any) -> bool:
+    """Whether it is this graph, or that of a function or a branch in it."""
+    while graph is not outer and hasattr(graph, "outer_graph"):
+        graph = graph.outer_graph
+    return graph is outer
 
 
 def _least_rows(unit: Unit, min_after_dequeue: int | None, capacity: int, batch_size: int) -> int:
@@ -412,6 +432,7 @@ def _least_rows(unit: Unit, min_after_dequeue: int | None, capacity: int, batch_
         return (capacity - 1) * batch_size // 2
     if unit != "row":
         raise ValueError("min_after_dequeue is for unit='row'")
+    min_after_dequeue = whole("min_after_dequeue", min_after_dequeue, 0, "a number of rows")
     if not 0 <= min_after_dequeue <= (capacity - 1) * batch_size:
         raise ValueError(
             f"min_after_dequeue={min_after_dequeue}: expected 0 to {(capacity - 1) * batch_size}, so that in a "

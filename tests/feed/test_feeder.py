@@ -364,7 +364,7 @@ def test_a_batch_that_does_not_fit_is_named_whichever_is_made_first(tmp_path):
 
     with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, n_threads=3) as feeder:
         assert next(feeder)["id"].dtype == np.float32
-        with pytest.raises(rb.FeedError, match=r"as id: int64, and of the first batch as id: float32"):
+        with pytest.raises(rb.FeedError, match=r"as int64, and that of the first batch has it as float32"):
             within(30, lambda: next(feeder))
 
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,49 @@ def test_the_schema_that_a_transform_gives_of_no_rows_is_not_known(tmp_path):
     rb.write(tmp_path / "none.npz", {"id": np.zeros(0, np.int64)})
     feeder = Feeder(tmp_path / "none.npz", SIZE, transform=lambda batch: batch)
     with feeder, pytest.raises(rb.SchemaError, match="no rows"):
+        feeder.schema  # noqa: B018  # which raises
+
+
+NONE = {
+    "rows": ({}, "the source has no rows"),
+    "drop_remainder": ({"drop_remainder": True}, "drop_remainder leaves none of the 5 rows.*batch_size=10"),
+    "shard": ({"shard": (6, 8)}, r"shard=\(6, 8\) has no row"),
+    "both": ({"shard": (1, 2), "drop_remainder": True}, "drop_remainder leaves none of the 2 rows"),
+}
+
+
+@pytest.mark.parametrize("kind", ["npz", "rec", "iterator"])
+@pytest.mark.parametrize("case", NONE)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_why_there_is_no_batch_is_told(tmp_path, kind, case, shuffle, caplog):
+    chosen, why = NONE[case]
+    options = {**chosen, "shuffle": shuffle, "seed": 1}
+    rows = 0 if case == "rows" else 5
+    source = arrays(rows, 3) if kind == "iterator" else write(tmp_path, kind, rows=rows)
+    if kind == "iterator" and case == "rows":
+        source = lambda: iter([(np.zeros(0, np.int64),)])  # noqa: E731  # of no item nothing is known
+    feeder = Feeder(source, SIZE, transform=lambda batch: batch, **options)
+    with feeder, pytest.raises(rb.SchemaError, match=f"as there is none: {why}"):
+        feeder.schema  # noqa: B018  # which raises
+    feeder = Feeder(source, SIZE, epochs=None, **options)
+    with feeder, pytest.raises(rb.FeedError, match=f"epoch 0 has no batch: {why}"):
+        within(30, lambda: next(feeder))
+    caplog.clear()
+    with Feeder(source, SIZE, epochs=3, **options) as feeder:
+        assert within(30, lambda: list(feeder)) == []
+    assert [record.getMessage().split(":")[0] for record in caplog.records if "shuffle" not in record.getMessage()] == [
+        "there is nothing to feed"
+    ]
+    assert re.search(why, caplog.text)
+
+
+def test_a_state_behind_all_epochs_leaves_no_batch_for_a_transform(tmp_path):
+    path = write(tmp_path, "npz")
+    with Feeder(path, SIZE) as feeder:
+        list(feeder)
+        state = feeder.state()
+    feeder = Feeder(path, SIZE, state=state, transform=lambda batch: batch)
+    with feeder, pytest.raises(rb.SchemaError, match="as there is none: of epochs=1 none is left"):
         feeder.schema  # noqa: B018  # which raises
 
 
@@ -437,7 +481,7 @@ def test_of_batches_that_grow_fewer_are_read_at_a_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", -1), ("seed", 1.5), ("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)],
+    [("seed", -1), ("batch_size", 0), ("capacity", 0), ("n_threads", 0), ("epochs", -1)],
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
@@ -473,6 +517,22 @@ def test_stats_count_what_was_handed_over_and_say_who_waits(tmp_path):
 )
 def test_the_summary_blames_nobody_before_there_is_something_to_go_by(batches, elapsed_s, waited_s, says):
     stats = Stats(10 * batches, batches, 80 * batches, elapsed_s, waited_s, 0.0, 0, 8, 1, 0)
+    assert stats.summary.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "blocked_s", "threads", "says"),
+    [
+        (5.4, 90.0, 1, "the model is the bottleneck: it waited for data 5.4% of the time, threads for room 90.0%, at"),
+        (5.4, 180.0, 2, "the model is the bottleneck: it waited for data 5.4% of the time, threads for room 90.0%, at"),
+        (30.0, 60.0, 4, "the data is the bottleneck: the model waited for it 30.0% of the time, at 10 rows/s; try"),
+        (30.0, 29.0, 1, "the data is the bottleneck: the model waited for it 30.0% of the time, at 10 rows/s; try"),
+        (4.9, 0.0, 1, "the model is the bottleneck: it waited for data 4.9% of the time, at"),
+        (80.0, 60.0, 1, "the data is the bottleneck: the model waited for it 80.0% of the time, at 10 rows/s"),
+    ],
+)
+def test_the_summary_goes_by_which_side_waited_for_longer(waited_s, blocked_s, threads, says):
+    stats = Stats(1000, 100, 8000, 100.0, waited_s, blocked_s, 0, 8, threads, 0)
     assert stats.summary.startswith(says)
 
 

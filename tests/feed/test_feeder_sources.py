@@ -14,7 +14,7 @@ import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, supply
 from recordio_bridge.feed.rows import HeldRows, IndexedSupply
 from tests.feed.deadline import within
-from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids
+from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids, write
 from tests.samples import image_payload, write_rec
 
 ORDERED = list(range(ROWS))
@@ -193,8 +193,31 @@ def test_an_iterator_that_gives_no_arrays_is_told(item):
 
 
 def test_a_callable_that_gives_no_iterator_is_told():
-    with pytest.raises(TypeError, match="iter"):
+    with pytest.raises(TypeError, match=r"the callable gave an object of type int; expected an iterator"):
         Feeder(lambda: 42, SIZE)
+
+
+def test_a_callable_that_gives_nothing_is_told():
+    with pytest.raises(TypeError, match=r"the callable gave None; expected an iterator .* return"):
+        Feeder(lambda: None, SIZE)
+
+
+def test_a_callable_that_gives_the_same_iterator_again_is_told_where_that_has_no_more():
+    used = arrays()()
+    feeder = Feeder(lambda: used, SIZE, epochs=2)
+    with feeder, pytest.raises(rb.FeedError, match=r"gave nothing in pass 2.*a new iterator at each call"):
+        within(60, lambda: list(feeder))
+
+
+def test_a_file_that_is_named_twice_is_fed_twice_with_a_warning_that_names_it(tmp_path, caplog):
+    path = write(tmp_path, "rec")
+    assert [row for batch in fed([path, tmp_path / "*.rec"]) for row in batch] == ORDERED * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: is named twice, so its rows are fed twice in each epoch; leave out one, or a glob that fits it"
+    ]
+    caplog.clear()
+    fed([path], shuffle=True, seed=1)
+    assert not caplog.records
 
 
 def test_a_generator_in_place_of_its_function_is_refused():

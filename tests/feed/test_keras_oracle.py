@@ -229,3 +229,17 @@ def test_an_exception_on_a_thread_ends_a_fit_with_its_reason(digits):
     with pytest.raises(rb.FeedError, match="on purpose") as info:
         within(60, fit)
     assert isinstance(info.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "tfrecord"])
+def test_a_fit_with_nothing_to_feed_is_told_in_the_log(tmp_path, suffix, caplog):
+    rb.write(tmp_path / f"few.{suffix}", {"image": np.zeros((5, 64), np.float32), "label": np.zeros(5, np.int64)})
+    with CustomRunner(tmp_path / f"few.{suffix}", 8, drop_remainder=True) as runner:
+        dataset = runner.dataset()
+        assert int(dataset.cardinality()) == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some versions of Keras have something to say of it
+            within(120, lambda: model().fit(dataset, verbose=0, shuffle=False, epochs=2))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("recordio_bridge")] == [
+        "there is nothing to feed: drop_remainder leaves none of the 5 rows, which are fewer than batch_size=8"
+    ]
