@@ -62,7 +62,7 @@ class Cut:
             )
         if index:
             return f"shard=({index}, {count}) has no row, as the source has too few for so many shards"
-        return "the source has no rows"
+        return "the source has no rows, or where= leaves none of them"
 
     def batches(self, rows: Iterable[Batch]) -> Iterator[Batch]:
         """These rows in batches of the wanted size."""
