@@ -165,8 +165,13 @@ class Course:
             for each in work:
                 is_empty = False
                 yield each
-        if is_empty and not self._has_warned:
-            self._has_warned = True  # and not in each epoch of model.fit
+        if is_empty:
+            self.warn_of_nothing()
+
+    def warn_of_nothing(self) -> None:
+        """Tell, once and not in each epoch, that there is no batch."""
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning("there is nothing to feed: %s", self._supply.why_none())
 
     def finish(self, batch: Batch) -> Batch:

@@ -61,7 +61,9 @@ class Cut:
                 f"drop_remainder leaves none of the {num_rows} rows, which are fewer than batch_size={self.batch_size}"
             )
         if index:
-            return f"shard=({index}, {count}) has no row, as the source has too few for so many shards"
+            return (
+                f"shard=({index}, {count}) has no row, as the source has too few for so many, or where= leaves too few"
+            )
         return "the source has no rows, or where= leaves none of them"
 
     def batches(self, rows: Iterable[Batch]) -> Iterator[Batch]:

@@ -47,18 +47,19 @@ class StreamSupply:
         self.schema = schema
         self.close: Callable[[], None] = nothing_to_close
         self._start, self._cut, self._count = start, cut, count
-        self._num_read = 0  # rows of the last pass
+        self._num_rows = num_rows or 0  # of a pass, as far as is known
         self.num_batches = None if num_rows is None else cut.num_batches(num_rows)
 
     def count_batches(self) -> int | None:
         if self.num_batches is None and self._count is not None:
-            self.num_batches = self._cut.num_batches(self._count())
+            self._num_rows = self._count()
+            self.num_batches = self._cut.num_batches(self._num_rows)
         return self.num_batches
 
     def jobs(self, epoch: int, first: int) -> Generator[Job, None, None]:
         """Batches that are there: the rows are read in here."""
         rows = self._start(epoch, first * self._cut.batch_size)
-        self._num_read = 0
+        self._num_rows = 0
         try:
             for batch in self._cut.batches(self._counted(rows)):
                 yield Job(1, partial(_there, batch))
@@ -68,11 +69,11 @@ class StreamSupply:
 
     def _counted(self, rows: Iterable[Batch]) -> Iterator[Batch]:
         for batch in rows:
-            self._num_read += len(batch)
+            self._num_rows += len(batch)
             yield batch
 
     def why_none(self) -> str:
-        return self._cut.why_none(self._num_read)
+        return self._cut.why_none(self._num_rows)
 
     def limit_jobs(self, num_batches: int) -> None:
         """They have one."""

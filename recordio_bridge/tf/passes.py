@@ -107,7 +107,10 @@ class Pass:
         self._nothing = nothing
         self._next: Position | None = None
         self._closer = weakref.finalize(self, pump.close)
-        pump.start()
+
+    def start(self) -> None:
+        """Start its threads; closed before, it has nothing."""
+        self._pump.start()
 
     @property
     def num_threads(self) -> int:

@@ -240,6 +240,8 @@ class CustomRunner:
         if self._progress is None:
             self._progress = Progress(first)
         num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
+        if num_batches == 0:  # of which TensorFlow begins no pass
+            self._course.warn_of_nothing()
         if num_batches is not None:
             is_added_up = self._unit == "batch" or self._per_pass == 1  # rows of several epochs share batches
             num_batches = num_batches * self._per_pass if is_added_up else None
@@ -274,8 +276,10 @@ class CustomRunner:
         course = self._course
         pump = Pump(course.work(first, stop), queue, course.finish, course.gauge, n_threads, self._failures.append)
         begun = Pass(pump, queue, course.gauge, components.no_arrays(), self._end_pass)
-        with self._lock:
+        with self._lock:  # before its threads do anything: stop() closes all that it finds
             self._passes.add(begun)
+        self._check_usable()
+        begun.start()
         return begun
 
     def _passes_now(self) -> list[Pass]:
