@@ -82,6 +82,7 @@ class Ragged(Sequence[Row]):
 
         Raises:
             LossyError: dtype does not hold a number as it is.
+            SchemaError: a row has more than one dimension.
         """
         items = list(rows)
         if dtype == "bytes" and any(isinstance(item, (list, tuple, np.ndarray)) for item in items):
@@ -89,7 +90,15 @@ class Ragged(Sequence[Row]):
         if dtype == "bytes":
             parts = [_as_bytes(item, name) for item in items]
         else:
-            parts = [exact_array(item, dtype, name).tobytes() for item in items]
+            arrays = [exact_array(item, dtype, name) for item in items]
+            deep = next((row for row, array in enumerate(arrays) if array.ndim > 1), None)
+            if deep is not None:
+                raise SchemaError(
+                    f"{name or 'ragged'}: row {deep} is {arrays[deep].shape}; a Ragged has rows of one dimension; "
+                    "flatten them, and keep their shapes in a column of their own",
+                    row=deep,
+                )
+            parts = [array.tobytes() for array in arrays]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
         buffer = np.frombuffer(b"".join(parts), dtype=np.uint8)
         return cls(buffer, _ends(lengths) - lengths, lengths, dtype)

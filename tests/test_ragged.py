@@ -313,3 +313,8 @@ def test_object_arrays_of_what_makes_no_column_are_told(rows, message):
     values[:] = rows
     with pytest.raises(SchemaError, match=message):
         as_column(values, "x")
+
+
+def test_rows_of_more_than_one_dimension_are_refused():
+    with pytest.raises(SchemaError, match=r"x: row 1 is \(3, 2\)"):
+        Ragged.of([np.zeros(2), np.zeros((3, 2))], "float64", name="x")
