@@ -2,7 +2,8 @@
 
 A step that takes a batch first looks whether the threads were started, and says so where they were not, instead of
 waiting for ever. It notes which batch it took, and how long it waited for it, in a table of the graph: that needs
-neither Python nor a variable that would have to be initialised.
+neither Python nor a variable that would have to be initialised. Each place that batches are taken from has an entry of
+its own there, as several may be in one step, in any order.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _log = logging.getLogger(__name__)
 Session: TypeAlias = Any  # a tf.compat.v1.Session; TensorFlow has no types
 Unit: TypeAlias = Literal["batch", "row"]
 
-_EPOCH, _BATCH, _WAITED, _STARTED = range(4)  # of the cell: the next batch, seconds, and whether there are threads
+_NEXT, _WAITED, _STARTED = range(3)  # of an entry: the batch to come next, seconds, and whether there are threads
+_ALL = 0  # the entry of the threads, with the batch that they began with
+_EPOCH = 2.0**31  # a position is epoch * this + batch, in float64: exact for 4 million epochs
 _NOT_STARTED = (
     "no threads feed this queue yet: call runner.start_threads(sess) before the first step, after the variables are "
     "initialised"
@@ -65,45 +68,44 @@ class GraphQueue:
                 self._enqueue_op = self._queue.enqueue_many(self._feeds)
             else:
                 self._queue = tf.queue.FIFOQueue(capacity, [tf.float64, *dtypes])
-                self._feeds = [v1.placeholder(tf.float64, [2]), *self._feeds]
+                self._feeds = [v1.placeholder(tf.float64, []), *self._feeds]
                 self._enqueue_op = self._queue.enqueue(self._feeds)
             self._end_op = self._queue.close()
             self._cancel_op = self._queue.close(cancel_pending_enqueues=True)
             self._size_op = self._queue.size()
             self._table = tf.raw_ops.MutableHashTableOfTensorsV2(
-                key_dtype=tf.int64, value_dtype=tf.float64, value_shape=[4], use_node_name_sharing=True
+                key_dtype=tf.int64, value_dtype=tf.float64, value_shape=[3], use_node_name_sharing=True
             )
-            self._key = tf.constant(0, tf.int64)
-            self._cell = self._read_cell()
-            self._first = v1.placeholder(tf.float64, [4])
-            self._start_op = self._write_cell(self._first)
+            self._entries = [self._read(_ALL)]
+            self._begin = v1.placeholder(tf.float64, [3])
+            self._begin_op = self._write(_ALL, self._begin)
 
-    def _read_cell(self) -> Tensor:
+    def _read(self, key: int) -> Tensor:
         return tf.raw_ops.LookupTableFindV2(
-            table_handle=self._table, keys=self._key, default_value=tf.zeros([4], tf.float64)
+            table_handle=self._table, keys=tf.constant(key, tf.int64), default_value=tf.zeros([3], tf.float64)
         )
 
-    def _write_cell(self, value: Tensor) -> Any:
-        return tf.raw_ops.LookupTableInsertV2(table_handle=self._table, keys=self._key, values=value)
+    def _write(self, key: int, entry: Tensor) -> Any:
+        return tf.raw_ops.LookupTableInsertV2(table_handle=self._table, keys=tf.constant(key, tf.int64), values=entry)
 
     # ---- what a step takes ----
 
     def dequeue(self) -> tuple[Tensor, ...]:
         """The tensors of a batch, one for each field."""
         with tf.device("/cpu:0"), tf.name_scope("recordio_bridge"):
-            cell = self._read_cell()
-            with tf.control_dependencies([tf.debugging.Assert(cell[_STARTED] > 0, [_NOT_STARTED])]):
+            key = len(self._entries)
+            self._entries.append(self._read(key))
+            is_started = self._read(_ALL)[_STARTED] > 0
+            with tf.control_dependencies([tf.debugging.Assert(is_started, [_NOT_STARTED])]):
                 before = tf.timestamp()
             with tf.control_dependencies([before]):
                 taken = self._take()
             with tf.control_dependencies(taken):
-                after = tf.timestamp()
-            if self._unit == "row":
-                at, parts = cell[: _BATCH + 1], taken
-            else:
-                at, parts = taken[0], taken[1:]
-            waited = cell[_WAITED] + after - before
-            noted = self._write_cell(tf.stack([at[_EPOCH], at[_BATCH], waited, cell[_STARTED]]))
+                waited = tf.timestamp() - before
+                entry = self._read(key)
+            (at, *parts) = taken if self._unit == "batch" else (entry[_NEXT], *taken)
+            # the greater, as another thread may have noted a later one meanwhile
+            noted = self._write(key, tf.stack([tf.maximum(at, entry[_NEXT]), entry[_WAITED] + waited, 0.0]))
             with tf.control_dependencies([noted]):
                 parts = [tf.identity(part) for part in parts]
             return self._components.given(parts, self._fixed_rows)
@@ -122,12 +124,12 @@ class GraphQueue:
         """From here on, put feeds the queue of this session, of which steps may take."""
         self._session = session
         self._enqueue = _feeding(session, self._enqueue_op, self._feeds)
-        session.run(self._start_op, {self._first: [*first, 0.0, 1.0]})
+        session.run(self._begin_op, {self._begin: [_number(first), 0.0, 1.0]})
 
     def put(self, at: Position, batch: Batch) -> None:
         arrays: list[Any] = self._components.arrays(batch)
         if self._unit == "batch":
-            arrays = [np.array([at.epoch, at.batch + 1], np.float64), *arrays]
+            arrays = [np.array(_number(Position(at.epoch, at.batch + 1))), *arrays]
         try:
             self._enqueue(*arrays)
         except tf.errors.CancelledError:
@@ -167,8 +169,13 @@ class GraphQueue:
         """The batch after the last that a step took, and how long steps waited, in seconds; None without a session."""
         if self._session is None or _is_closed(self._session):
             return None
-        cell = self._session.run(self._cell)
-        return Position(int(cell[_EPOCH]), int(cell[_BATCH])), float(cell[_WAITED])
+        entries = self._session.run(self._entries)
+        epoch, batch = divmod(max(entry[_NEXT] for entry in entries), _EPOCH)
+        return Position(int(epoch), int(batch)), float(sum(entry[_WAITED] for entry in entries))
+
+
+def _number(at: Position) -> float:
+    return at.epoch * _EPOCH + at.batch
 
 
 def _feeding(session: Session, operation: Any, feeds: list[Tensor]) -> Any:

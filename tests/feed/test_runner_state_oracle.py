@@ -6,12 +6,13 @@ import json
 from itertools import chain
 
 import pytest
+import tensorflow as tf
 
 import recordio_bridge as rb
 from recordio_bridge.feed import Feeder
 from recordio_bridge.tf import CustomRunner
 from tests.feed.deadline import within
-from tests.feed.running_oracle import eager_pass, graph_steps, ids_of, session
+from tests.feed.running_oracle import eager_pass, graph_steps, ids_of, session, v1
 from tests.feed.sources import BATCHES, FORMATS, ROWS, SIZE, arrays, ids, write, write_chunked
 
 FIELDS = ["id", "x", "label"]
@@ -196,3 +197,21 @@ def test_states_of_something_else_are_refused(tmp_path):
         CustomRunner(path, **usual, state={"epoch": 1})
     with pytest.raises(ValueError, match="unit='batch'"):
         CustomRunner(path, **usual, unit="row", state=state)
+
+
+def test_two_places_that_take_in_one_step_are_both_noted(tmp_path):
+    """In whatever order they take, and note what they took."""
+    path = write(tmp_path, "rec")
+
+    def steps() -> list[int]:
+        with tf.Graph().as_default(), v1.Session() as sess, CustomRunner(path, SIZE, fields=["id"]) as runner:
+            both = runner.get_inputs(), runner.get_inputs()
+            runner.start_threads(sess)
+            found = []
+            for _ in range(100):
+                sess.run(both)
+                state = runner.state()
+                found.append(state["epoch"] * BATCHES + state["batch"])
+            return found
+
+    assert within(60, steps) == [2 * step for step in range(1, 101)]
