@@ -15,7 +15,7 @@ import tensorflow as tf
 from ..feed.schedule import Position
 from .components import Array, Components, Tensor
 from .kept import Kept
-from .passes import Pass
+from .passes import Pass, eagerly
 
 _AHEAD = 1  # batches that are tensors already while the model works on the one before
 _NO_MORE = -1  # in place of a position
@@ -37,7 +37,7 @@ class Progress:
     @property
     def next(self) -> Position:
         """The batch behind the last that was taken."""
-        epoch, batch = (int(number) for number in self._table.lookup(self._key))
+        epoch, batch = eagerly(lambda: self._table.lookup(self._key).numpy().tolist())
         return self._first if epoch < 0 else Position(epoch, batch)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
@@ -15,6 +16,16 @@ from ..feed.gauge import Gauge
 from ..feed.pump import Closed, Pump, Queue, Sink, failure_of
 from ..feed.schedule import Position
 from .components import Array, Components
+
+_T = TypeVar("_T")
+
+
+def eagerly(call: Callable[[], _T]) -> _T:
+    """What a call gives where TensorFlow executes eagerly: here, or on a thread while somebody makes a graph here."""
+    if tf.executing_eagerly():
+        return call()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 class Taken(NamedTuple):
@@ -63,7 +74,7 @@ class RowQueue:
             )
 
     def __len__(self) -> int:
-        return int(self._queue.size()) // self._batch_size
+        return eagerly(lambda: int(self._queue.size())) // self._batch_size
 
     def put(self, at: Position, batch: Batch) -> None:
         try:
@@ -75,7 +86,7 @@ class RowQueue:
         self._queue.close()
 
     def cancel(self) -> None:
-        self._queue.close(cancel_pending_enqueues=True)
+        eagerly(lambda: self._queue.close(cancel_pending_enqueues=True))
 
     def take(self) -> Taken | None:
         try:

@@ -268,3 +268,16 @@ def test_an_iterator_may_go_while_a_graph_is_made(tmp_path, unit):
             gc.collect()
             until(lambda: not feed_threads())
         assert len(list(chain(*eager_pass(dataset)))) == ROWS
+
+
+@pytest.mark.parametrize("unit", ["batch", "row"])
+def test_it_may_be_asked_and_stopped_while_a_graph_is_made(tmp_path, unit):
+    runner = CustomRunner(write(tmp_path, "rec"), SIZE, capacity=2, unit=unit)
+    begun = iter(runner.dataset())
+    next(begun)
+    with tf.Graph().as_default():
+        if unit == "batch":
+            assert runner.state()["batch"] == 1
+        assert runner.stats().batches
+        within(5, runner.stop)
+    assert not feed_threads()
