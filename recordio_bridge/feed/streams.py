@@ -17,7 +17,7 @@ from .rows import Cut, Select, Shard, nothing_to_close
 from .schedule import Job
 
 Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
-"""What an iterator of a user gives: a Batch, a dict of arrays, or a tuple of arrays."""
+"""What an iterator of a user gives: a Batch, which is taken as it is; a dict or a tuple of arrays, which are copied."""
 DataIterator: TypeAlias = "Callable[[], Iterable[Columns]]"
 
 
@@ -168,7 +168,8 @@ def _begun(source: DataIterator) -> Iterator[Columns]:
 
 
 def as_batch(item: Columns, fields: Sequence[str] | None, schema: Schema | None, number: int = 0) -> Batch:
-    """A Batch of what an iterator gave, in memory of its own: the iterator may fill its arrays again.
+    """A Batch of what an iterator gave. Dicts and tuples are copied, as it may fill their arrays again; a Batch is
+    taken as it is, and what it holds is not to be written to any more.
 
     Args:
         schema: what it must fit; None for the first item, which says it.
@@ -218,8 +219,14 @@ def own_column(value: object, name: str, schema: Schema | None) -> Column:
     """
     field = None if schema is None else schema.find(name)
     value = value.copy() if isinstance(value, np.ndarray) else value
-    column = as_column(value, name, None)
+    column = _copied(value) if isinstance(value, Ragged) else as_column(value, name, None)
     if field is None or field.shape != (None,) or isinstance(column, Ragged) or column.ndim != 2:
         return column
     is_like = column.dtype.name == field.dtype or not column.size  # rows without a value have no dtype
     return as_column(value, name, field) if is_like else column
+
+
+def _copied(column: Ragged) -> Ragged:
+    own = column.compact()
+    values = _copied(own.values) if isinstance(own.values, Ragged) else own.values.copy()
+    return Ragged(values, own.starts, own.lengths, own.dtype)

@@ -111,11 +111,17 @@ def test_an_iterator_may_fill_the_same_arrays_again():
             ids, x = refill(min(16, ROWS - at), at)
             yield {"id": ids, "x": x, "views": [x[row, : row % 4] for row in range(len(x))]}
 
-    for source in (tuples, named, lists):
+    def raggeds() -> Iterator[dict[str, object]]:
+        for each in lists():
+            block, starts = each["x"].view(np.uint8).reshape(-1), 12 * np.arange(len(each["x"]))
+            lengths = np.array([view.nbytes for view in each["views"]])
+            yield {**each, "views": rb.Ragged(block, starts, lengths, "float32")}
+
+    for source in (tuples, named, lists, raggeds):
         with Feeder(source, SIZE, epochs=2, n_threads=3, fields=("id", "x") if source is tuples else None) as feeder:
             held = list(feeder)
         assert epochs([ids(batch) for batch in held], 2) == [ORDERED] * 2
-        for batch in held if source is lists else ():
+        for batch in held if source in (lists, raggeds) else ():
             for number, x, view in zip(batch["id"], batch["x"], batch["views"], strict=True):
                 assert np.array_equal(view, x[: number % 16 % 4])
 
