@@ -20,10 +20,11 @@ from .gauge import Gauge
 from .likeness import like_first
 from .pump import AHEAD, failure_of
 from .rows import Shard
-from .schedule import Job, Position, Schedule, Work, position
+from .schedule import Position, Work
 from .state import State, first_of, state_of
 from .streams import own_column
 from .supply import FeedSource, Wants, describe, make_supply
+from .trial import Trial
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +102,7 @@ class Course:
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
         self._schema = self._supply.schema if transform is None else None
-        self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
-        self._tried: tuple[Batch, Batch] | None = None
+        self._trial = Trial(self._supply, self.first)
         self._has_warned = False
 
     @property
@@ -114,11 +114,11 @@ class Course:
         """As num_batches, but records are counted, by their heads, where that can be done."""
         return self._supply.count_batches()
 
-    def schema(self, stop: int | None) -> Schema:
+    def schema(self, stop: int | None = None) -> Schema:
         """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.
 
         Args:
-            stop: of the work that will be asked for first.
+            stop: the epoch before which that batch must be.
 
         Raises:
             FeedError: the first batch could not be read, or the transform failed, as a thread would tell it.
@@ -126,42 +126,20 @@ class Course:
         """
         if self._schema is None:
             try:
-                self._try_first(stop)
+                made = self._trial.run(self._transformed, stop)
             except Exception as err:  # a border, like that of a thread: code of others runs in there
                 raise failure_of(err) from err
-            if self._tried is None:
-                over = stop is not None and self.first.epoch >= stop
+            if made is None:
+                over = stop is not None and self.first >= (stop - 1, 1)
                 why = f"of epochs={stop} none is left" if over else self._supply.why_none()
                 raise SchemaError(f"what the transform makes of batches is not known, as there is none: {why}")
-            self._schema = self._tried[1].schema
+            self._schema = made.schema
         return self._schema
-
-    def _try_first(self, stop: int | None) -> None:
-        """Transform the first batch of the work up to stop, if there is one."""
-        work = self.work(self.first, stop)
-        begun = next(work, None)
-        if begun is None:
-            return
-        batches = begun.job.make()
-        made = Job(begun.job.num_batches, lambda: batches)
-        self._begun = (stop, begun._replace(job=made), work)
-        at = position.set(begun.first)
-        try:
-            self._tried = (batches[0], self._transformed(batches[0]))
-        finally:
-            position.reset(at)
 
     def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
         """The batches from first to the end of the epoch before stop (None: without end), before finish."""
-        if self._begun is not None and self._begun[0] == stop and self._begun[1].first == first:
-            _, begun, rest = self._begun
-            self._begun = None
-            with closing(rest):
-                yield begun
-                yield from rest
-            return
         is_empty = first.batch == 0 and (stop is None or first.epoch < stop)
-        with closing(Schedule(self._supply, first, stop).work()) as work:
+        with closing(self._trial.work(first, stop)) as work:
             for each in work:
                 is_empty = False
                 yield each
@@ -182,9 +160,8 @@ class Course:
         """
         if self._transform is None:
             return batch
-        if self._tried is not None and self._tried[0] is batch:
-            (_, made), self._tried = self._tried, None
-        else:
+        made = self._trial.made_of(batch)
+        if made is None:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
@@ -220,9 +197,7 @@ class Course:
 
     def close(self) -> None:
         """Let go of what was begun and not fed."""
-        if self._begun is not None:
-            self._begun[2].close()
-            self._begun = None
+        self._trial.close()
         self._supply.close()
 
 

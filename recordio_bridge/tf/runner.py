@@ -235,8 +235,8 @@ class CustomRunner:
             raise FeedError("dataset() is for eager mode; in graph mode, call get_inputs() and start_threads(sess)")
         self._check_usable()
         n_threads = whole("n_threads", n_threads, 1)
-        first, stop = self._next_pass, self._stop_of(self._next_pass)
-        components = self._components(stop)
+        first = self._next_pass
+        components = self._components(None)
         if self._progress is None:
             self._progress = Progress(first)
         num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
@@ -314,7 +314,7 @@ class CustomRunner:
             FeedError: the first batch could not be read, or the transform failed; __cause__ is why.
             SchemaError: there is a transform, and no batch to try it on.
         """
-        return self._course.schema(self._epochs)
+        return self._course.schema()
 
     def state(self) -> State:
         """A small JSON value: CustomRunner(..., state=...) goes on with the batch after the last one that was taken.
