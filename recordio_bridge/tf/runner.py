@@ -92,7 +92,7 @@ class CustomRunner:
         label_offset: int | None = None,
         where: str | None = None,
     ) -> None:
-        _check(unit, pad)
+        _check_unit_and_pad(unit, pad)
         batch_size, capacity = whole("batch_size", batch_size, 1), whole("capacity", capacity, 1, "a number of batches")
         if epochs is not None:
             epochs = whole("epochs", epochs, 1, "None, or a whole number")
@@ -258,7 +258,7 @@ class CustomRunner:
 
     def _stop_of(self, first: Position) -> int:
         """The epoch behind the pass that begins, or goes on, at first."""
-        return (first.epoch // max(self._per_pass, 1)) * self._per_pass + self._per_pass
+        return (first.epoch // self._per_pass + 1) * self._per_pass
 
     def _begin_pass(self, components: Components, n_threads: int) -> Pass:
         self._check_usable()
@@ -328,7 +328,7 @@ class CustomRunner:
         """
         if self._unit == "row":
             raise ValueError("state() is for unit='batch': rows that are mixed at random have no order to go on with")
-        self._look()
+        self._note_taken()
         if self._is_lost:
             raise FeedError(
                 "the session was closed, and with it what its steps took: call state(), or stop(), before it is closed"
@@ -338,7 +338,7 @@ class CustomRunner:
         taken = self._course.first if self._progress is None else self._progress.next
         return self._course.state(Position(taken.epoch + 1, 0) if taken == self._last_of_pass else taken)
 
-    def _look(self) -> None:
+    def _note_taken(self) -> None:
         """Note what steps took so far, which the session knows as long as it is open."""
         noted = None if self._graph is None else self._graph.taken()
         if noted is not None:
@@ -352,7 +352,7 @@ class CustomRunner:
         fill, num_threads = sum(each.fill for each in passes), max((each.num_threads for each in passes), default=0)
         waited = None
         if self._graph is not None:
-            self._look()
+            self._note_taken()
             fill, waited = self._graph.fill, 0.0 if self._noted is None else self._noted[1]
             num_threads = 0 if self._pump is None else len(self._pump.threads)
         num_threads = self._num_threads = num_threads or self._num_threads
@@ -416,7 +416,7 @@ def _watch(coord: Any, pump: Pump) -> threading.Thread:
     return thread
 
 
-def _check(unit: str, pad: float | None) -> None:
+def _check_unit_and_pad(unit: str, pad: float | None) -> None:
     if unit not in ("batch", "row"):
         raise ValueError(f"unit={unit!r}: expected 'batch' or 'row'")
     if pad is not None and (isinstance(pad, bool) or not isinstance(pad, Real)):
