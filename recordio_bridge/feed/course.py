@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ..arguments import described, dict_of
+from ..arguments import described
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
-from ..formats.base import OnBadRecord
-from ..recordfile import RecordFile
 from ..schema import Schema
-from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
 from .likeness import like_first
 from .pump import AHEAD, failure_of
-from .rows import Shard
 from .schedule import Position, Work
 from .state import State, first_of, state_of
 from .streams import own_column
-from .supply import FeedSource, Wants, describe, make_supply
+from .supply import FeedSource, Wants, make_supply
 from .trial import Trial
 
 _log = logging.getLogger(__name__)
@@ -35,69 +30,28 @@ Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 class Course:
     """The batches of a source from `first` on, and the transform that each passes.
 
-    Args: as of Feeder.
+    Args:
+        wants: as given to a Feeder; they are checked here.
+        transform, state: as of Feeder.
     """
 
     def __init__(
         self,
         source: FeedSource,
-        batch_size: int,
-        *,
-        fields: Sequence[str] | None,
-        select: Select | None,
-        shuffle: bool,
-        seed: int | None,
-        drop_remainder: bool,
+        wants: Wants,
         transform: Transform | None,
-        on_bad_record: OnBadRecord,
-        source_options: Mapping[str, object] | None,
-        shard: Shard | None,
         state: Mapping[str, object] | None,
-        preset: str | None,
-        label_offset: int | None,
-        where: str | None,
     ) -> None:
-        if state is not None:
-            dict_of("state", state, "the dict that state() gave", "json.loads(state) makes it of that")
         if transform is not None and not callable(transform):
             raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
-        if seed is None:
-            seed = _seed_in(state) if state is not None else secrets.randbits(32)
-        self.gauge = Gauge()
-        self._drop_remainder = drop_remainder
+        self._wants = wants.checked(state)
         self._transform = transform
-        starts_later = state is not None and state.get("batch") != 0
-        wants = Wants(
-            batch_size,
-            fields,
-            select,
-            shuffle,
-            seed,
-            drop_remainder,
-            on_bad_record,
-            {} if source_options is None else source_options,
-            shard,
-            starts_later,
-            preset,
-            label_offset,
-            where,
-        )
-        self._batch_size = wants.batch_size  # and not as given: of numpy's, a number that JSON holds
-        self._depends_on = {
-            "batch_size": wants.batch_size,
-            "drop_remainder": drop_remainder,
-            "seed": wants.seed if shuffle else None,
-            "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
-            "shard": list(wants.cut.shard),
-            "source": describe(source),
-            "preset": preset,
-            "label_offset": label_offset,
-            "where": where,
-        }
+        self._depends_on = self._wants.depends_on(source)
+        self.gauge = Gauge()
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
-        self._supply = make_supply(source, wants, lambda rows: self.gauge.add(skipped=rows))
+        self._supply = make_supply(source, self._wants, lambda rows: self.gauge.add(skipped=rows))
         self.first = self._behind(self.first)
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
@@ -167,10 +121,10 @@ class Course:
             self._schema = made.schema
         if len(made):
             made = like_first(made, self._schema, "what the transform gave", "that of the first batch")
-        if self._drop_remainder and len(made) != len(batch):
+        if self._wants.drop_remainder and len(made) != len(batch):
             raise SchemaError(
                 f"the transform gave {len(made)} rows of {len(batch)}, and drop_remainder promises "
-                f"{self._batch_size} in every batch; leave drop_remainder away"
+                f"{self._wants.batch_size} in every batch; leave drop_remainder away"
             )
         self.gauge.add(skipped=max(0, len(batch) - len(made)))
         self._supply.limit_jobs(max(1, AHEAD // max(made.nbytes, 1)))  # or threads would idle in one another's turns
@@ -199,8 +153,3 @@ class Course:
         """Let go of what was begun and not fed."""
         self._trial.close()
         self._supply.close()
-
-
-def _seed_in(state: Mapping[str, Any]) -> int:  # Any: of JSON
-    seed = state.get("seed")
-    return seed if isinstance(seed, int) else 0

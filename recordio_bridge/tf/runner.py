@@ -21,7 +21,7 @@ from ..feed.pump import Pump, failure_of
 from ..feed.rows import Shard
 from ..feed.schedule import Position
 from ..feed.state import State
-from ..feed.supply import FeedSource
+from ..feed.supply import FeedSource, Wants
 from ..formats.base import OnBadRecord
 from ..schema import Schema
 from ..select import Select
@@ -99,23 +99,21 @@ class CustomRunner:
         self._least = _least_rows(unit, min_after_dequeue, capacity, batch_size)
         if state is not None and unit == "row":
             raise ValueError("state is for unit='batch': rows that are mixed at random have no order to go on with")
-        self._course = Course(
-            source,
-            batch_size,
+        wants = Wants(
+            batch_size=batch_size,
             fields=fields,
             select=select,
             shuffle=shuffle,
             seed=seed,
             drop_remainder=drop_remainder,
-            transform=transform,
             on_bad_record=on_bad_record,
             source_options=source_options,
             shard=shard,
-            state=state,
             preset=preset,
             label_offset=label_offset,
             where=where,
         )
+        self._course = Course(source, wants, transform, state)
         self._batch_size, self._epochs, self._capacity = batch_size, epochs, capacity
         self._unit, self._pad = unit, pad
         self._fixed_rows = batch_size if drop_remainder else None
