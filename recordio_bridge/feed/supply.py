@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ..arguments import dict_of, names, pair, whole
+from ..arguments import dict_of, names, pair, texts, truth, whole
 from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..files import ends_of
@@ -36,6 +36,7 @@ FeedSource: TypeAlias = "SourceArgument | RecordFile | DataIterator | DataIter"
 of arrays; or an mx.io.DataIter."""
 
 WINDOW = 1 << 26  # bytes of rows that are held to be shuffled: of chunks that are read together, or of all there are
+_SELECT = "{'name[:dtype]': 'expression'}, or a list of texts 'name[:dtype]=expression'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,10 @@ class Wants:
             self,
             batch_size=whole("batch_size", self.batch_size, 1),
             fields=None if self.fields is None else names("fields", self.fields),
+            select=None if self.select is None else as_pairs(texts("select", self.select, _SELECT)),
+            shuffle=truth("shuffle", self.shuffle),
             seed=_seed_in(state) if self.seed is None else whole("seed", self.seed, 0),
+            drop_remainder=truth("drop_remainder", self.drop_remainder),
             shard=None if self.shard is None else _checked_shard(self.shard),
             starts_later=state is not None and state.get("batch") != 0,
         )
