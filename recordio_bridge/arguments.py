@@ -6,6 +6,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 
 def whole(name: str, value: object, least: int, what: str = "a whole number") -> int:
     """A whole number of at least so much, also one of numpy's.
@@ -23,6 +25,17 @@ def whole(name: str, value: object, least: int, what: str = "a whole number") ->
     if number < least:
         raise ValueError(expected)
     return number
+
+
+def truth(name: str, value: object) -> bool:
+    """True or False, also one of numpy's.
+
+    Raises:
+        TypeError: it is something else, such as the text "no", which counts as true.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name}={value!r}: expected True or False")
 
 
 def pair(name: str, value: object, what: str) -> tuple[int, int]:
@@ -54,6 +67,24 @@ def names(name: str, value: object) -> tuple[str, ...]:
     if not given:
         raise ValueError(f"{expected}, of one or more")
     return tuple(map(str, given))
+
+
+def texts(name: str, value: object, what: str) -> Mapping[str, str] | tuple[str, ...]:
+    """A dict from text to text, or texts, also a single one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    found: Mapping[str, str] | tuple[str, ...] | None = None
+    if isinstance(value, Mapping):
+        found = dict(value)
+    elif isinstance(value, Iterable):
+        found = (value,) if isinstance(value, str) else tuple(value)
+    if found is not None:
+        parts = (*found, *found.values()) if isinstance(found, Mapping) else found
+        if all(isinstance(each, str) for each in parts):
+            return found
+    raise TypeError(f"{name}={value!r}: expected {what}")
 
 
 def dict_of(name: str, value: object, what: str, text: str = "") -> Mapping[str, object]:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ..arguments import described, dict_of
+from ..arguments import described
 from ..batch import Batch
 from ..errors import FeedError, SchemaError
-from ..formats.base import OnBadRecord
-from ..recordfile import RecordFile
 from ..schema import Schema
-from ..select import Select
 from .dataiter import is_data_iter
 from .gauge import Gauge
 from .likeness import like_first
 from .pump import AHEAD, failure_of
-from .rows import Shard
-from .schedule import Job, Position, Schedule, Work, position
+from .schedule import Position, Work
 from .state import State, first_of, state_of
 from .streams import own_column
-from .supply import FeedSource, Wants, describe, make_supply
+from .supply import FeedSource, Wants, make_supply
+from .trial import Trial
 
 _log = logging.getLogger(__name__)
 
@@ -34,75 +30,33 @@ Transform: TypeAlias = "Callable[[Batch], Batch | Mapping[str, object]]"
 class Course:
     """The batches of a source from `first` on, and the transform that each passes.
 
-    Args: as of Feeder.
+    Args:
+        wants: as given to a Feeder; they are checked here.
+        transform, state: as of Feeder.
     """
 
     def __init__(
         self,
         source: FeedSource,
-        batch_size: int,
-        *,
-        fields: Sequence[str] | None,
-        select: Select | None,
-        shuffle: bool,
-        seed: int | None,
-        drop_remainder: bool,
+        wants: Wants,
         transform: Transform | None,
-        on_bad_record: OnBadRecord,
-        source_options: Mapping[str, object] | None,
-        shard: Shard | None,
         state: Mapping[str, object] | None,
-        preset: str | None,
-        label_offset: int | None,
-        where: str | None,
     ) -> None:
-        if state is not None:
-            dict_of("state", state, "the dict that state() gave", "json.loads(state) makes it of that")
         if transform is not None and not callable(transform):
             raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
-        if seed is None:
-            seed = _seed_in(state) if state is not None else secrets.randbits(32)
-        self.gauge = Gauge()
-        self._drop_remainder = drop_remainder
+        self._wants = wants.checked(state)
         self._transform = transform
-        starts_later = state is not None and state.get("batch") != 0
-        wants = Wants(
-            batch_size,
-            fields,
-            select,
-            shuffle,
-            seed,
-            drop_remainder,
-            on_bad_record,
-            {} if source_options is None else source_options,
-            shard,
-            starts_later,
-            preset,
-            label_offset,
-            where,
-        )
-        self._batch_size = wants.batch_size  # and not as given: of numpy's, a number that JSON holds
-        self._depends_on = {
-            "batch_size": wants.batch_size,
-            "drop_remainder": drop_remainder,
-            "seed": wants.seed if shuffle else None,
-            "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else on_bad_record,
-            "shard": list(wants.cut.shard),
-            "source": describe(source),
-            "preset": preset,
-            "label_offset": label_offset,
-            "where": where,
-        }
+        self._depends_on = self._wants.depends_on(source)
+        self.gauge = Gauge()
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
-        self._supply = make_supply(source, wants, lambda rows: self.gauge.add(skipped=rows))
+        self._supply = make_supply(source, self._wants, lambda rows: self.gauge.add(skipped=rows))
         self.first = self._behind(self.first)
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")
         self._schema = self._supply.schema if transform is None else None
-        self._begun: tuple[int | None, Work, Generator[Work, None, None]] | None = None
-        self._tried: tuple[Batch, Batch] | None = None
+        self._trial = Trial(self._supply, self.first)
         self._has_warned = False
 
     @property
@@ -114,11 +68,11 @@ class Course:
         """As num_batches, but records are counted, by their heads, where that can be done."""
         return self._supply.count_batches()
 
-    def schema(self, stop: int | None) -> Schema:
+    def schema(self, stop: int | None = None) -> Schema:
         """What a batch holds. A transform is tried out on the first batch to know: it is made, and fed, once.
 
         Args:
-            stop: of the work that will be asked for first.
+            stop: the epoch before which that batch must be.
 
         Raises:
             FeedError: the first batch could not be read, or the transform failed, as a thread would tell it.
@@ -126,42 +80,20 @@ class Course:
         """
         if self._schema is None:
             try:
-                self._try_first(stop)
+                made = self._trial.run(self._transformed, stop)
             except Exception as err:  # a border, like that of a thread: code of others runs in there
                 raise failure_of(err) from err
-            if self._tried is None:
-                over = stop is not None and self.first.epoch >= stop
+            if made is None:
+                over = stop is not None and self.first >= (stop - 1, 1)
                 why = f"of epochs={stop} none is left" if over else self._supply.why_none()
                 raise SchemaError(f"what the transform makes of batches is not known, as there is none: {why}")
-            self._schema = self._tried[1].schema
+            self._schema = made.schema
         return self._schema
-
-    def _try_first(self, stop: int | None) -> None:
-        """Transform the first batch of the work up to stop, if there is one."""
-        work = self.work(self.first, stop)
-        begun = next(work, None)
-        if begun is None:
-            return
-        batches = begun.job.make()
-        made = Job(begun.job.num_batches, lambda: batches)
-        self._begun = (stop, begun._replace(job=made), work)
-        at = position.set(begun.first)
-        try:
-            self._tried = (batches[0], self._transformed(batches[0]))
-        finally:
-            position.reset(at)
 
     def work(self, first: Position, stop: int | None) -> Generator[Work, None, None]:
         """The batches from first to the end of the epoch before stop (None: without end), before finish."""
-        if self._begun is not None and self._begun[0] == stop and self._begun[1].first == first:
-            _, begun, rest = self._begun
-            self._begun = None
-            with closing(rest):
-                yield begun
-                yield from rest
-            return
         is_empty = first.batch == 0 and (stop is None or first.epoch < stop)
-        with closing(Schedule(self._supply, first, stop).work()) as work:
+        with closing(self._trial.work(first, stop)) as work:
             for each in work:
                 is_empty = False
                 yield each
@@ -182,18 +114,17 @@ class Course:
         """
         if self._transform is None:
             return batch
-        if self._tried is not None and self._tried[0] is batch:
-            (_, made), self._tried = self._tried, None
-        else:
+        made = self._trial.made_of(batch)
+        if made is None:
             made = self._transformed(batch)
         if self._schema is None:
             self._schema = made.schema
         if len(made):
             made = like_first(made, self._schema, "what the transform gave", "that of the first batch")
-        if self._drop_remainder and len(made) != len(batch):
+        if self._wants.drop_remainder and len(made) != len(batch):
             raise SchemaError(
                 f"the transform gave {len(made)} rows of {len(batch)}, and drop_remainder promises "
-                f"{self._batch_size} in every batch; leave drop_remainder away"
+                f"{self._wants.batch_size} in every batch; leave drop_remainder away"
             )
         self.gauge.add(skipped=max(0, len(batch) - len(made)))
         self._supply.limit_jobs(max(1, AHEAD // max(made.nbytes, 1)))  # or threads would idle in one another's turns
@@ -220,12 +151,5 @@ class Course:
 
     def close(self) -> None:
         """Let go of what was begun and not fed."""
-        if self._begun is not None:
-            self._begun[2].close()
-            self._begun = None
+        self._trial.close()
         self._supply.close()
-
-
-def _seed_in(state: Mapping[str, Any]) -> int:  # Any: of JSON
-    seed = state.get("seed")
-    return seed if isinstance(seed, int) else 0

@@ -18,7 +18,7 @@ from .pump import Pump, Queue, failure_of
 from .rows import Shard
 from .schedule import Position
 from .state import State
-from .supply import FeedSource
+from .supply import FeedSource, Wants
 
 
 class Feeder:
@@ -86,33 +86,25 @@ class Feeder:
     ) -> None:
         if epochs is not None:
             epochs = whole("epochs", epochs, 0, "None, or a whole number")
-        self._course = Course(
-            source,
-            batch_size,
+        wants = Wants(
+            batch_size=batch_size,
             fields=fields,
             select=select,
             shuffle=shuffle,
             seed=seed,
             drop_remainder=drop_remainder,
-            transform=transform,
             on_bad_record=on_bad_record,
             source_options=source_options,
             shard=shard,
-            state=state,
             preset=preset,
             label_offset=label_offset,
             where=where,
         )
-        self._epochs, self._next = epochs, self._course.first
-        self._queue = Queue(capacity)
-        self._pump = Pump(
-            self._course.work(self._course.first, epochs),
-            self._queue,
-            self._course.finish,
-            self._course.gauge,
-            n_threads,
-            leads=transform is not None,
-        )
+        course = self._course = Course(source, wants, transform, state)
+        self._epochs, self._next, self._queue = epochs, course.first, Queue(capacity)
+        work = course.work(course.first, epochs)
+        leads = transform is not None
+        self._pump = Pump(work, self._queue, course.finish, course.gauge, n_threads, leads=leads)
         self._is_started = False
         self._closer = weakref.finalize(self, self._pump.close)
 

@@ -67,13 +67,14 @@ class Work(NamedTuple):
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Schedule:
     """The batches of a supply from first on, to the end of the epoch before stop (None: without end)."""
 
     supply: Supply
     first: Position
     stop: int | None
+    """May be set to another while the work goes on: it is looked at between epochs."""
 
     def work(self) -> Generator[Work, None, None]:
         """The jobs in their order.

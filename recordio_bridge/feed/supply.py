@@ -6,14 +6,15 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ..arguments import dict_of, names, pair, whole
+from ..arguments import dict_of, names, pair, texts, truth, whole
 from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..files import ends_of
@@ -35,39 +36,52 @@ FeedSource: TypeAlias = "SourceArgument | RecordFile | DataIterator | DataIter"
 of arrays; or an mx.io.DataIter."""
 
 WINDOW = 1 << 26  # bytes of rows that are held to be shuffled: of chunks that are read together, or of all there are
+_SELECT = "{'name[:dtype]': 'expression'}, or a list of texts 'name[:dtype]=expression'"
 
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What a feed is asked for: the arguments of CustomRunner that decide which batches come, and in which order."""
+    """What a feed is asked for: the arguments of Feeder that decide which batches come, and in which order."""
 
     batch_size: int = 128
     fields: Sequence[str] | None = None
     select: Select | None = None
     shuffle: bool = False
-    seed: int = 0
+    seed: int | None = None
     drop_remainder: bool = False
     on_bad_record: OnBadRecord = "raise"
-    source_options: Mapping[str, object] = field(default_factory=dict)
+    source_options: Mapping[str, object] | None = None
     shard: Shard | None = None
-    starts_later: bool = False
-    """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
     preset: str | None = None
     label_offset: int | None = None
     where: str | None = None
+    starts_later: bool = False
+    """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
-        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
-        if self.fields is not None:
-            object.__setattr__(self, "fields", names("fields", self.fields))
-        dict_of("source_options", self.source_options, "a dict of the format's options, as {'payload': 'raw'}")
-        if self.shard is not None:
-            index, count = pair("shard", self.shard, "(index, count)")
-            if not 0 <= index < count:
-                raise ValueError(f"shard={self.shard}: expected (index, count) with index from 0 to count - 1")
-            object.__setattr__(self, "shard", (index, count))
+    def checked(self, state: Mapping[str, object] | None) -> Wants:
+        """As they were given, if they are what they should be, in plain types, and with what the state says.
+
+        Where no seed is given, it is that of the state, or a random one.
+
+        Raises:
+            TypeError, ValueError: an argument is not what it should be.
+        """
+        if state is not None:
+            dict_of("state", state, "the dict that state() gave", "json.loads(state) makes it of that")
+        if self.source_options is not None:
+            dict_of("source_options", self.source_options, "a dict of the format's options, as {'payload': 'raw'}")
         check_preset(self.preset, self.label_offset)
+        return replace(
+            self,
+            batch_size=whole("batch_size", self.batch_size, 1),
+            fields=None if self.fields is None else names("fields", self.fields),
+            select=None if self.select is None else as_pairs(texts("select", self.select, _SELECT)),
+            shuffle=truth("shuffle", self.shuffle),
+            seed=_seed_in(state) if self.seed is None else whole("seed", self.seed, 0),
+            drop_remainder=truth("drop_remainder", self.drop_remainder),
+            shard=None if self.shard is None else _checked_shard(self.shard),
+            starts_later=state is not None and state.get("batch") != 0,
+        )
 
     def prepared(self, files: Source) -> Wants:
         """With the columns that the preset selects from these files, and the rows that it takes."""
@@ -80,6 +94,35 @@ class Wants:
     @property
     def cut(self) -> Cut:
         return Cut(self.batch_size, self.drop_remainder, (0, 1) if self.shard is None else self.shard)
+
+    def depends_on(self, source: FeedSource) -> dict[str, object]:
+        """What the batches and their order depend on, as JSON values; the state of a feed with others does not fit."""
+        return {
+            "batch_size": self.batch_size,
+            "drop_remainder": self.drop_remainder,
+            "seed": self.seed if self.shuffle else None,
+            "on_bad_record": source.on_bad_record if isinstance(source, RecordFile) else self.on_bad_record,
+            "shard": list(self.cut.shard),
+            "source": describe(source),
+            "preset": self.preset,
+            "label_offset": self.label_offset,
+            "where": self.where,
+        }
+
+
+def _seed_in(state: Mapping[str, object] | None) -> int:
+    """That of the state, which has none where nothing was shuffled; without a state, a random one."""
+    if state is None:
+        return secrets.randbits(32)
+    seed = state.get("seed")
+    return seed if isinstance(seed, int) else 0
+
+
+def _checked_shard(shard: Shard) -> Shard:
+    index, count = pair("shard", shard, "(index, count)")
+    if not 0 <= index < count:
+        raise ValueError(f"shard={shard}: expected (index, count) with index from 0 to count - 1")
+    return index, count
 
 
 @dataclass(frozen=True, slots=True)

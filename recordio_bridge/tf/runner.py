@@ -21,7 +21,7 @@ from ..feed.pump import Pump, failure_of
 from ..feed.rows import Shard
 from ..feed.schedule import Position
 from ..feed.state import State
-from ..feed.supply import FeedSource
+from ..feed.supply import FeedSource, Wants
 from ..formats.base import OnBadRecord
 from ..schema import Schema
 from ..select import Select
@@ -92,30 +92,28 @@ class CustomRunner:
         label_offset: int | None = None,
         where: str | None = None,
     ) -> None:
-        _check(unit, pad)
+        _check_unit_and_pad(unit, pad)
         batch_size, capacity = whole("batch_size", batch_size, 1), whole("capacity", capacity, 1, "a number of batches")
         if epochs is not None:
             epochs = whole("epochs", epochs, 1, "None, or a whole number")
         self._least = _least_rows(unit, min_after_dequeue, capacity, batch_size)
         if state is not None and unit == "row":
             raise ValueError("state is for unit='batch': rows that are mixed at random have no order to go on with")
-        self._course = Course(
-            source,
-            batch_size,
+        wants = Wants(
+            batch_size=batch_size,
             fields=fields,
             select=select,
             shuffle=shuffle,
             seed=seed,
             drop_remainder=drop_remainder,
-            transform=transform,
             on_bad_record=on_bad_record,
             source_options=source_options,
             shard=shard,
-            state=state,
             preset=preset,
             label_offset=label_offset,
             where=where,
         )
+        self._course = Course(source, wants, transform, state)
         self._batch_size, self._epochs, self._capacity = batch_size, epochs, capacity
         self._unit, self._pad = unit, pad
         self._fixed_rows = batch_size if drop_remainder else None
@@ -235,8 +233,8 @@ class CustomRunner:
             raise FeedError("dataset() is for eager mode; in graph mode, call get_inputs() and start_threads(sess)")
         self._check_usable()
         n_threads = whole("n_threads", n_threads, 1)
-        first, stop = self._next_pass, self._stop_of(self._next_pass)
-        components = self._components(stop)
+        first = self._next_pass
+        components = self._components(None)
         if self._progress is None:
             self._progress = Progress(first)
         num_batches = self._course.count_batches()  # as Keras warns of a dataset whose length it does not know
@@ -258,7 +256,7 @@ class CustomRunner:
 
     def _stop_of(self, first: Position) -> int:
         """The epoch behind the pass that begins, or goes on, at first."""
-        return (first.epoch // max(self._per_pass, 1)) * self._per_pass + self._per_pass
+        return (first.epoch // self._per_pass + 1) * self._per_pass
 
     def _begin_pass(self, components: Components, n_threads: int) -> Pass:
         self._check_usable()
@@ -314,7 +312,7 @@ class CustomRunner:
             FeedError: the first batch could not be read, or the transform failed; __cause__ is why.
             SchemaError: there is a transform, and no batch to try it on.
         """
-        return self._course.schema(self._epochs)
+        return self._course.schema()
 
     def state(self) -> State:
         """A small JSON value: CustomRunner(..., state=...) goes on with the batch after the last one that was taken.
@@ -328,7 +326,7 @@ class CustomRunner:
         """
         if self._unit == "row":
             raise ValueError("state() is for unit='batch': rows that are mixed at random have no order to go on with")
-        self._look()
+        self._note_taken()
         if self._is_lost:
             raise FeedError(
                 "the session was closed, and with it what its steps took: call state(), or stop(), before it is closed"
@@ -338,7 +336,7 @@ class CustomRunner:
         taken = self._course.first if self._progress is None else self._progress.next
         return self._course.state(Position(taken.epoch + 1, 0) if taken == self._last_of_pass else taken)
 
-    def _look(self) -> None:
+    def _note_taken(self) -> None:
         """Note what steps took so far, which the session knows as long as it is open."""
         noted = None if self._graph is None else self._graph.taken()
         if noted is not None:
@@ -352,7 +350,7 @@ class CustomRunner:
         fill, num_threads = sum(each.fill for each in passes), max((each.num_threads for each in passes), default=0)
         waited = None
         if self._graph is not None:
-            self._look()
+            self._note_taken()
             fill, waited = self._graph.fill, 0.0 if self._noted is None else self._noted[1]
             num_threads = 0 if self._pump is None else len(self._pump.threads)
         num_threads = self._num_threads = num_threads or self._num_threads
@@ -416,7 +414,7 @@ def _watch(coord: Any, pump: Pump) -> threading.Thread:
     return thread
 
 
-def _check(unit: str, pad: float | None) -> None:
+def _check_unit_and_pad(unit: str, pad: float | None) -> None:
     if unit not in ("batch", "row"):
         raise ValueError(f"unit={unit!r}: expected 'batch' or 'row'")
     if pad is not None and (isinstance(pad, bool) or not isinstance(pad, Real)):

@@ -18,6 +18,20 @@ WRONG = {  # of a Feeder, and of a CustomRunner (test_runner_arguments_oracle.py
     "fields-bytes": (b"id", TypeError, "fields=b'id': expected a list of names"),
     "fields-numbers": ([0, 1], TypeError, r"fields=\[0, 1\]: expected a list of names"),
     "fields-none": ([], ValueError, r"fields=\[\]: expected a list of names, of one or more"),
+    "select": (
+        3,
+        TypeError,
+        r"select=3: expected \{'name\[:dtype\]': 'expression'\}, or a list of texts '.*=expression'",
+    ),
+    "select-bytes": (b"a=id", TypeError, "select=b'a=id': expected"),
+    "select-numbers": ([3], TypeError, r"select=\[3\]: expected"),
+    "select-to-number": ({"a": 3}, TypeError, r"select=\{'a': 3\}: expected"),
+    "select-from-number": ({3: "id"}, TypeError, r"select=\{3: 'id'\}: expected"),
+    "shuffle": ("no", TypeError, "shuffle='no': expected True or False"),
+    "shuffle-none": (None, TypeError, "shuffle=None: expected True or False"),
+    "shuffle-number": (2, TypeError, "shuffle=2: expected True or False"),
+    "drop_remainder": ("no", TypeError, "drop_remainder='no': expected True or False"),
+    "drop_remainder-list": ([], TypeError, r"drop_remainder=\[\]: expected True or False"),
     "state": ('{"epoch": 0}', TypeError, r"state is text: expected the dict .*json\.loads\(state\) makes"),
     "state-list": ([1], TypeError, "state is an object of type list: expected the dict"),
     "shard": (3, TypeError, r"shard=3: expected \(index, count\)"),
@@ -85,6 +99,23 @@ def test_numbers_may_be_those_of_numpy_and_a_shard_a_list(tmp_path):
         found = within(60, lambda: [row for batch in feeder for row in ids(batch)])
         assert json.loads(json.dumps(feeder.state()))["shard"] == [0, 2]
     assert len(found) == len(set(found)) == (ROWS + 1) // 2
+
+
+def test_flags_may_be_those_of_numpy(tmp_path):
+    path = write(tmp_path, "npz")
+    with Feeder(path, SIZE, shuffle=np.True_, drop_remainder=np.True_, seed=1) as feeder:
+        found = within(60, lambda: [ids(batch) for batch in feeder])
+        assert json.loads(json.dumps(feeder.state()))["drop_remainder"] is True
+    with Feeder(path, SIZE, shuffle=True, drop_remainder=True, seed=1) as feeder:
+        assert found == [ids(batch) for batch in feeder]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_select_may_be_a_text_or_an_iterator_of_texts(tmp_path, shuffle):
+    path = write(tmp_path, "rec")
+    for select in ("a=id", iter(["a=id"])):
+        with Feeder(path, SIZE, select=select, shuffle=shuffle) as feeder:
+            assert list(feeder.schema) == ["a"]
 
 
 def test_no_epochs_are_no_batches(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import recordio_bridge as rb
+from recordio_bridge.feed import position
 from recordio_bridge.memory import aligned_empty
 from recordio_bridge.tf import CustomRunner
 from tests.feed.deadline import feed_threads, until, within
@@ -281,3 +282,87 @@ def test_it_may_be_asked_and_stopped_while_a_graph_is_made(tmp_path, unit):
         assert runner.stats().batches
         within(5, runner.stop)
     assert not feed_threads()
+
+
+# ---- the schema is asked for first ----
+
+
+def _counted(given=None):
+    """An iterator of arrays, and a transform, that note each call in the lists that are given back."""
+    begun, transformed = [], []
+
+    def source():
+        begun.append(len(begun))
+        return arrays()() if given is None else given
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        transformed.append(tuple(position.get()))
+        return batch
+
+    return source, transform, begun, transformed
+
+
+@pytest.mark.parametrize("count", [None, 1, 2])
+def test_what_the_schema_makes_is_what_a_pass_begins_with(count):
+    source, transform, begun, transformed = _counted()
+    with CustomRunner(source, SIZE, transform=transform, epochs=count) as runner:
+        for _ in range(2):
+            assert list(runner.schema()) == ["0", "1", "2"]
+        assert epochs(eager_pass(runner.dataset()), count or 1) == [ORDERED] * (count or 1)
+        assert len(begun) == (count or 1)
+        assert transformed == [(epoch, number) for epoch in range(count or 1) for number in range(BATCHES)]
+        assert epochs(eager_pass(runner.dataset()), count or 1) == [ORDERED] * (count or 1)
+    assert len(begun) == 2 * (count or 1)
+
+
+def test_what_the_schema_makes_is_what_the_steps_begin_with():
+    source, transform, begun, transformed = _counted()
+    runner = CustomRunner(source, SIZE, transform=transform, epochs=2)
+    runner.schema()
+    assert epochs(graph_steps(runner), 2) == [ORDERED] * 2
+    assert len(begun) == 2
+    assert transformed == [(epoch, number) for epoch in range(2) for number in range(BATCHES)]
+
+
+def test_the_first_batch_of_an_iterator_that_is_there_once_is_not_lost_to_the_schema():
+    source, transform, _, _ = _counted(arrays()())
+    with CustomRunner(source, SIZE, transform=transform) as runner:
+        runner.schema()
+        assert eager_pass(runner.dataset())[0] == list(range(SIZE))
+
+
+def test_the_schema_is_that_of_the_pass_that_goes_on_behind_a_state(tmp_path):
+    path = write(tmp_path, "rec")
+    with CustomRunner(path, SIZE, epochs=2) as runner:
+        eager_pass(runner.dataset())
+        state = runner.state()
+    assert (state["epoch"], state["batch"]) == (2, 0)
+    _, transform, _, transformed = _counted()
+    with CustomRunner(path, SIZE, epochs=2, transform=transform, state=state) as runner:
+        assert list(runner.schema()) == ["id", "x", "label"]
+        assert epochs(eager_pass(runner.dataset()), 2) == [ORDERED] * 2
+    assert transformed == [(epoch, number) for epoch in (2, 3) for number in range(BATCHES)]
+
+
+def test_a_state_at_an_end_that_is_not_known_to_be_one_leaves_the_first_batch_to_the_next_pass():
+    source, transform, begun, transformed = _counted()
+    with CustomRunner(source, SIZE, epochs=1) as runner:
+        state = {**runner.state(), "batch": BATCHES}
+    begun.clear()
+    with CustomRunner(source, SIZE, transform=transform, state=state) as runner:
+        runner.schema()
+        assert eager_pass(runner.dataset()) == []
+        assert epochs(eager_pass(runner.dataset()), 1) == [ORDERED]
+    assert transformed == [(1, number) for number in range(BATCHES)]
+    assert len(begun) == 2
+
+
+def test_no_batch_for_the_schema_is_told_alike_with_and_without_an_end(tmp_path):
+    path = write(tmp_path, "npz", 5)
+    for count in (None, 2):
+        options = {"epochs": count, "drop_remainder": True, "transform": lambda batch: batch}
+        with (
+            CustomRunner(path, SIZE, **options) as runner,
+            pytest.raises(rb.SchemaError, match="as there is none: drop_remainder leaves none of the 5 rows"),
+        ):
+            runner.schema()

@@ -616,3 +616,18 @@ def test_an_interrupt_frees_a_consumer_that_waits():
 def test_importing_the_feeder_does_not_import_tensorflow():
     program = "import sys, recordio_bridge.feed; sys.exit('tensorflow' in sys.modules or 'mxnet' in sys.modules)"
     assert run_program(program).returncode == 0
+
+
+def test_a_state_at_an_end_that_is_not_known_to_be_one_leaves_no_batch_for_a_transform():
+    passes = []
+
+    def source():
+        passes.append(len(passes))
+        return arrays()()
+
+    with Feeder(source, SIZE) as feeder:
+        state = {**feeder.state(), "batch": BATCHES}
+    feeder = Feeder(source, SIZE, state=state, transform=lambda batch: batch)
+    with feeder, pytest.raises(rb.SchemaError, match="as there is none: of epochs=1 none is left"):
+        feeder.schema  # noqa: B018  # which raises
+    assert len(passes) == 2  # one of each Feeder

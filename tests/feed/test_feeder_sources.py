@@ -318,3 +318,23 @@ def test_a_first_record_that_is_small_does_not_make_a_large_file_be_held(tmp_pat
     assert not isinstance(made._rows, HeldRows)
     small = supply.make_supply(str(path), supply.Wants(10, ["id"], shuffle=True, seed=1), lambda rows: None)
     assert isinstance(small._rows, HeldRows)
+
+
+def test_the_schema_that_is_asked_for_again_behind_a_failure_begins_no_second_pass():
+    begun, failures = [], [OSError("for once")]
+
+    def source():
+        begun.append(len(begun))
+        return arrays()()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if failures:
+            raise failures.pop()
+        return batch
+
+    with Feeder(source, SIZE, transform=transform) as feeder:
+        with pytest.raises(rb.FeedError, match="for once"):
+            feeder.schema  # noqa: B018  # which raises
+        assert list(feeder.schema) == ["0", "1", "2"]
+        assert [row for batch in feeder for row in ids(batch)] == list(range(ROWS))
+    assert len(begun) == 1
