@@ -146,7 +146,7 @@ class Feeder:
             at, batch = taken
             self._next = Position(at.epoch, at.batch + 1)
             return batch
-        self._course.gauge.stop()
+        self._pump.stop_clock()
         if self._pump.failure is not None:
             raise failure_of(self._pump.failure)
         if self._pump.was_closed_early or not self._is_started:
