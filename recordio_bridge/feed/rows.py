@@ -7,7 +7,7 @@ many runs.
 
 A shard (index, count) is every count-th row of the epoch's order, from index on; of windows, every count-th run.
 Trainers with the same seed have shards without a row in common, which make up the whole, epoch by epoch. They differ
-by a row at most, or by a run.
+by a row at most; of windows, by less than two runs, as the last run may be shorter than the others.
 """
 
 from __future__ import annotations
