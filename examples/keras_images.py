@@ -43,9 +43,8 @@ shorter = args.size * 9 // 8  # the side to which images are scaled before the w
 varied = decode_and_crop(args.size, resize=shorter, random_crop=True, flip=True, seed=1)
 middle = decode_and_crop(args.size, resize=shorter)
 with (
-    rb.open(args.source) as file,  # which knows how many rows it has, so that Keras knows how many steps to take
-    CustomRunner(file, 12, select=columns, shuffle=True, seed=1, transform=varied) as training,
-    CustomRunner(file, 12, select=columns, transform=middle) as checking,
+    CustomRunner(args.source, 12, select=columns, shuffle=True, seed=1, transform=varied) as training,
+    CustomRunner(args.source, 12, select=columns, transform=middle) as checking,
 ):
     model.fit(
         training.dataset(n_threads=2),

@@ -55,7 +55,8 @@ def decode_and_crop(
     of a PNG of 16 bits the upper 8 are taken. The other columns stay as they are. An image that is smaller than the
     window is first scaled up, both sides alike, until it just covers it. What is random depends on (seed, epoch, number
     of the batch, row) alone: it is the same for any number of threads, and another in every epoch. Outside of a feed,
-    each call is batch 0 of epoch 0.
+    each call is batch 0 of epoch 0. Trainers that each have a shard count their batches alike: give each a seed of its
+    own here (as seed=index of its shard), or all draw the same windows for batches of the same number.
 
     Args:
         size: of the window: height and width, or one number for both.

@@ -25,12 +25,13 @@ PROGRAMS = {  # and arguments with which they are done soon
     "tensorflow_augments.py": ["--epochs", "6"],
     "resume.py": ["20"],
 }
+PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "photos.rec"
 OTHERS = {"make_shapes.py", "toy_digits.py"}
 
 
-def run_example(name: str, folder: Path) -> str:
+def run_example(name: str, folder: Path, *arguments: str) -> str:
     """What an example prints; warnings, such as those of Keras, are errors."""
-    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *PROGRAMS[name]]
+    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *(arguments or PROGRAMS[name])]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -47,6 +48,15 @@ def test_an_example_runs_and_its_loss_falls(name, tmp_path):
     if name == "resume.py":
         assert "goes on with batch 20 of epoch 0" in printed
         assert "the first epoch: 4000 rows, 4000 different ones" in printed
+
+
+def test_photographs_are_trained_on_as_the_shapes_are(tmp_path):
+    if not PHOTOS.exists():
+        pytest.skip(f"{PHOTOS} is not in this checkout")
+    printed = run_example("keras_images.py", tmp_path, str(PHOTOS), "--epochs", "8", "--size", "96")
+    losses = [float(loss) for loss in re.findall(r" loss: ([\d.]+)", printed)]
+    assert len(losses) == 8
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_each_example_is_run_here_and_has_its_line_in_the_readme():

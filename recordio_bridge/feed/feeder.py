@@ -49,7 +49,9 @@ class Feeder:
             as skipped; a batch of which it leaves none is not handed over.
         on_bad_record: "skip" leaves out what cannot be read, logs it, and counts it in stats().skipped.
         source_options: of the format, such as {"payload": "raw"}.
-        shard: (index, count): only this trainer's part of each epoch.
+        shard: (index, count): only this trainer's part of each epoch. Parts differ by a row at most; where chunks are
+            shuffled, by less than two of them; and by rows that are left out as bad, or by a transform. Trainers that
+            wait for one another must take the same number of steps.
         state: what state() gave: goes on with the batch after the last one that was taken.
         preset, label_offset: as in convert, for files: preset="faces" is for InsightFace's.
         where: a bytes field of files; rows in which it is empty are left out, as if they were not there. Of the image
@@ -138,7 +140,7 @@ class Feeder:
             at, batch = taken
             self._next = Position(at.epoch, at.batch + 1)
             return batch
-        self._course.gauge.stop()
+        self._pump.stop_clock()
         if self._pump.failure is not None:
             raise failure_of(self._pump.failure)
         if self._pump.was_closed_early or not self._is_started:

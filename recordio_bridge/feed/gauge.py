@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,8 +16,12 @@ _IDLE = 0.05  # of the time: a consumer that waits for less of it is not held up
 class Stats:
     """rows, batches and bytes handed over; seconds; fill is the number of batches that wait in the queue now.
 
-    consumer_wait_s: how long the model waited for batches. producer_wait_s: how long threads waited for room, all
-    of them together; num_threads is their number.
+    elapsed_s: while passes ran, each to its last batch or until it was broken off; what is between them, such as
+    validation by another feed, is left out, and what several take at once counts once.
+
+    consumer_wait_s: how long the model waited for batches, of any of the passes that ran; in graph mode, of all places
+    where steps take them, added up. producer_wait_s: how long threads waited for room, in all of the passes that ran;
+    num_threads is the number of a pass.
 
     skipped: rows that were left out: bad records (on_bad_record="skip"), counted anew in every epoch in which they are
     missing, and what a transform left out, such as bad images. Of a shard, those that it would have had.
@@ -43,7 +47,7 @@ class Stats:
         if self.elapsed_s < _LEAST_S or self.batches < _LEAST_BATCHES:
             batches = f"{self.batches} batch{'es' if self.batches > 1 else ''}"
             return f"it is too early to tell the bottleneck: {batches} in {self.elapsed_s:.2g} s"
-        waited = self.consumer_wait_s / self.elapsed_s
+        waited = min(1.0, self.consumer_wait_s / self.elapsed_s)
         rate = f"{self.rows / self.elapsed_s:,.0f} rows/s"
         blocked = self.producer_wait_s / (self.elapsed_s * max(self.num_threads, 1))
         if waited < _IDLE or blocked > waited:
@@ -54,23 +58,43 @@ class Stats:
 
 
 class Gauge:
-    """Counts what passes; safe to use from many threads."""
+    """Counts what passes; safe to use from many threads.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._started: float | None = None
-        self._ended: float | None = None
+    Args:
+        clock: gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._lock = threading.RLock()  # as garbage may be collected anywhere, and a feed in it stops its clock
+        self._clock = clock
+        self._running = 0
+        self._noted_at = 0.0
+        self._elapsed = 0.0
         self._counts = {"rows": 0, "batches": 0, "nbytes": 0, "skipped": 0}
+        self._waiting = {"consumer": 0, "producer": 0}
         self._waits = {"consumer": 0.0, "producer": 0.0}
 
     def start(self) -> None:
-        """The clock runs from the first start on."""
-        self._started = perf_counter() if self._started is None else self._started
-        self._ended = None
+        """A pass begins: the clock runs while there is one."""
+        with self._lock:
+            self._note()
+            self._running += 1
 
     def stop(self) -> None:
-        """The clock stands, until it is started again."""
-        self._ended = perf_counter()
+        """A pass that was started ends."""
+        with self._lock:
+            self._note()
+            self._running -= 1
+
+    def _note(self) -> None:
+        """Add up the time since this was last done, in which nothing began or ended."""
+        now = self._clock()
+        seconds, self._noted_at = max(0.0, now - self._noted_at), now
+        if self._running:
+            self._elapsed += seconds
+            self._waits["consumer"] += seconds if self._waiting["consumer"] else 0.0
+            # out of a pass that lies idle nothing is taken: its threads wait, however slow the data is
+            self._waits["producer"] += seconds if self._waiting["producer"] >= self._running else 0.0
 
     def add(self, **counts: int) -> None:
         """Count rows, batches, nbytes or skipped."""
@@ -80,21 +104,24 @@ class Gauge:
 
     @contextmanager
     def waiting(self, side: str) -> Iterator[None]:
-        """Time spent in here is waiting of the "consumer" or the "producer"."""
-        start = perf_counter()
+        """Time spent in here, while a pass runs, is waiting of the "consumer" or the "producer"."""
+        self._wait(side, 1)
         try:
             yield
         finally:
-            with self._lock:
-                self._waits[side] += perf_counter() - start
+            self._wait(side, -1)
+
+    def _wait(self, side: str, more: int) -> None:
+        with self._lock:
+            self._note()
+            self._waiting[side] += more
 
     def stats(self, fill: int, capacity: int, num_threads: int, consumer_wait_s: float | None = None) -> Stats:
         """Everything so far. consumer_wait_s: where somebody else measured it."""
         with self._lock:
-            now = perf_counter() if self._ended is None else self._ended
-            elapsed = 0.0 if self._started is None else now - self._started
+            self._note()
+            elapsed, counts, producer = self._elapsed, dict(self._counts), self._waits["producer"]
             waited = self._waits["consumer"] if consumer_wait_s is None else consumer_wait_s
-            counts, producer = dict(self._counts), self._waits["producer"]
         return Stats(
             **counts,
             elapsed_s=elapsed,

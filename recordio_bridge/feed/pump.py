@@ -67,7 +67,7 @@ class Pump:
         self._work, self._sink, self._finish, self._gauge = work, sink, finish, gauge
         self._on_failure = on_failure
         self._changed = threading.Condition()
-        self._is_taking = self._is_over = self._is_closed = False
+        self._is_taking = self._is_over = self._is_closed = self._is_timed = False
         self._has_lead = not leads
         self._next_ticket = self._turn = 0
         self._busy = num_threads
@@ -81,10 +81,22 @@ class Pump:
         ]
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, and the clock."""
         self._gauge.start()
+        with self._changed:
+            self._is_timed = True
+            is_closed = self._is_closed
+        if is_closed:
+            self.stop_clock()
         for thread in self.threads:
             thread.start()
+
+    def stop_clock(self) -> None:
+        """Nothing more is taken: what comes now is no time of this pump; harmless when done twice."""
+        with self._changed:
+            was_timed, self._is_timed = self._is_timed, False
+        if was_timed:
+            self._gauge.stop()
 
     @property
     def was_forked(self) -> bool:
@@ -112,6 +124,7 @@ class Pump:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        self.stop_clock()
         self._sink.cancel()
         deadline = monotonic() + _PATIENCE_S
         started = [each for each in self.threads if each.ident is not None and each is not threading.current_thread()]
@@ -126,7 +139,6 @@ class Pump:
             )
         elif not self._is_taking:
             self._work.close()
-        self._gauge.stop()
 
     # ---- on the threads ----
 
@@ -190,6 +202,7 @@ class Pump:
             while given and failure is None:
                 self._put(*self._made(*given.popleft()))
         except Closed:
+            self.stop_clock()
             self._give_up()
             return False
         except BaseException as err:  # a border

@@ -6,7 +6,8 @@ would read a whole chunk for each: there, runs of rows (the chunks) are permuted
 many runs.
 
 A shard (index, count) is every count-th row of the epoch's order, from index on; of windows, every count-th run.
-Trainers with the same seed have shards without a row in common, which make up the whole, epoch by epoch.
+Trainers with the same seed have shards without a row in common, which make up the whole, epoch by epoch. They differ
+by a row at most; of windows, by less than two runs, as the last run may be shorter than the others.
 """
 
 from __future__ import annotations

@@ -353,6 +353,8 @@ class CustomRunner:
             self._note_taken()
             fill, waited = self._graph.fill, 0.0 if self._noted is None else self._noted[1]
             num_threads = 0 if self._pump is None else len(self._pump.threads)
+            if self._pump is not None and self._pump.is_done and not fill:
+                self._pump.stop_clock()  # the last batch was taken, of which the session does not tell
         num_threads = self._num_threads = num_threads or self._num_threads
         return self._course.gauge.stats(fill, self._capacity, num_threads, waited)
 
@@ -379,7 +381,6 @@ class CustomRunner:
             self._pump.close()
         self._close_passes()
         self._course.close()
-        self._course.gauge.stop()
 
     def __enter__(self) -> CustomRunner:
         return self

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import inspect
+import threading
 import weakref
 from itertools import chain, islice
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -211,6 +213,60 @@ def test_stats_and_summary_count_what_was_handed_over(tmp_path):
         stats = runner.stats()
     assert (stats.rows, stats.batches, stats.fill, stats.capacity) == (2 * ROWS, 2 * BATCHES, 0, 4)
     assert "bottleneck" in runner.summary()
+
+
+def test_time_between_passes_is_none_of_the_feed(tmp_path):
+    began, paused = perf_counter(), 0.0
+    with CustomRunner(write(tmp_path, "npz"), SIZE) as runner:
+        dataset = runner.dataset()
+        for _ in range(3):
+            assert epochs(eager_pass(dataset), 1) == [ORDERED]
+            elapsed, ended = runner.stats().elapsed_s, perf_counter()
+            assert not threading.Event().wait(0.2)  # in place of validation
+            assert runner.stats().elapsed_s == elapsed
+            paused += perf_counter() - ended
+    assert runner.stats().elapsed_s == elapsed
+    assert 0 < elapsed <= perf_counter() - began - paused
+
+
+def test_a_pass_that_ends_does_not_stop_the_clock_of_another(tmp_path):
+    with CustomRunner(write(tmp_path, "npz"), SIZE, capacity=2) as runner:
+        dataset = runner.dataset()
+        other = iter(dataset)
+        next(other)
+        eager_pass(dataset)
+        elapsed = runner.stats().elapsed_s
+        until(lambda: runner.stats().elapsed_s > elapsed, 5)
+        for _ in other:
+            pass
+        stats = runner.stats()
+        assert 0 <= stats.consumer_wait_s <= stats.elapsed_s
+        assert runner.stats().elapsed_s == stats.elapsed_s
+
+
+def test_a_pass_that_was_broken_off_before_does_not_stop_the_clock_of_the_next(tmp_path):
+    held, go_on = threading.Event(), threading.Event()
+
+    def transform(batch: rb.Batch) -> rb.Batch:
+        if position.get() == (0, 2):
+            held.set()
+            go_on.wait(30)
+        return batch
+
+    with CustomRunner(write(tmp_path, "npz"), SIZE, transform=transform, capacity=1) as runner:
+        dataset = runner.dataset()
+        broken_off = iter(dataset)
+        next(broken_off)
+        assert held.wait(30)
+        del broken_off  # it takes a second to give up the thread that is held
+        following = iter(dataset)
+        next(following)
+        until(lambda: not [each for each in threading.enumerate() if each.name == "recordio_bridge-feed-closer"])
+        elapsed = runner.stats().elapsed_s
+        until(lambda: runner.stats().elapsed_s > elapsed, 5)
+        go_on.set()
+        for _ in following:
+            pass
 
 
 def test_a_runner_can_be_used_without_with_and_without_stop(tmp_path):

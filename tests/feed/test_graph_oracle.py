@@ -264,7 +264,11 @@ def test_stats_and_summary_count_what_was_handed_over(tmp_path):
         stats = runner.stats()
         assert (stats.rows, stats.nbytes, stats.fill, stats.capacity) == (2 * ROWS, nbytes, 0, 4)
         assert 0 <= stats.consumer_wait_s <= stats.elapsed_s
+        until(lambda: not feed_threads())
+        ended = runner.stats().elapsed_s
+        assert runner.stats().elapsed_s == ended
         runner.stop()
+        assert runner.stats().elapsed_s == ended
     assert "bottleneck" in runner.summary()
     assert runner.stats().rows == 2 * ROWS
     assert json.dumps(runner.state())

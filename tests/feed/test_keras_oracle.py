@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import tensorflow as tf
 import recordio_bridge as rb
 from recordio_bridge.feed import position
 from recordio_bridge.tf import CustomRunner
-from tests.feed.deadline import within
+from tests.feed.deadline import feed_threads, until, within
 from tests.feed.running_oracle import v1
 from tests.samples import GOLDEN
 
@@ -105,6 +106,31 @@ def test_fit_validates_after_every_epoch_on_all_rows(digits):
         assert validation.stats().rows == 3 * 1797
     assert history["val_loss"][2] < history["val_loss"][0]
     assert len(history["val_accuracy"]) == 3
+
+
+def test_validation_is_no_time_of_the_feed_that_trains(digits):
+    class Times(tf.keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            until(lambda: not feed_threads())  # of the pass that is over
+            self.begun, self.elapsed = perf_counter(), training.stats().elapsed_s
+
+        def on_test_end(self, logs=None):
+            self.ended = perf_counter()
+            assert training.stats().elapsed_s == self.elapsed
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1 and hasattr(self, "ended"):
+                grown.append(training.stats().elapsed_s - self.elapsed)
+                left.append(perf_counter() - self.ended)
+
+    grown, left = [], []
+    with (
+        CustomRunner(digits["rec"], 128, shuffle=True, seed=1, transform=scaled) as training,
+        CustomRunner(digits["h5"], 100, transform=scaled) as validation,
+    ):
+        trained(training.dataset(), validation_data=validation.dataset(), epochs=3, callbacks=[Times()])
+    assert len(grown) == 2
+    assert all(0 < more <= most for more, most in zip(grown, left, strict=True))
 
 
 @pytest.mark.parametrize("steps", [15, 4])

@@ -356,19 +356,22 @@ def test_an_exception_of_the_model_is_not_hidden_by_one_of_a_thread(tmp_path, ca
     assert "on purpose" in caplog.text
 
 
-def test_a_hundred_starts_and_stops_leave_nothing_behind(tmp_path):
+def test_two_hundred_starts_and_stops_leave_nothing_behind(tmp_path):
     path = write(tmp_path, "rec")
 
     def start_and_stop() -> None:
-        for number in range(10):
+        for number in range(40):
             with session(CustomRunner(path, SIZE, capacity=1), 1 + number % 3) as take:
                 for _ in range(number % 3):
                     take()
+        for _ in range(20):
+            with CustomRunner(path, SIZE, capacity=1) as runner:
+                next(iter(runner.dataset(n_threads=2)))
         with CustomRunner(path, SIZE, capacity=1) as runner:
             dataset = runner.dataset(n_threads=2)
-            for number in range(90):
-                for _ in zip(range(number % 3), dataset, strict=False):
-                    pass
+            for number in range(140):
+                count = 1 + number % 3
+                assert len([*zip(range(count), dataset, strict=False)]) == count
 
     files = len(os.listdir("/dev/fd"))
     within(120, start_and_stop)
