@@ -16,6 +16,7 @@ the last batch with arbitrary memory, and says nothing of it: nobody can tell th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeGuard
 
@@ -25,6 +26,7 @@ from ..batch import Batch, as_column
 from ..errors import FeedError, SchemaError
 
 _MEMBERS = ("provide_data", "provide_label", "reset", "next")
+_log = logging.getLogger(__name__)
 _FAR = 64  # batches; more than MXNet's iterators read ahead (prefetch_buffer is 4)
 
 
@@ -78,6 +80,14 @@ class FromDataIter:
 
     def _first(self) -> Batch | None:
         return next(self(), None)
+
+    def run_to(self, epoch: int) -> None:
+        """Run through the epochs before this one, as their random numbers decide on its order."""
+        if epoch:
+            _log.info("the DataIter is run through %d epochs, to go on behind them", epoch)
+        for _ in range(epoch):
+            for _ in self():
+                pass
 
     def __call__(self) -> Iterator[Batch]:
         self._pass += 1

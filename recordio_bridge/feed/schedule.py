@@ -21,8 +21,8 @@ class Position(NamedTuple):
 
 
 position: ContextVar[Position] = ContextVar("position")
-"""In a transform, position.get() is the batch that it is given: what seeds its random choices, so that they are the
-same in every run."""
+"""In a transform, position.get() is the batch that it is given, and at the beginning of a callable that is the source,
+the first one of the epoch: what seeds random choices, so that they are the same in every run, also behind a state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import TypeAlias
@@ -14,7 +15,7 @@ from ..errors import FeedError, SchemaError
 from ..schema import Schema
 from .likeness import like_first
 from .rows import Cut, Select, Shard, nothing_to_close
-from .schedule import Job
+from .schedule import Job, Position, position
 
 Columns: TypeAlias = "Batch | Mapping[str, object] | Sequence[object]"
 """What an iterator of a user gives: a Batch, which is taken as it is; a dict or a tuple of arrays, which are copied."""
@@ -93,7 +94,7 @@ class Streamed:
         index, count = self._shard
         rows, seen = self._rows(), 0
         try:
-            for batch in rows:
+            for batch in _begun_at(epoch, rows):
                 mine = np.arange((index - seen) % count, len(batch), count)
                 wanted = mine[first_row:]
                 first_row, seen = max(0, first_row - len(mine)), seen + len(batch)
@@ -102,6 +103,25 @@ class Streamed:
         finally:
             if isinstance(rows, Generator):
                 rows.close()
+
+
+def _begun_at(epoch: int, rows: Iterator[Batch]) -> Iterator[Batch]:
+    """The rows, which are told the epoch as they begin."""
+    with _told(epoch):
+        first = next(rows, None)
+    if first is not None:
+        yield first
+        yield from rows
+
+
+@contextmanager
+def _told(epoch: int) -> Iterator[None]:
+    """In here, position.get() is the beginning of an epoch."""
+    before = position.set(Position(epoch, 0))
+    try:
+        yield
+    finally:
+        position.reset(before)
 
 
 # ---- iterators of users ----
@@ -114,6 +134,7 @@ class Arrays:
 
     Args:
         fields: names for the positions of tuples; or which columns of dicts are wanted.
+        first_epoch: that of the first pass.
 
     Raises:
         SchemaError: an item is none of these, or does not fit the first.
@@ -121,12 +142,13 @@ class Arrays:
         TypeError: the callable gives no iterator.
     """
 
-    def __init__(self, source: DataIterator, fields: Sequence[str] | None) -> None:
+    def __init__(self, source: DataIterator, fields: Sequence[str] | None, first_epoch: int = 0) -> None:
         self._source, self._fields = source, fields
         self._passes = 1
-        items = _begun(source)
         try:
-            first = next(items)
+            with _told(first_epoch):
+                items = _begun(source)
+                first = next(items)
         except StopIteration:
             raise SchemaError(
                 "the iterator gave nothing, so its dtypes and shapes are not known; expected batches"

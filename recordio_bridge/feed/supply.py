@@ -57,6 +57,7 @@ class Wants:
     where: str | None = None
     starts_later: bool = False
     """Whether the first batch is not that of the source, so that finding it by its number is worth an index."""
+    first_epoch: int = 0
 
     def checked(self, state: Mapping[str, object] | None) -> Wants:
         """As they were given, if they are what they should be, in plain types, and with what the state says.
@@ -81,6 +82,7 @@ class Wants:
             drop_remainder=truth("drop_remainder", self.drop_remainder),
             shard=None if self.shard is None else _checked_shard(self.shard),
             starts_later=state is not None and state.get("batch") != 0,
+            first_epoch=_epoch_in(state),
         )
 
     def prepared(self, files: Source) -> Wants:
@@ -116,6 +118,11 @@ def _seed_in(state: Mapping[str, object] | None) -> int:
         return secrets.randbits(32)
     seed = state.get("seed")
     return seed if isinstance(seed, int) else 0
+
+
+def _epoch_in(state: Mapping[str, object] | None) -> int:
+    epoch = None if state is None else state.get("epoch")
+    return epoch if isinstance(epoch, int) else 0
 
 
 def _checked_shard(shard: Shard) -> Shard:
@@ -185,9 +192,10 @@ def make_supply(source: FeedSource, wants: Wants, left_out: Callable[[int], None
         _log.warning("shuffle is ignored: the source is an iterator, which gives its rows in an order of its own")
     if is_data_iter(source):
         batches = from_data_iter(source)
+        batches.run_to(wants.first_epoch)
         return _of_stream(batches, Chosen.of(wants, batches.schema), wants)
     if callable(source):
-        items = Arrays(source, wants.fields)
+        items = Arrays(source, wants.fields, wants.first_epoch)
         return _of_stream(items, Chosen.of(wants, items.schema, fields=None), wants)
     lacks = missing_of_data_iter(source)
     raise TypeError(
