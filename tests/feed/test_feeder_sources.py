@@ -14,7 +14,7 @@ import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, supply
 from recordio_bridge.feed.rows import HeldRows, IndexedSupply
 from tests.feed.deadline import within
-from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids, write
+from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids, write, write_chunked
 from tests.samples import image_payload, write_rec
 
 ORDERED = list(range(ROWS))
@@ -312,3 +312,16 @@ def test_a_first_record_that_is_small_does_not_make_a_large_file_be_held(tmp_pat
     assert not isinstance(made._rows, HeldRows)
     small = supply.make_supply(str(path), supply.Wants(10, ["id"], shuffle=True, seed=1), lambda rows: None)
     assert isinstance(small._rows, HeldRows)
+
+
+def test_shards_of_shuffled_chunks_differ_by_less_than_two_of_them(tmp_path):
+    path, differ = write_chunked(tmp_path, chunk=8), []
+    for seed in range(20):
+        options = {"shuffle": True, "seed": seed, "on_bad_record": "skip"}  # with which chunks are dealt out
+        shards = []
+        for index in range(2):
+            with Feeder(path, SIZE, shard=(index, 2), **options) as feeder:
+                shards.append([row for batch in feeder for row in ids(batch)])
+        assert sorted(shards[0] + shards[1]) == list(range(ROWS))
+        differ.append(abs(len(shards[0]) - len(shards[1])))
+    assert max(differ) == 7 * 8 - (5 * 8 + 1)  # seven whole chunks, and five with the last, of a row
