@@ -40,8 +40,8 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """One sentence: which side is the bottleneck: that which waits for less of the time, each of the threads on
-        average; and the model, where it hardly waits. Within a second, or 10 batches, that cannot be told."""
+        """One sentence: which side is the bottleneck: that which waits for less of the time, and the model where it
+        hardly waits. Within a second, or 10 batches, that cannot be told."""
         if not self.batches or not self.elapsed_s:
             return "nothing was handed over yet"
         if self.elapsed_s < _LEAST_S or self.batches < _LEAST_BATCHES:
@@ -49,7 +49,7 @@ class Stats:
             return f"it is too early to tell the bottleneck: {batches} in {self.elapsed_s:.2g} s"
         waited = min(1.0, self.consumer_wait_s / self.elapsed_s)
         rate = f"{self.rows / self.elapsed_s:,.0f} rows/s"
-        blocked = self.producer_wait_s / (self.elapsed_s * max(self.num_threads, 1))
+        blocked = min(1.0, self.producer_wait_s / self.elapsed_s)  # of n threads, one has its turn to wait for room
         if waited < _IDLE or blocked > waited:
             room = "" if waited < _IDLE else f", threads for room {blocked:.1%}"
             return f"the model is the bottleneck: it waited for data {waited:.1%} of the time{room}, at {rate}"

@@ -14,7 +14,7 @@ import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, supply
 from recordio_bridge.feed.rows import HeldRows, IndexedSupply
 from tests.feed.deadline import within
-from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids, write
+from tests.feed.sources import ROWS, SIZE, arrays, columns, epochs, ids, write, write_chunked
 from tests.samples import image_payload, write_rec
 
 ORDERED = list(range(ROWS))
@@ -338,3 +338,16 @@ def test_the_schema_that_is_asked_for_again_behind_a_failure_begins_no_second_pa
         assert list(feeder.schema) == ["0", "1", "2"]
         assert [row for batch in feeder for row in ids(batch)] == list(range(ROWS))
     assert len(begun) == 1
+
+
+def test_shards_of_shuffled_chunks_differ_by_less_than_two_of_them(tmp_path):
+    path, differ = write_chunked(tmp_path, chunk=8), []
+    for seed in range(20):
+        options = {"shuffle": True, "seed": seed, "on_bad_record": "skip"}  # with which chunks are dealt out
+        shards = []
+        for index in range(2):
+            with Feeder(path, SIZE, shard=(index, 2), **options) as feeder:
+                shards.append([row for batch in feeder for row in ids(batch)])
+        assert sorted(shards[0] + shards[1]) == list(range(ROWS))
+        differ.append(abs(len(shards[0]) - len(shards[1])))
+    assert max(differ) == 7 * 8 - (5 * 8 + 1)  # seven whole chunks, and five with the last, of a row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import numpy as np
@@ -90,6 +90,21 @@ def test_a_record_file_a_list_and_a_compressed_file_are_gone_on_with(tmp_path):
 @pytest.mark.parametrize("size", [SIZE, 16, 200])
 def test_an_iterator_is_gone_on_with(size):
     check(lambda **state: Feeder(arrays(ROWS, size), SIZE, epochs=3, **state))
+
+
+def test_an_iterator_is_told_which_pass_it_is():
+    """With which it seeds what is random, so that an epoch that is gone on with is as it was."""
+
+    def shuffled() -> Iterator[dict[str, np.ndarray]]:
+        order = np.random.default_rng(position.get().epoch).permutation(ROWS)
+        for at in range(0, ROWS, 16):
+            yield columns(order[at : at + 16])
+
+    check(lambda **state: Feeder(shuffled, SIZE, epochs=3, n_threads=2, **state))
+    whole, _ = taken(lambda: Feeder(shuffled, SIZE, epochs=3))
+    assert len({str(whole[at : at + BATCHES]) for at in range(0, len(whole), BATCHES)}) == 3
+    with pytest.raises(LookupError):
+        position.get()
 
 
 def test_an_endless_iterator_is_gone_on_with():

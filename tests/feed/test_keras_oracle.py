@@ -32,6 +32,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for suffix in ("rec", "tfrecord", "h5"):
         made[suffix] = folder / f"digits.{suffix}"
         rb.convert(made["npz"], made[suffix], verify="none")
+    with np.load(made["npz"]) as columns:
+        rows = np.empty(1797, [("image", "u1", (8, 8)), ("label", "i8")])
+        for name in columns:
+            rows[name] = columns[name]
+    made["npy"] = folder / "digits.npy"
+    np.save(made["npy"], rows)
     return made
 
 
@@ -56,13 +62,15 @@ def trained(dataset: object, **options: object) -> dict[str, list[float]]:
     return within(120, fit)
 
 
-@pytest.mark.parametrize("suffix", ["rec", "tfrecord", "h5", "npz"])
+@pytest.mark.parametrize("suffix", ["rec", "tfrecord", "h5", "npz", "npy"])
 def test_softmax_regression_in_graph_mode_learns_the_digits(digits, suffix):
     def train() -> list[float]:
         losses = []
         with tf.Graph().as_default():
             v1.set_random_seed(1)
-            runner = CustomRunner(digits[suffix], 128, shuffle=True, seed=1, epochs=4, transform=scaled)
+            select = ["image=data/image", "label=data/label"] if suffix == "npy" else None
+            options = {"select": select, "epochs": 4, "transform": scaled}
+            runner = CustomRunner(digits[suffix], 128, shuffle=True, seed=1, **options)
             with tf.device("/cpu:0"):
                 images, labels = runner.get_inputs()
             weights = v1.get_variable("w1", [64, 10])

@@ -164,6 +164,24 @@ def test_an_image_record_iter_shuffles_by_itself(pictures):
     assert first != ORDERED
 
 
+@pytest.mark.parametrize("stop", [3, BATCHES + 3, 2 * BATCHES + 6])
+def test_an_image_record_iter_that_shuffles_is_gone_on_with(pictures, stop):
+    """Its order in an epoch is decided by its random numbers in those before."""
+
+    def source() -> object:
+        return record_iter(pictures, shuffle=True, seed=3, shuffle_chunk_size=1)
+
+    def found(count: int | None, **options: object) -> tuple[list[int], dict]:
+        with Feeder(source(), SIZE, epochs=3, **options) as feeder:
+            batches = [next(feeder) for _ in range(count)] if count is not None else list(feeder)
+            return [row for batch in batches for row in batch["softmax_label"].astype(int).tolist()], feeder.state()
+
+    whole, _ = within(60, lambda: found(None))
+    before, state = within(60, lambda: found(stop))
+    after, _ = within(60, lambda: found(None, state=state))
+    assert before + after == whole
+
+
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_an_image_record_iter_feeds_both_modes(pictures, mode):
     options = {"fields": ["softmax_label"]}
