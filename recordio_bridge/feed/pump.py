@@ -8,6 +8,7 @@ over: models make NaN of it.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -42,6 +43,16 @@ class Sink(Protocol):
 
     def cancel(self) -> None:
         """Nobody takes any more: free whoever waits in put."""
+
+
+_running: set[Pump] = set()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that is in the midst of C code when the interpreter goes would end the process with an abort."""
+    for pump in list(_running):
+        pump.close()
 
 
 class Pump:
@@ -88,6 +99,7 @@ class Pump:
             is_closed = self._is_closed
         if is_closed:
             self.stop_clock()
+        _running.add(self)
         for thread in self.threads:
             thread.start()
 
@@ -154,6 +166,7 @@ class Pump:
                 is_last = self._busy == 0
             if is_last:
                 self._work.close()  # and the files that it has open
+                _running.discard(self)
             if is_last and not self._is_closed:
                 self._sink.end()
 

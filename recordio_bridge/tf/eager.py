@@ -7,12 +7,14 @@ rows, for as long as the process lives, and on Python 3.11 it tells malloc, for 
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ..feed.schedule import Position
+from .calls import Calls
 from .components import Array, Components, Tensor
 from .kept import Kept
 from .passes import Pass, eagerly
@@ -45,14 +47,28 @@ _feeds: Kept[Callable[[], Pass]] = Kept(lambda begin: None)
 _passes: Kept[Pass] = Kept(Pass.abandon)
 
 
+_calls = Calls()
+
+
 def _begin(feed: Array) -> Array:
-    return _passes.token(_feeds[feed]())
+    with _calls:
+        return _passes.token(_feeds[feed]())
 
 
 def _take(token: Array) -> list[Array]:
     """The position behind the next batch of a pass, and the arrays of its parts."""
-    at, arrays = _passes[token].take()
-    return [np.array((_NO_MORE, _NO_MORE) if at is None else at, np.int64), *arrays]
+    with _calls:
+        at, arrays = _passes[token].take()
+        return [np.array((_NO_MORE, _NO_MORE) if at is None else at, np.int64), *arrays]
+
+
+@atexit.register
+def _settle() -> None:
+    """A thread of TensorFlow that is in here when the interpreter goes would never come back, and be waited for."""
+    _calls.refuse()
+    for one in _passes.all():
+        one.close()
+    _calls.wait_until_quiet()
 
 
 def make_dataset(

@@ -45,6 +45,10 @@ class Kept(Generic[_T]):
         with tf.device("/cpu:0"):
             return self._tensor(tf.constant(self._number(one), tf.int64))
 
+    def all(self) -> list[_T]:
+        """Those whose tokens are not gone."""
+        return list(self._all.values())
+
     def __getitem__(self, token: Array) -> _T:
         """The object of a token.
 

@@ -209,7 +209,6 @@ class CustomRunner:
 
         work = self._course.work(self._course.first, self._epochs)
         self._pump = Pump(work, self._graph, self._course.finish, self._course.gauge, n_threads, tell)
-        weakref.finalize(self, self._pump.close)
         self._pump.start()
         threads = list(self._pump.threads)
         if coord is not None:
