@@ -122,7 +122,8 @@ class _Crops:
                     images.check(row)  # finds one that is cut, of which OpenCV makes gray pixels in silence
                 self._fill(pixels[row], content, kinds[row], sizes[row], randoms[row])
             except FormatError as err:
-                error = _about(err, batch, row, self.field, at)
+                advice = "" if self.skips else "; mend it, or leave such rows out with on_bad='skip'"
+                error = _about(err, batch, row, self.field, at, advice)
                 if not self.skips:
                     raise error from err
                 _log.warning("left out %s", error)
@@ -235,10 +236,10 @@ def _decode(content: bytes, size: Size, least: Size) -> Pixels:
     return pixels
 
 
-def _about(error: FormatError, batch: Batch, row: int, field: str, at: Position) -> FormatError:
+def _about(error: FormatError, batch: Batch, row: int, field: str, at: Position, advice: str) -> FormatError:
     """The error with what tells the image from others: its file and record where they are known, and its row."""
     ids = dict(batch).get("id")
     known = f" (id {ids[row]})" if isinstance(ids, np.ndarray) else ""
     where = f"row {row} of field {field!r}{known}, in batch {at.batch} of epoch {at.epoch}"
-    about = FormatError(f"{where}: {error}; mend it, or leave such rows out with on_bad='skip'", record=row)
+    about = FormatError(f"{where}: {error}{advice}", record=row)
     return about if batch.places is None else placed(about, batch.places[row])

@@ -301,12 +301,24 @@ def make_files(folder: Path, rows: int) -> None:
     rb.write(folder / "rows.rec", {"id": np.arange(rows).astype("u8"), "label": label.astype("f4"), "image": image})
 
 
+def enlarged(image: bytes) -> bytes:
+    """As it is, or, where no window fits into it, ten times as large."""
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    if min(pixels.shape[:2]) >= CROP:
+        return image
+    return cv2.imencode(".jpg", cv2.resize(pixels, None, fx=10, fy=10))[1].tobytes()
+
+
 def make_photos(folder: Path, source: Path, rows: int) -> None:
     """The images of a .rec, over and over, as photos.rec and photos.tfrecord."""
     import recordio_bridge as rb
 
     found = rb.open(source)
     batch = found.take(np.arange(rows) % len(found))
+    images = [enlarged(image) for image in found.take(np.arange(len(found)))["image"]]
+    batch = rb.Batch({**batch, "image": rb.Ragged.of([images[row % len(images)] for row in range(rows)])})
     rb.write(folder / "photos.rec", batch)
     rb.convert(folder / "photos.rec", folder / "photos.tfrecord", select={"image": "image"})
 

@@ -6,6 +6,7 @@ import gc
 import inspect
 import json
 import logging
+import weakref
 from itertools import count
 
 import numpy as np
@@ -373,3 +374,23 @@ def test_without_stop_a_failure_is_in_the_log(tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     assert within(60, train) == 3
     assert "ZeroDivisionError: on purpose" in caplog.text
+
+
+@pytest.mark.parametrize("ends", ["by stop", "by itself", "with its session"])
+def test_a_runner_that_is_done_is_let_go(tmp_path, ends):
+    path = write(tmp_path, "npz")
+
+    def train() -> list[weakref.ref]:
+        with tf.Graph().as_default() as graph, v1.Session() as sess:
+            runner = CustomRunner(path, SIZE, shuffle=True, seed=1, epochs=None if ends == "with its session" else 1)
+            inputs = runner.get_inputs()
+            runner.start_threads(sess, 2)
+            for _ in range(BATCHES):
+                sess.run(inputs)
+            if ends == "by stop":
+                runner.stop()
+        return [weakref.ref(runner), weakref.ref(graph)]
+
+    gone = within(60, train)
+    until(lambda: not feed_threads())
+    until(lambda: gc.collect() >= 0 and all(each() is None for each in gone))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.feed.program import run_program
 from tests.feed.sources import FORMATS, ROWS, SIZE, write
 
@@ -141,3 +143,32 @@ def test_a_model_of_2016_runs_with_all_of_tensorflow_in_graph_mode(tmp_path: Pat
     """
     ended = run_program(program, write(tmp_path, "rec"))
     assert (ended.returncode, ended.stdout) == (0, "20\n"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "for _ in runner.dataset(3): break",  # with its threads in the midst of C code
+        "begun = iter(runner.dataset(3).repeat().prefetch(4)); next(begun)",  # with TensorFlow's in the midst of ours
+        "begun = iter(rows.dataset(2).repeat().prefetch(2)); next(begun)",
+    ],
+    ids=["broken off", "prefetched", "by rows"],
+)
+def test_a_program_that_ends_in_the_middle_of_a_pass_ends_well(tmp_path, end):
+    program = f"""
+        import sys
+        import numpy as np
+        from recordio_bridge.tf import CustomRunner
+
+        def transform(batch):
+            np.sort(np.random.default_rng(0).random(1 << 20))
+            return batch
+
+        runner = CustomRunner(sys.argv[1], 10, transform=transform)
+        rows = CustomRunner(sys.argv[1], 10, unit="row")
+        {end}
+        sys.exit(4)
+    """
+    ended = run_program(program, write(tmp_path, "rec"))
+    assert ended.returncode == 4, ended.stderr
+    assert "terminate called" not in ended.stderr
