@@ -28,7 +28,8 @@ class Feeder:
         for batch in feeder:
             batch["image"], batch["label"]
 
-    The order is the same for any number of threads, and for the same seed.
+    The order is the same for any number of threads, and for the same seed. One that is dropped ends its threads, but
+    not where its transform is a method of what holds it: close that.
 
     Args:
         source: a path, a list of paths or globs, a RecordFile, a callable that gives an iterator of Batches or of
