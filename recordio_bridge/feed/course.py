@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from functools import cached_property
 from typing import TypeAlias
 
 from ..arguments import described
@@ -44,9 +45,8 @@ class Course:
     ) -> None:
         if transform is not None and not callable(transform):
             raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
-        self._wants = wants.checked(state)
+        self._source, self._wants = source, wants.checked(state)
         self._transform = transform
-        self._depends_on = self._wants.depends_on(source)
         self.gauge = Gauge()
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
@@ -58,6 +58,11 @@ class Course:
         self._schema = self._supply.schema if transform is None else None
         self._trial = Trial(self._supply, self.first)
         self._has_warned = False
+
+    @cached_property
+    def _depends_on(self) -> dict[str, object]:
+        """What a state holds; not before it is asked for, as the ends of all files are read for it."""
+        return self._wants.depends_on(self._source)
 
     @property
     def num_batches(self) -> int | None:
