@@ -17,7 +17,7 @@ from . import _kernels
 from .casts import cast, exact_array
 from .errors import SchemaError
 from .memory import gather
-from .places import Places, join_places
+from .places import Places, Read
 from .schema import DTYPES, Field, Schema, numpy_dtype
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -230,17 +230,6 @@ def spread(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(first + np.arange(len(first), dtype=np.int64), dtype=np.int64)
 
 
-_Rows: TypeAlias = "slice | NDArray[np.int64]"
-_Read: TypeAlias = "tuple[Places | tuple[_Read, ...], _Rows | None]"
-"""Where rows were read, in one part or several, and which of those are meant; made Places when they are asked for."""
-
-
-def _places_of(read: _Read) -> Places:
-    whole, rows = read
-    places = whole if isinstance(whole, Places) else join_places([_places_of(part) for part in whole])
-    return places if rows is None else places.take(rows)
-
-
 class Batch:
     """Columns of equal length, found by name, in the order of the schema; read-only.
 
@@ -269,7 +258,7 @@ class Batch:
         if len(set(counts.values())) > 1:
             raise SchemaError(f"columns differ in rows: {counts}")
         self._num_rows = next(iter(counts.values()), num_rows or 0)
-        self._read: _Read | None = None if places is None else (places, None)
+        self._read = None if places is None else Read(places)
 
     @classmethod
     def of(cls, columns: Mapping[str, object], schema: Schema | None = None) -> Batch:
@@ -315,7 +304,7 @@ class Batch:
             columns[name] = column.take(chosen) if isinstance(column, Ragged) else gather(column, chosen)
         made = Batch(columns, self.schema, num_rows=len(chosen))
         if self._read is not None:
-            made._read = self._read_of(chosen.copy())
+            made._read = self._read.part(chosen.copy())
         return made
 
     def slice(self, start: int, stop: int) -> Batch:
@@ -324,7 +313,7 @@ class Batch:
         columns = {name: column[start:stop] for name, column in self._columns.items()}
         made = Batch(columns, self.schema, num_rows=len(rows))
         if self._read is not None:
-            made._read = self._read_of(slice(rows.start, rows.stop))
+            made._read = self._read.part(slice(rows.start, rows.stop))
         return made
 
     def pick(self, names: list[str] | tuple[str, ...]) -> Batch:
@@ -336,22 +325,7 @@ class Batch:
     @property
     def places(self) -> Places | None:
         """Where each row was read; None where that is not known."""
-        if self._read is None:
-            return None
-        places = _places_of(self._read)
-        self._read = places, None
-        return places
-
-    def _read_of(self, rows: _Rows) -> _Read | None:
-        """Where some of the rows were read; of a slice no bound is negative."""
-        if self._read is not None and isinstance(rows, slice):
-            whole, mine = self._read
-            if isinstance(mine, slice):
-                return whole, slice(mine.start + rows.start, mine.start + rows.stop)
-            if mine is not None:
-                return whole, mine[rows]
-        places = self.places  # picked out once for all that is taken of them
-        return None if places is None else (places, rows)
+        return None if self._read is None else self._read.places
 
     def read_at(self, places: Places | None) -> Batch:
         """The same Batch, whose rows were read there."""
@@ -571,21 +545,6 @@ def spans_of(column: Column) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDAr
     return as_bytes(column), starts, np.full(len(column), width, dtype=np.int64)
 
 
-def digest(batch: Batch, names: Iterable[str] | None = None) -> NDArray[np.uint32]:
-    """A CRC-32C of each row over the values of its fields in the order of their names: ndarray[rows].
-
-    It depends on the bytes of the values alone: not on dtypes, nor on where the columns lie in memory.
-    """
-    crcs = np.zeros(len(batch), dtype=np.uint32)
-    for name in sorted(batch.schema if names is None else names):
-        column = batch[name]
-        if isinstance(column, Ragged) and isinstance(column.values, Ragged):
-            _kernels.digest_rows(column.values.spans, (column.starts, column.lengths), crcs)
-        else:
-            _kernels.digest_rows(spans_of(column), None, crcs)
-    return crcs
-
-
 def concat(batches: Sequence[Batch]) -> Batch:
     """The rows of several Batches of one schema, one Batch after another. Copies, but for a single Batch."""
     if len(batches) == 1:
@@ -594,7 +553,7 @@ def concat(batches: Sequence[Batch]) -> Batch:
     columns = {name: concat_columns([batch[name] for batch in batches]) for name in schema}
     made = Batch(columns, schema, num_rows=sum(len(batch) for batch in batches))
     known = tuple(batch._read for batch in batches if batch._read is not None)
-    made._read = (known, None) if len(known) == len(batches) else None
+    made._read = Read(known) if len(known) == len(batches) else None
     return made
 
 

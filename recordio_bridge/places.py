@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +59,37 @@ def join_places(parts: Sequence[Places]) -> Places:
 
 def _files_of(places: Places) -> NDArray[np.int64]:
     return np.zeros(len(places), np.int64) if places.files is None else places.files
+
+
+Rows: TypeAlias = "slice | NDArray[np.int64]"
+
+
+class Read:
+    """Where rows were read, of which Places are made when they are asked for.
+
+    Args:
+        whole: in one part, or in several, one behind the other.
+        rows: which of those are meant; no bound of a slice is negative. None is all.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, whole: Places | tuple[Read, ...], rows: Rows | None = None) -> None:
+        self._read = whole, rows
+
+    @property
+    def places(self) -> Places:
+        whole, rows = self._read
+        places = whole if isinstance(whole, Places) else join_places([part.places for part in whole])
+        places = places if rows is None else places.take(rows)
+        self._read = places, None  # in one step, as threads share what is held in memory
+        return places
+
+    def part(self, rows: Rows) -> Read:
+        """Of some of the rows."""
+        whole, mine = self._read
+        if isinstance(rows, slice) and isinstance(mine, slice):
+            return Read(whole, slice(mine.start + rows.start, mine.start + rows.stop))
+        if isinstance(rows, slice) and isinstance(mine, np.ndarray):
+            return Read(whole, mine[rows])
+        return Read(self.places, rows)  # picked out once for all that is taken of them

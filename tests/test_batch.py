@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordio_bridge import Batch, Field, LossyError, Ragged, Schema, SchemaError
-from recordio_bridge.batch import concat, digest, rebatch
+from recordio_bridge.batch import concat, rebatch
+from recordio_bridge.digests import digest
 from recordio_bridge.places import Places
 from tests.reference import crc32c
 

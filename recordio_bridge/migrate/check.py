@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..batch import digest
+from ..digests import digest
 from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
 from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Batch, digest
+from ..batch import Batch
+from ..digests import digest
 from ..errors import FormatError, SchemaError, VerificationError, numbered
 from ..files import Checksum, Pending, crc_of, discard
 from ..formats import get_format

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge.feed import Feeder, Stats, position
+from recordio_bridge.feed import Feeder, position
 from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import Call, feed_threads, until, within
 from tests.feed.program import run_program
@@ -486,73 +486,6 @@ def test_of_batches_that_grow_fewer_are_read_at_a_time(tmp_path, monkeypatch):
 def test_numbers_that_make_no_sense_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
         Feeder(write(tmp_path, "rec"), **{name: value})
-
-
-def test_stats_count_what_was_handed_over_and_say_who_waits(tmp_path):
-    with Feeder(write(tmp_path, "npz"), SIZE, capacity=4) as feeder:
-        assert "nothing" in feeder.stats().summary
-        nbytes = sum(batch.nbytes for batch in feeder)
-        stats = feeder.stats()
-    assert (stats.rows, stats.batches, stats.nbytes, stats.skipped) == (ROWS, BATCHES, nbytes, 0)
-    assert (stats.fill, stats.capacity, stats.num_threads) == (0, 4, 1)
-    assert 0 <= stats.consumer_wait_s <= stats.elapsed_s
-    assert f"too early to tell the bottleneck: {BATCHES} batches" in stats.summary
-
-
-@pytest.mark.parametrize(
-    ("batches", "elapsed_s", "waited_s", "says"),
-    [
-        (0, 9.0, 9.0, "nothing was handed over yet"),
-        (1, 8.0, 8.0, "it is too early to tell the bottleneck: 1 batch in 8 s"),
-        (9, 60.0, 60.0, "it is too early to tell the bottleneck: 9 batches in 60 s"),
-        (500, 0.99, 0.8, "it is too early to tell the bottleneck: 500 batches in 0.99 s"),
-        (
-            10,
-            1.0,
-            0.8,
-            "the data is the bottleneck: the model waited for it 80.0% of the time, at 100 rows/s; try more",
-        ),
-        (10, 1.0, 0.01, "the model is the bottleneck: it waited for data 1.0% of the time, at 100 rows/s"),
-    ],
-)
-def test_the_summary_blames_nobody_before_there_is_something_to_go_by(batches, elapsed_s, waited_s, says):
-    stats = Stats(10 * batches, batches, 80 * batches, elapsed_s, waited_s, 0.0, 0, 8, 1, 0)
-    assert stats.summary.startswith(says)
-
-
-@pytest.mark.parametrize(
-    ("waited_s", "blocked_s", "threads", "says"),
-    [
-        (5.4, 90.0, 1, "the model is the bottleneck: it waited for data 5.4% of the time, threads for room 90.0%, at"),
-        (
-            30.0,
-            60.0,
-            4,
-            "the model is the bottleneck: it waited for data 30.0% of the time, threads for room 60.0%, at",
-        ),
-        (30.0, 29.0, 1, "the data is the bottleneck: the model waited for it 30.0% of the time, at 10 rows/s; try"),
-        (4.9, 0.0, 1, "the model is the bottleneck: it waited for data 4.9% of the time, at"),
-        (80.0, 60.0, 1, "the data is the bottleneck: the model waited for it 80.0% of the time, at 10 rows/s"),
-    ],
-)
-def test_the_summary_goes_by_which_side_waited_for_longer(waited_s, blocked_s, threads, says):
-    stats = Stats(1000, 100, 8000, 100.0, waited_s, blocked_s, 0, 8, threads, 0)
-    assert stats.summary.startswith(says)
-
-
-@pytest.mark.parametrize("slow", ["model", "data"])
-def test_the_summary_names_the_slower_side(tmp_path, slow):
-    nap = threading.Event()
-
-    def transform(batch: rb.Batch) -> rb.Batch:
-        nap.wait(0.02 if slow == "data" else 0)
-        return batch
-
-    with Feeder(write(tmp_path, "npz"), SIZE, transform=transform, epochs=6) as feeder:
-        next(feeder)
-        for _ in feeder:
-            nap.wait(0.02 if slow == "model" else 0)
-        assert f"the {slow} is the bottleneck" in feeder.stats().summary
 
 
 # ---- processes ----
