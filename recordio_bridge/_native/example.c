@@ -23,6 +23,11 @@ static int find_in_message(struct search *search, struct span features, int64_t 
         int k = index_of_key(search->keys, search->num_keys, likely, (struct span){key.at, key.at}, key);
         if (k < 0)
             continue;
+        if (starts[k] >= 0) {
+            search->at = search->base + starts[k];
+            if ((fault = check_replaced(search->at, lengths[k])))
+                return fault;
+        }
         starts[k] = value.at - search->base;
         lengths[k] = value.end - value.at;
         likely = k + 1 < search->num_keys ? k + 1 : 0;

@@ -409,6 +409,8 @@ static int add_constants(PyObject *module) {
     return 0;
 }
 
+/* No state, so interpreters that share a GIL may each load it. It claims no more: numpy runs in no others, and a build
+ * without a GIL has no limited API. */
 static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, add_constants}, {0, NULL}};
 static struct PyModuleDef MODULE = {
     PyModuleDef_HEAD_INIT, "_kernels", "The native kernels; see _kernels.pyi.", 0, METHODS, SLOTS, NULL, NULL, NULL,

@@ -71,10 +71,16 @@ static int find_entries(struct rb_survey *survey, struct span features, const ui
             }
             continue;
         }
-        if (!survey->found[k].start)
+        struct rb_found *found = &survey->found[k];
+        if (!found->start)
             survey->found[record->num_found++].key = k;
-        survey->found[k].start = value.at;
-        survey->found[k].end = value.end;
+        else {
+            record->at = found->start;
+            if ((fault = check_replaced(found->start, found->end - found->start)))
+                return fault;
+        }
+        found->start = value.at;
+        found->end = value.end;
         likely = k + 1;
     }
     return next < 0 ? RB_BAD_MESSAGE : RB_OK;
@@ -119,9 +125,9 @@ static void note_found(struct rb_survey *survey, int num_found) {
 static int survey_record(struct rb_survey *survey, struct span example, const uint8_t *base, int *key, int64_t *value) {
     struct record record = {0, 0, example.at};
     struct span features;
-    int next, fault = RB_OK;
+    int next = 0, fault = RB_OK;
     *key = -1;
-    while (record.at = example.at, !fault && (next = next_message(&example, 1, &features)) > 0)
+    while (!fault && (record.at = example.at, next = next_message(&example, 1, &features)) > 0)
         fault = find_entries(survey, features, base, &record);
     if (!fault && next < 0)
         fault = RB_BAD_MESSAGE;

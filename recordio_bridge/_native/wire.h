@@ -49,8 +49,9 @@ static inline int read_varint(struct span *from, uint64_t *value) {
 
 static inline int read_tag(struct span *from, uint32_t *field, int *wire) {
     uint64_t tag;
-    if (read_varint(from, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
-        return -1;
+    const uint8_t *before = from->at;
+    if (read_varint(from, &tag) || from->at - before > 5 || tag > UINT32_MAX || tag >> 3 == 0)
+        return -1; /* also what says 32 bits in more than five bytes, as in protobuf */
     *field = (uint32_t)(tag >> 3);
     *wire = (int)(tag & 7);
     return 0;
@@ -167,11 +168,11 @@ static inline int next_run(struct span *list, int kind, struct span *run) {
 static inline int count_varints(struct span run, int64_t *count) {
     int length = 0;
     for (; run.at < run.end; run.at++) {
-        if (++length > 10)
-            return RB_BAD_MESSAGE;
         if (*run.at < 128) {
             ++*count;
             length = 0;
+        } else if (++length == 10) {
+            return RB_BAD_MESSAGE;
         }
     }
     return length ? RB_BAD_LIST : RB_OK;
@@ -229,6 +230,14 @@ static inline int count_feature(struct span feature, int *kind, int64_t *count) 
             return fault;
     }
     return next < 0 ? RB_BAD_MESSAGE : RB_OK;
+}
+
+/* A Feature that a later entry of its key replaces: nobody will count it, but where it is not whole, the message is no
+   Example. */
+static inline int check_replaced(const uint8_t *feature, int64_t length) {
+    int kind;
+    int64_t count;
+    return count_feature((struct span){feature, feature + length}, &kind, &count);
 }
 
 /* Reads the next content of a message that is a oneof: its kind, or 0 at the end, or less than 0. */

@@ -466,6 +466,20 @@ class TestCountingAndFilling:
         assert fill(module, spans, INT64, 0)[0] == 2
 
     @pytest.mark.parametrize("module", BOTH)
+    @pytest.mark.parametrize("rest", [b"", b"\x80", b"\1"])
+    def test_ten_bytes_that_all_say_that_more_follow_are_no_varint_also_at_the_end(self, module, rest):
+        spans = values_of([chunk(3, chunk(1, b"\0" + b"\x80" * 10 + rest))])
+        assert count(module, spans)["fault"] == reference.BAD_MESSAGE
+
+    @pytest.mark.parametrize("module", BOTH)
+    def test_a_tag_of_more_than_five_bytes_is_none(self, module):
+        """As in protobuf, of which a tag has 32 bits."""
+        for tail, fault in ((b"\x80\x80\x80\x00", reference.OK), (b"\x80\x80\x80\x80\x00", reference.BAD_MESSAGE)):
+            spans = values_of([b"\x9a" + tail + b"\x03" + chunk(1, b"\1")])
+            assert count(module, spans)["fault"] == fault
+            assert find(module, values_of([b"\x8a" + tail + b"\x00"]), [b"x"])["fault"] == fault
+
+    @pytest.mark.parametrize("module", BOTH)
     def test_lists_of_one_kind_are_merged_and_another_kind_replaces_them(self, module):
         ints, more_ints, floats = chunk(3, chunk(1, b"\1\2")), chunk(3, tag(1, 0) + b"\3"), chunk(2, chunk(1, bytes(4)))
         for feature, kind, values in (

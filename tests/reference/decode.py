@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Container, Iterator
 
 import numpy as np
 
@@ -29,27 +30,33 @@ def find_features(payloads: Spans, keys: list[bytes], starts: np.ndarray, length
     if check_results(starts, lengths) != len(rows) * len(keys):
         raise ValueError(f"expected room for {len(rows) * len(keys)} features, found {len(starts)}")
     for row, (start, length) in enumerate(rows):
+        found: dict[bytes, Span] = {}
         try:
-            entries = open_example(data, start, start + length)
+            for key, value in read_example(data, start, start + length):
+                note_entry(data, found, bytes(data[slice(*key)]), value, names)
         except WireError as error:
             return row, error.fault, error.position
-        found = {bytes(data[slice(*key)]): value for key, value in entries}  # of a key that comes twice the last counts
         for number, name in enumerate(names):
             start, end = found.get(name, (-1, -1))
             starts[row * len(keys) + number], lengths[row * len(keys) + number] = start, end - start
     return len(rows), OK, 0
 
 
-def open_example(data: memoryview, start: int, end: int) -> list[tuple[Span, Span]]:
+def note_entry(data: memoryview, found: dict[bytes, Span], name: bytes, value: Span, names: Container[bytes]) -> None:
+    """Of a key that comes twice the last counts; where it is looked for, what is replaced must be whole as well."""
+    if name in names and name in found:
+        open_feature(data, *found[name])
+    found[name] = value
+
+
+def read_example(data: memoryview, start: int, end: int) -> Iterator[tuple[Span, Span]]:
     """The spans of key and value of every entry, in their order."""
-    entries = []
     for example_field in read_fields(data, start, end):
         if (example_field.number, example_field.wire) != (1, LENGTH):
             continue
         for features_field in read_fields(data, example_field.start, example_field.end):
             if (features_field.number, features_field.wire) == (1, LENGTH):
-                entries.append(_open_entry(data, features_field.start, features_field.end))
-    return entries
+                yield _open_entry(data, features_field.start, features_field.end)
 
 
 def _open_entry(data: memoryview, start: int, end: int) -> tuple[Span, Span]:

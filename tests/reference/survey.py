@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.reference.arguments import Spans, check_array, check_results, octets, open_spans
-from tests.reference.decode import open_example, open_feature
+from tests.reference.decode import Span, note_entry, open_feature, read_example
 from tests.reference.faults import NO_KIND, OK, OTHER_KIND, UNKNOWN_KEY
 from tests.reference.wire import WireError
 
@@ -21,18 +21,23 @@ def survey_features(
     if len(index) != len(keys) or len(seen) != 4 * len(keys) or capacity == 0:
         raise ValueError(f"{len(index)} keys of {len(keys)}, {len(seen)} entries seen, room for {capacity} keys")
     for row, (start, length) in enumerate(rows):
+        unknown: list[Span] = []
+        named: dict[bytes, Span] = {}  # in the order of the first entry of each key, with its last value
         try:
-            entries = open_example(data, start, start + length)
+            for key, value in read_example(data, start, start + length):
+                name = bytes(data[slice(*key)])
+                if name in index:
+                    note_entry(data, named, name, value, index)
+                else:
+                    unknown.append(key)
         except WireError as error:
             return row, error.fault, -1, error.position
-        unknown = [key for key, _ in entries if bytes(data[slice(*key)]) not in index][:capacity]
+        del unknown[capacity:]
         for number, (begin, end) in enumerate(unknown):
             unknown_starts[number], unknown_lengths[number] = begin, end - begin
         if unknown:
             return row, UNKNOWN_KEY, -1, len(unknown)
-        found = {}  # in the order of the first entry of each key, with its last value
-        for key, value in entries:
-            found[index[bytes(data[slice(*key)])]] = value
+        found = {index[name]: value for name, value in named.items()}
         counted = {}
         for key, (begin, end) in found.items():
             try:

@@ -14,6 +14,7 @@ from tests.reference.faults import BAD_MESSAGE
 
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 _DEEPEST_GROUP = 32
+_LONGEST_TAG = 5  # bytes: it has 32 bits
 _LONGEST_VARINT = 10  # 7 bits each: 64 bits need ten
 
 
@@ -52,7 +53,7 @@ def _read_tag(data: memoryview, position: int, end: int) -> tuple[int, int, int]
     """(number, wire type, position after it)"""
     tag, after = read_varint(data, position, end)
     number, wire = tag >> 3, tag & 7
-    if number == 0 or tag >= 2**32 or wire > FIXED32:
+    if number == 0 or tag >= 2**32 or after - position > _LONGEST_TAG or wire > FIXED32:
         raise WireError(BAD_MESSAGE, position)
     return number, wire, after
 
