@@ -4,6 +4,8 @@ The extension keeps to the limited API of Python 3.11 (the first in which Py_buf
 wheel serves 3.11 and every later version.
 """
 
+import sysconfig
+
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, PlatformError
@@ -22,6 +24,13 @@ class build_native(build_ext):
                 "on macOS 'xcode-select --install'."
             ) from err
 
+
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    raise SystemExit(
+        "recordio_bridge does not run on a free-threaded Python as yet: its extension keeps to the limited API, which "
+        "such builds have not.\n"
+        "Use the usual build of the same version: python3.13 in place of python3.13t."
+    )
 
 setup(
     ext_modules=[

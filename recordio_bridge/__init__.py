@@ -10,44 +10,60 @@ The rest of the manual is in the README and in help() of each name.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from . import errors
 from ._version import __version__
-from .api import convert, index, inspect, open, read, verify, write
-from .batch import Batch, Ragged
-from .errors import (
-    BridgeError,
-    ChecksumError,
-    FeedError,
-    FormatError,
-    LossyError,
-    MigrationError,
-    MissingDependencyError,
-    PlanMismatchError,
-    SchemaError,
-    SelectError,
-    SourceChangedError,
-    TruncatedError,
-    UnknownFormatError,
-    VerificationError,
-)
-from .formats.base import Skipped, Summary
-from .recordfile import RecordFile
-from .schema import Field, Schema
 
+TYPE_CHECKING = False  # that of typing takes longer to import than all else here
 if TYPE_CHECKING:
-    from .migrate.check import Problem, Report
+    from . import errors, migrate
+    from .api import convert, index, inspect, open, read, verify, write
+    from .batch import Batch, Ragged
+    from .errors import (
+        BridgeError,
+        ChecksumError,
+        FeedError,
+        FormatError,
+        LossyError,
+        MigrationError,
+        MissingDependencyError,
+        PlanMismatchError,
+        SchemaError,
+        SelectError,
+        SourceChangedError,
+        TruncatedError,
+        UnknownFormatError,
+        VerificationError,
+    )
+    from .formats.base import Skipped, Summary
+    from .migrate.findings import Problem, Report
     from .migrate.ledger import Manifest
+    from .recordfile import RecordFile
+    from .schema import Field, Schema
 
-_LATER = {"Manifest": ".migrate.ledger", "Problem": ".migrate.check", "Report": ".migrate.check"}
+_HOMES = {  # where names come from that are not of errors
+    ".api": ("convert", "index", "inspect", "open", "read", "verify", "write"),
+    ".batch": ("Batch", "Ragged"),
+    ".formats.base": ("Skipped", "Summary"),
+    ".migrate.findings": ("Problem", "Report"),
+    ".migrate.ledger": ("Manifest",),
+    ".recordfile": ("RecordFile",),
+    ".schema": ("Field", "Schema"),
+}
 
 
 def __getattr__(name: str) -> object:
-    """The types that only convert and verify give back: importing them takes as long as half of the rest."""
-    if name not in _LATER:
+    """A public name, when it is first asked for: the command line must begin with no more than this (interrupts.py)."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATER[name], __name__), name)
+    if name in ("errors", "migrate"):
+        return import_module(f".{name}", __name__)
+    home = next((home for home, names in _HOMES.items() if name in names), ".errors")
+    globals()[name] = found = getattr(import_module(home, __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
@@ -80,6 +96,7 @@ __all__ = [
     "errors",
     "index",
     "inspect",
+    "migrate",
     "open",
     "read",
     "verify",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -16,17 +15,20 @@ from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
 from .files import atomic, discard, publish, refuse_existing
 from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
+from .paths import real
 from .recordfile import RecordFile
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shards_beside
 from .sidecar import make_sidecar, read_names
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
+from .temporary import TemporaryFolder, clearing_up
 from .unpacked import Unpacked
 
 if TYPE_CHECKING:
-    from .migrate.check import Report
+    from .migrate.findings import Report
     from .migrate.ledger import Manifest
-    from .migrate.plan import Plan, Verify, Wishes
+    from .migrate.planning import Plan
+    from .migrate.wishes import Verify, Wishes
     from .migrate.work import Receipt
 
 _log = logging.getLogger(__name__)
@@ -47,13 +49,15 @@ def inspect(path: SourceArgument, **options: object) -> Summary:
         UnknownFormatError: no format fits the file.
         FormatError: the file is damaged (.path .record .offset).
     """
-    return Source.open(path, options).summary()
+    source = Source.open(path, options)
+    with source.keep:
+        return source.summary()
 
 
 def open(path: SourceArgument, *, fields: Sequence[str] | None = None, **options: object) -> RecordFile:
     """Random access by row: len(f), f[i] -> dict, f[a:b] -> Batch, f.take(indices) -> Batch, f.schema.
 
-    Args and errors as in inspect; fields chooses columns.
+    Args and errors as in inspect; fields chooses columns. Many threads may use it at once, and forked processes, too.
     """
     return RecordFile(path, fields, options)
 
@@ -67,6 +71,10 @@ def read(
     **options: object,
 ) -> Iterator[Batch]:
     """The rows of a source, in their physical order.
+
+    One thread takes from an iterator at a time (another is told "generator already executing"), each from its own, or
+    all by a lock. In a process that is forked while it reads, to read on is a ValueError. Batches have memory of their
+    own: nothing is mapped.
 
     Args:
         path: as in inspect.
@@ -125,8 +133,8 @@ def index(
         raise ValueError(f"output names one index, and {path} is {len(source.paths)} files")
     source.log_doubts(only_alarms=True)
     targets = [source.format.index_path(file) if output is None else os.fspath(output) for file in source.paths]
-    data = {os.path.realpath(file) for file in source.paths}
-    if any(os.path.realpath(target) in data for target in targets):
+    data = {real(file) for file in source.paths}
+    if any(real(target) in data for target in targets):
         raise ValueError(f"{targets[0]}: is the file itself; give another name for its index")
     refuse_existing(targets, overwrite)
     request = source.request(Schema(), None, log_skipped)
@@ -156,7 +164,7 @@ def write(
 ) -> None:
     """Write Batches, or dicts of arrays, to a file of the format that its suffix names, with its schema sidecar.
 
-    The file appears under its name when it is complete, or not at all.
+    The file appears under its name when it is complete, or not at all; of several that write to it at once, whole.
 
     Args:
         batches: Batches, or dicts of columns (arrays, Raggeds, lists); one of them may stand alone.
@@ -173,42 +181,56 @@ def write(
     made = make_options(format, rest)
     format.check_target(target, made)
     refuse_existing([*format.files_of(target), manifest_path(target), schema_path(target)], overwrite)
-    several: Iterable[Columns] = [batches] if isinstance(batches, (Batch, Mapping)) else batches
-    made_batches = _as_batches(several, schema)
-    first = next(made_batches, None)
-    if first is not None:
-        schema = first.schema
-    if schema is None:
-        raise SchemaError(f"{target}: no batches, and no schema= that says what they would have held")
-    written = _write_all(format.create(target, schema, made), chain([] if first is None else [first], made_batches))
-    files = [*written.files]
-    finals = {file.final for file in files}
-    void = [file for file in format.files_of(target) if file not in finals]  # such as the index of what was there
-    try:
-        files.append(make_sidecar(target, [written.files], schema, written.payload))
-        publish(files, [*void, manifest_path(target)], overwrite=overwrite)
-    except BaseException:
-        discard(files)
-        raise
+    with clearing_up():
+        several = [batches] if isinstance(batches, (Batch, Mapping)) else batches
+        made_batches = _as_batches(several, schema)
+        first = next(made_batches, None)
+        if first is not None:
+            schema = first.schema
+        if schema is None:
+            raise SchemaError(f"{target}: no batches, and no schema= that says what they would have held")
+        written = _write_all(format.create(target, schema, made), chain([] if first is None else [first], made_batches))
+        files = [*written.files]
+        finals = {file.final for file in files}
+        void = [file for file in format.files_of(target) if file not in finals]  # such as the index of what was there
+        try:
+            files.append(make_sidecar(target, [written.files], schema, written.payload))
+            publish(files, lambda: [*void, manifest_path(target)], overwrite=overwrite)
+        except BaseException:
+            discard(files)
+            raise
 
 
 def _write_all(writer: Writer, batches: Iterable[Batch]) -> Written:
     """Write Batches to a file that waits for its name; nothing is left where that fails."""
-    num_rows = 0
+    num_rows, owner = 0, os.getpid()
     try:
         for batch in batches:
+            _refuse_fork(owner)
             with numbered(range(num_rows, num_rows + len(batch))):
                 writer.write(batch)
             num_rows += len(batch)
+        _refuse_fork(owner)
         return writer.close()
     except BaseException:
         writer.abort()
         raise
 
 
+def _refuse_fork(owner: int) -> None:
+    if os.getpid() != owner:
+        raise ValueError("this process was forked while a file was written, and to finish it is its parent's")
+
+
 def _as_batches(batches: Iterable[Columns], schema: Schema | None) -> Iterator[Batch]:
     num_rows = 0
-    for columns in batches:
+    if not isinstance(batches, Iterable):
+        raise TypeError(
+            f"batches: expected a Batch, a dict of columns, or an iterable of these; found {type(batches).__name__}"
+        )
+    for number, columns in enumerate(batches):
+        if not hasattr(columns, "keys"):
+            raise TypeError(f"batch {number}: expected a Batch or a dict of columns, found {type(columns).__name__}")
         if isinstance(columns, Batch) and schema in (None, columns.schema):
             batch = columns
         else:
@@ -244,6 +266,7 @@ def convert(
     encode: Mapping[str, str] | Sequence[str] = (),
     tfds: str | None = None,
     tfmd: bool = False,
+    memory: int = 1 << 30,
 ) -> Manifest:
     """Convert a source to the format that the target's suffix names; all of it, or nothing.
 
@@ -276,6 +299,9 @@ def convert(
         tfds: "name:1.0.0", or "name:1.0.0:split" (else it is train): TFRecords as tensorflow_datasets names them, with
             features.json and dataset_info.json, for tfds.builder_from_directory. dst is their folder; it is made.
         tfmd: also write dst.schema.pbtxt, the schema for TensorFlow Data Validation and the like.
+        memory: the bytes that a shuffle may take, in all processes together and beside what a conversion takes anyway:
+            however many rows there are. Where they are is kept in a temporary file (TMPDIR), of 24 bytes a row, and 32
+            more while it is made; 8 more each where bad records or empty rows are left out.
 
     Returns:
         The manifest, which also lies beside the output: .num_rows .shards .skipped .verified and more.
@@ -286,10 +312,12 @@ def convert(
         VerificationError: what was read back is not what was written; nothing was left.
     """
     from .migrate.neighbours import made_folder, output_in
-    from .migrate.plan import Wishes
+    from .migrate.shuffled import check_memory
+    from .migrate.wishes import Wishes
 
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: expected 1 or more")
+    check_memory(memory)
     wishes = Wishes(
         select,
         shards,
@@ -310,18 +338,25 @@ def convert(
     with nullcontext() if wishes.dataset is None else made_folder(os.path.dirname(target)):
         _refuse_output(target, wishes, overwrite)
         source = Source.open(src, source_options, on_bad_record)
-        return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite)
+        with source.keep, clearing_up():
+            return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite, memory)
 
 
 def _convert(
-    source: Source, target: str, wishes: Wishes, workers: int, progress: bool | OnProgress, overwrite: bool
+    source: Source,
+    target: str,
+    wishes: Wishes,
+    workers: int,
+    progress: bool | OnProgress,
+    overwrite: bool,
+    memory: int,
 ) -> Manifest:
     """Convert in one pass where that is possible, else by a plan."""
+    from .migrate.fingerprints import fingerprint
     from .migrate.finish import finish
-    from .migrate.ledger import fingerprint
     from .migrate.local import run_orders
     from .migrate.onepass import convert_in_one_pass
-    from .migrate.plan import make_plan
+    from .migrate.planning import make_plan
     from .presets import prepared
 
     source.log_doubts(only_alarms=True)  # the others are in the notes of the manifest
@@ -333,21 +368,29 @@ def _convert(
     plan = make_plan(source, target, wishes)
     with _progress(progress, plan.num_rows) as report:
         packed_rows = wishes.shuffle and source.run_rows(plan.orders[0].schema) > 1
-        if packed_rows or (source.is_sequential and (wishes.shuffle or (wishes.shards or 1) > 1)):
-            receipts = _run_unpacked(plan, workers, report)
+        any_row = wishes.shuffle or (wishes.shards or 1) > 1
+        if packed_rows or (source.is_sequential and any_row):
+            receipts = _run_unpacked(plan, workers, report, memory)
+        elif source.is_remote and (wishes.shuffle or (any_row and source.is_fetched)):
+            receipts = _run_unpacked(plan, workers, report, memory, as_they_are=True)
         else:
-            receipts = run_orders(plan.orders, workers, report)
+            receipts = run_orders(plan.orders, workers, report, memory=memory)
     return finish(plan, receipts, fingerprints, overwrite=overwrite)
 
 
-def _run_unpacked(plan: Plan, workers: int, report: Callable[[int], None]) -> list[Receipt]:
-    """Do the orders of a plan with its sources written out plain, as each needs rows from everywhere in them."""
+def _run_unpacked(
+    plan: Plan, workers: int, report: Callable[[int], None], memory: int, *, as_they_are: bool = False
+) -> list[Receipt]:
+    """Do the orders of a plan with its sources written out plain, as each needs rows from everywhere in them.
+
+    as_they_are: with remote sources fetched, once for all workers.
+    """
     from .migrate.local import run_orders
 
-    with tempfile.TemporaryDirectory(prefix="recordio_bridge-") as folder:
-        unpacked = Unpacked(plan.source, Path(folder), tuple(plan.orders[0].schema))
+    with TemporaryFolder() as folder:
+        unpacked = Unpacked(plan.source, Path(folder), tuple(plan.orders[0].schema), as_they_are=as_they_are)
         with unpacked.naming_originals():
-            receipts = run_orders(unpacked.orders(plan.orders), workers, report)
+            receipts = run_orders(unpacked.orders(plan.orders), workers, report, memory=memory)
         return [
             replace(receipt, skipped=tuple(unpacked.original(each) for each in receipt.skipped)) for receipt in receipts
         ]

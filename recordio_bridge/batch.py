@@ -18,6 +18,7 @@ from .casts import cast, exact_array
 from .errors import SchemaError
 from .memory import gather
 from .places import Places, Read
+from .row_bytes import row_bytes, row_members
 from .schema import DTYPES, Field, Schema, numpy_dtype
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -88,7 +89,7 @@ class Ragged(Sequence[Row]):
         if dtype == "bytes" and any(isinstance(item, (list, tuple, np.ndarray)) for item in items):
             return cls.of_lists(items, name=name)
         if dtype == "bytes":
-            parts = [_as_bytes(item, name) for item in items]
+            parts = [row_bytes(item, name, row) for row, item in enumerate(items)]
         else:
             arrays = [exact_array(item, dtype, name) for item in items]
             deep = next((row for row, array in enumerate(arrays) if array.ndim > 1), None)
@@ -106,7 +107,9 @@ class Ragged(Sequence[Row]):
     @classmethod
     def of_lists(cls, rows: Iterable[object], *, name: str = "") -> Ragged:
         """A Ragged of lists of bytes. name is for messages."""
-        lists = [[_as_bytes(member, name) for member in _as_list(row, name)] for row in rows]
+        lists = [
+            [row_bytes(member, name, row) for member in row_members(each, name, row)] for row, each in enumerate(rows)
+        ]
         counts = np.array([len(members) for members in lists], dtype=np.int64)
         return cls(cls.of([m for members in lists for m in members]), _ends(counts) - counts, counts, "bytes")
 
@@ -202,20 +205,6 @@ class Ragged(Sequence[Row]):
 
 
 Column: TypeAlias = "NDArray[np.generic] | Ragged"
-
-
-def _as_bytes(value: object, name: str) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise SchemaError(f"field {name!r}: expected bytes or text, found {type(value).__name__}", field=name)
-
-
-def _as_list(row: object, name: str) -> Iterable[object]:
-    if isinstance(row, (list, tuple, np.ndarray)):
-        return row
-    raise SchemaError(f"field {name!r}: expected a list of bytes in each row, found {type(row).__name__}", field=name)
 
 
 def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -431,6 +420,8 @@ def empty_column(field: Field) -> Column:
 
 
 def _array_column(values: object, name: str, field: Field | None) -> Column:
+    if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
+        raise SchemaError(f"field {name!r}: has masked values, for which no format has a place; fill them", field=name)
     if not isinstance(values, np.ndarray):
         values = _listed(values, name, field)
     if isinstance(values, Ragged):
@@ -488,16 +479,27 @@ def _listed(values: object, name: str, field: Field | None) -> Column:
         return Ragged.of(items, name=name)
     try:
         array = exact_array(items, field.dtype if field is not None else None, name)
-        if array.dtype.kind not in "biufV":  # V: bfloat16
-            raise SchemaError(f"field {name!r}: no dtype holds {items[:3]!r} as numbers", field=name)
-        return array
     except ValueError as err:
         if isinstance(err, SchemaError):
             raise
         if field is not None:
             raise SchemaError(f"field {name!r}: {err}", field=name) from err
-        full = [np.asarray(item) for item in items if np.size(item)]  # an empty row says nothing about the dtype
-        return Ragged.of(items, np.result_type(*full).name, name=name)
+        return Ragged.of(items, _common_dtype(items, name), name=name)
+    if array.dtype.kind not in "biufV":  # V: bfloat16
+        raise SchemaError(f"field {name!r}: no dtype holds {items[:3]!r} as numbers", field=name)
+    return array
+
+
+def _common_dtype(rows: list[object], name: str) -> str:
+    """The dtype of rows of numbers that differ in length; SchemaError where they are none."""
+    try:
+        full = [np.asarray(row) for row in rows if np.size(row)]  # type: ignore[arg-type]  # an empty row says nothing
+        dtype = np.result_type(*full).name
+    except (TypeError, ValueError):  # no dtype for both; or rows of rows
+        dtype = ""
+    if dtype not in DTYPES:
+        raise SchemaError(f"field {name!r}: no dtype holds {rows[:3]!r} as rows of numbers", field=name)
+    return dtype
 
 
 def _ragged_for(column: Ragged, field: Field) -> Column:

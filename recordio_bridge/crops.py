@@ -25,7 +25,7 @@ from .arguments import pair, whole
 from .batch import Batch, Ragged
 from .errors import FormatError, SelectError, placed
 from .feed.schedule import Position, position
-from .images import Images, Quiet, is_encoded, opencv
+from .images import PIXELS_A_BYTE, Images, Quiet, is_encoded, opencv
 from .memory import aligned_empty
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ Size: TypeAlias = "tuple[int, int]"  # height, width
 Window: TypeAlias = "tuple[slice, slice]"
 
 _MOST_PIXELS = (1 << 28) // 3  # 256 MiB as RGB, for each thread
-_MOST_PIXELS_A_BYTE = 8256  # deflate unpacks 1032 bytes from one, of 8 pixels each where they take a bit; JPEG has 512
 _APART = 1  # keeps the random numbers apart from those of the feed's shuffling by the same seed
 
 
@@ -211,7 +210,7 @@ def _check_header(content: bytes, kind: int, size: Size) -> None:
         raise FormatError(
             f"it is {width} x {height}, and more than {_MOST_PIXELS:,} pixels are not decoded; scale it down"
         )
-    if kind in (_kernels.JPEG, _kernels.PNG) and height * width > _MOST_PIXELS_A_BYTE * len(content):
+    if kind in (_kernels.JPEG, _kernels.PNG) and height * width > PIXELS_A_BYTE * len(content):
         raise FormatError(f"its header says {width} x {height}, which {len(content)} bytes cannot hold; it is cut")
 
 

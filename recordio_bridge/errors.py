@@ -105,10 +105,17 @@ class Place(NamedTuple):
     offset: int
 
 
-class _Known(Protocol):
-    """For each row a number, or a Place."""
+class FileRow(NamedTuple):
+    """Where a row was read that has no bytes of its own, as in files of arrays: the file, and its number there."""
 
-    def __getitem__(self, row: int, /) -> int | Place: ...
+    path: str
+    row: int
+
+
+class _Known(Protocol):
+    """For each row a number, or a Place, or a FileRow."""
+
+    def __getitem__(self, row: int, /) -> int | Place | FileRow: ...
 
 
 @contextmanager
@@ -121,7 +128,9 @@ def numbered(rows: _Known) -> Iterator[None]:
         if row is None or err.path is not None or rows[row] == row:
             raise
         known = rows[row]
-        raise (placed(err, known) if isinstance(known, Place) else _renumbered(err, row, known)) from err
+        if isinstance(known, Place):
+            raise placed(err, known) from err
+        raise (_in_file(err, row, known) if isinstance(known, FileRow) else _renumbered(err, row, known)) from err
 
 
 def row_of(error: SchemaError | FormatError) -> int | None:
@@ -142,6 +151,12 @@ def placed(error: _Error, place: Place) -> _Error:
     return _restore(type(error), (message,), {**vars(error), **place._asdict(), **number})
 
 
+def with_number(error: _Error, number: int, message: str) -> _Error:
+    """The same error, about a record that has another number in its file, with a message that says so."""
+    numbers = {name: number for name in ("record", "row") if vars(error).get(name) is not None}
+    return _restore(type(error), (message,), {**vars(error), **numbers})
+
+
 def renamed(error: BridgeError, old: str, new: str) -> BridgeError:
     """The same error about another file."""
     known = {name: new if value == old else value for name, value in vars(error).items()}
@@ -154,6 +169,11 @@ def _renumbered(error: _Error, row: int, number: int) -> _Error:
     message = str(error).replace(f"row {row}", f"row {number}", 1).replace(f"record {row}", f"record {number}", 1)
     name = "row" if isinstance(error, SchemaError) else "record"
     return _restore(type(error), (message,), {**vars(error), name: number})
+
+
+def _in_file(error: _Error, row: int, known: FileRow) -> _Error:
+    there = _renumbered(error, row, known.row)
+    return _restore(type(error), (f"{known.path}: {there}",), {**vars(there), "path": known.path})
 
 
 class LossyError(SchemaError):

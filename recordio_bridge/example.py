@@ -32,7 +32,7 @@ from .casts import cast
 from .codec import Codec
 from .errors import FormatError, LossyError, SchemaError
 from .memory import aligned_empty
-from .schema import INTEGERS, Field, Schema, numpy_dtype
+from .schema import INTEGERS, LONGEST_NAME, Field, Schema, numpy_dtype
 
 _MOST_FEATURES = 10_000  # of one file: what a hostile file may make us remember
 _LEARNED = 1024  # new keys of one record that are learned at a time
@@ -364,6 +364,11 @@ class Survey:
                 raise FormatError(
                     f"record {row}: the key {key!r} is not UTF-8, as protobuf's text must be", record=row
                 ) from None
+            if len(key) > LONGEST_NAME:
+                raise FormatError(
+                    f"record {row}: the key {key[:40]!r}... has {len(key)} bytes, expected at most {LONGEST_NAME}",
+                    record=row,
+                )
             if len(self.keys) == _MOST_FEATURES:
                 raise FormatError(
                     f"record {row}: more than {_MOST_FEATURES} different features; this is no table", record=row

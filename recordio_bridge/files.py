@@ -10,28 +10,40 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import lru_cache, partial
+from io import FileIO
 from types import TracebackType
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _kernels
-from .errors import ChecksumError, FormatError, TruncatedError
+from . import _kernels, remote
+from .errors import FormatError, TruncatedError
+from .inflate import WINDOW_BITS, InflateStream
+from .paths import exists as exists
+from .paths import found, refuse_pipe
+from .paths import is_folder as is_folder
+from .paths import join as join
+from .paths import list_folder as list_folder
+from .paths import make_folder as make_folder
+from .paths import read_bytes as read_bytes
+from .paths import remove as remove
+from .paths import state_of as state_of
+from .rangefile import RangeFile, check_same, nbytes_in, open_file, read_at
+from .remote import is_remote as is_remote
+from .temporary import begin_file, identity_of, is_parents, note_maker, place_of, remove_own, temporary_name
+from .turns import turn_in
 
 Compression: TypeAlias = Literal["", "GZIP", "ZLIB"]
 COMPRESSED_SUFFIXES: dict[str, Compression] = {".gz": "GZIP", ".zz": "ZLIB"}  # behind the suffix of the format
-_WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}  # zlib's way to say which header and trailer
 _PIECE = 1 << 18  # bytes read at a time where they are only looked at
-_INFLATED = 1 << 20  # bytes inflated at a time
-_EXPANSION = 1032  # bytes that one byte of deflate can become: 258 for each 2 bits (RFC 1951)
-_PENDING = 1 << 16  # and what zlib may have taken in before and not given out: less than its window of 32 KiB
+_NOWHERE = (0, 0)  # the identity of no file
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # never one that is there, nor what a link leads to
 _END = 1 << 16  # bytes at either end of a file that tell it from another
 _MEMORY_LEVEL = 9  # as TensorFlow's writer, so that the bytes are the same (level 6)
 _ADVICE = {
@@ -39,7 +51,6 @@ _ADVICE = {
     errno.EDQUOT: "; make room within your quota, or write to another disk",
     errno.EFBIG: "; that disk, or a limit of this process (ulimit -f), allows no larger file: write more shards",
 }
-_run_mark = secrets.token_hex(4)
 
 
 class Stream(Protocol):
@@ -70,10 +81,12 @@ class PlainStream:
     def __init__(self, path: str, start: int = 0, stop: int | None = None, on_bytes: OnBytes | None = None) -> None:
         self.path = path
         self._on_bytes = on_bytes
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
-        size = os.fstat(self._file.fileno()).st_size
+        self._file = open_file(path)
+        size = nbytes_in(self._file)
         self._at = self._file.seek(start)
         self._stop = size if stop is None else stop
+        if isinstance(self._file, RangeFile):
+            self._file.limit = self._stop
         self.at_most = self._stop - start
 
     def readinto(self, buffer: memoryview) -> int:
@@ -94,106 +107,9 @@ class PlainStream:
             self._on_bytes(buffer[:done])
         self._at += done
         self.at_most = self._stop - self._at
+        if done and not self.at_most:
+            check_same(self._file)
         return done
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class InflateStream:
-    """What a GZIP or ZLIB file holds; several GZIP members are one stream, as in TensorFlow.
-
-    Stricter than TensorFlow: a missing or cut trailer is an error, as it hides a cut file.
-    """
-
-    failure: FormatError | None = None
-
-    def __init__(self, path: str, compression: Compression, on_bytes: OnBytes | None = None) -> None:
-        self.path = path
-        self._compression, self._on_bytes = compression, on_bytes
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
-        self._size = os.fstat(self._file.fileno()).st_size
-        self._input = b""
-        self._member = zlib.decompressobj(_WINDOW_BITS[compression])
-        self._consumed = 0
-
-    @property
-    def at_most(self) -> int:
-        """What deflate can make at most of the compressed bytes that are left."""
-        return _EXPANSION * (max(self._size - self._consumed, 0) + len(self._input)) + _PENDING
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer. A damaged file gives the sound bytes, then has a failure, which the next call raises."""
-        if self.failure is not None:
-            raise self.failure
-        done = 0
-        try:
-            while done < len(buffer):
-                if not self._input:
-                    self._input = self._file.read(_PIECE) or b""
-                    self._consumed += len(self._input)
-                    if self._on_bytes is not None:
-                        self._on_bytes(memoryview(self._input))
-                if self._member.eof and not self._next_member():
-                    break
-                data = self._inflate(min(len(buffer) - done, _INFLATED))
-                buffer[done : done + len(data)] = data
-                done += len(data)
-        except FormatError as err:
-            self.failure = err
-        return done
-
-    def _next_member(self) -> bool:
-        if not self._input:
-            return False
-        if self._compression == "ZLIB":
-            raise self._error(FormatError, "bytes follow the end of the ZLIB stream; it was written wrongly or joined")
-        if not b"\x1f\x8b\x08".startswith(self._input[:3]):
-            raise self._error(FormatError, "bytes follow the end of the GZIP stream; it was written wrongly or joined")
-        self._member = zlib.decompressobj(_WINDOW_BITS["GZIP"])
-        return True
-
-    def _inflate(self, most: int) -> bytes:
-        at_end, before = not self._input, self._member.copy()
-        try:
-            data = self._member.decompress(self._input, most)
-        except zlib.error as err:
-            if data := self._sound_bytes(before):  # and the next call meets the damage
-                return data
-            kind = ChecksumError if "check" in str(err) and "header" not in str(err) else FormatError
-            what = f"{err}; the file is damaged, or not {self._compression}; records just before may be repeated ones"
-            raise self._error(kind, what) from err
-        self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-        if at_end and not data and not self._member.eof:
-            raise self._error(
-                TruncatedError, f"the {self._compression} stream ends before its trailer; the file is cut"
-            )
-        return data
-
-    def _sound_bytes(self, member: zlib._Decompress) -> bytes:
-        """What comes before the damage in the input: zlib gives nothing of a call in which it meets it.
-
-        So it is given little to do at a time, and in the end a byte.
-        """
-        data, rest = b"", self._input
-        with suppress(zlib.error):
-            more = b"first"
-            while rest or more:
-                self._member, self._input = member.copy(), rest
-                data += (more := member.decompress(rest, 4096))
-                rest = member.unconsumed_tail
-        for position in range(len(rest)):  # of the output that could not be given whole
-            member = self._member.copy()
-            with suppress(zlib.error):
-                data += member.decompress(rest[position : position + 1])
-                self._member, self._input = member, rest[position + 1 :]
-                continue
-            break
-        return data
-
-    def _error(self, kind: type[FormatError], what: str) -> FormatError:
-        offset = self._consumed - len(self._input)
-        return kind(f"{self.path}: at compressed byte {offset}: {what}", path=self.path, offset=offset)
 
     def close(self) -> None:
         self._file.close()
@@ -216,6 +132,7 @@ def open_stream(
     on_bytes: OnBytes | None = None,
 ) -> Stream:
     """The bytes of a file, inflated where it is compressed (then the whole of it). on_bytes sees what is on disk."""
+    refuse_pipe(path)
     if compression:
         return InflateStream(path, compression, on_bytes)
     return PlainStream(path, start, stop, on_bytes)
@@ -234,7 +151,7 @@ def read_head(path: str, nbytes: int, compression: Compression = "") -> bytes:
 def inflate_head(head: bytes, compression: Compression, nbytes: int) -> bytes:
     """What the first bytes of a compressed file give, up to nbytes; b"" where they are not compressed after all."""
     try:
-        return zlib.decompressobj(_WINDOW_BITS[compression]).decompress(head, nbytes)
+        return zlib.decompressobj(WINDOW_BITS[compression]).decompress(head, nbytes)
     except zlib.error:
         return b""
 
@@ -266,9 +183,7 @@ class Checksum:
 def crc_of(path: str) -> int:
     """The CRC-32C of a file's bytes."""
     crc = Checksum()
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            crc.add(piece)
+    feed_bytes(path, crc.add)
     return crc.value
 
 
@@ -282,12 +197,24 @@ class Ends:
 
 def ends_of(path: str) -> Ends:
     """The Ends of a file."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    if is_remote(path) and (info := found(path)).mark:
+        return _marked_ends(path, info)
+    return _ends(path)
+
+
+@lru_cache(maxsize=1 << 10)
+def _marked_ends(path: str, info: remote.Info) -> Ends:
+    """By the store's mark of its bytes, so that they are never those of another file."""
+    return _ends(path)
+
+
+def _ends(path: str) -> Ends:
+    with open_file(path) as file:
+        size, read = nbytes_in(file), read_at(file)
         crc = Checksum()
-        for start in (0, max(0, size - _END)):
-            file.seek(start)
-            crc.add(file.read(_END))
+        first = read(_END, 0)
+        for piece in (first, first if size <= _END else read(_END, size - _END)):
+            crc.add(piece)
         return Ends(size, crc.value)
 
 
@@ -312,15 +239,19 @@ class Output:
 
     def __init__(self, final: str, compression: Compression = "") -> None:
         self.final = final
-        self.temporary = _temporary_name(_place(final))
+        self.temporary = begin_file(place_of(final))
+        self._named = self.temporary if is_remote(final) else final
+        """What an error is about: it is a disk here that has no room."""
         try:
-            self._fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            # An object closes it once, where an interrupt may come between closing a number and forgetting it
+            self._file = FileIO(self.temporary, "x", opener=partial(os.open, mode=_mode(final)))
         except OSError as err:
-            raise unwritable(err, final) from err
+            raise unwritable(err, self._named) from err
         self._compressor = (
-            zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
+            zlib.compressobj(6, zlib.DEFLATED, WINDOW_BITS[compression], _MEMORY_LEVEL) if compression else None
         )
         self.nbytes, self.crc32c = 0, 0
+        note_maker(self)
 
     def write(self, data: bytes | memoryview | NDArray[np.uint8]) -> None:
         """Append bytes, compressed where the output is."""
@@ -329,7 +260,7 @@ class Output:
 
     def _write_all(self, data: memoryview) -> None:
         self.crc32c = _kernels.crc32c(data, self.crc32c)
-        write_all(self._fd, data, self.final, self.nbytes)
+        write_all(self._file.fileno(), data, self._named, self.nbytes)
         self.nbytes += len(data)
 
     def finish(self) -> Pending:
@@ -341,26 +272,24 @@ class Output:
         except BaseException:
             self.abort()
             raise
-        os.close(self._fd)
-        self._fd = -1
+        self._file.close()
         return Pending(self.temporary, self.final, self.nbytes, self.crc32c)
 
     def _sync(self) -> None:
         try:
-            os.fsync(self._fd)
+            os.fsync(self._file.fileno())
         except OSError as err:
-            raise unwritable(err, self.final, self.nbytes) from err
+            raise unwritable(err, self._named, self.nbytes) from err
 
     def abort(self) -> None:
         """Remove what was written, also when it is finished and waits for its name."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        with suppress(FileNotFoundError):
-            os.unlink(self.temporary)
+        self._file.close()
+        remove_own(self.temporary)
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:  # an interrupt came between this object and whoever was to hold it
+        if (
+            hasattr(self, "_file") and not self._file.closed
+        ):  # an interrupt came between this object and whoever was to hold it
             self.abort()
 
     def __enter__(self) -> Output:
@@ -393,15 +322,20 @@ def unwritable(error: OSError, path: str, written: int = 0, wanted: int | None =
     return OSError(error.errno, what + _ADVICE.get(error.errno, ""), path)
 
 
-def _place(final: str) -> str:
-    """Where a file of this name goes: a link is followed, as rename would replace the link itself."""
-    return os.path.realpath(final) if os.path.islink(final) else final
+@contextmanager
+def naming_target(path: str) -> Iterator[None]:
+    """Give an OSError from inside, where a file is written, that names none the name of the file."""
+    try:
+        yield
+    except OSError as err:
+        if err.filename is not None or err.errno is None:
+            raise
+        raise unwritable(err, path) from err
 
 
-def _temporary_name(place: str) -> str:
-    """A name beside a file that no other run has."""
-    folder, name = os.path.split(place)
-    return os.path.join(folder, f".{name}.{_run_mark}-{secrets.token_hex(4)}.part")
+def _mode(final: str) -> int:
+    """Who may read a file in the making, but for the umask; one among everybody's temporary files is ours alone."""
+    return 0o600 if is_remote(final) else 0o666
 
 
 @contextmanager
@@ -419,58 +353,125 @@ def pending_file(path: str, data: bytes) -> Pending:
         return out.finish()
 
 
-def new_run_mark() -> str:
-    """What the names of temporary files of one run are to have in common."""
-    return secrets.token_hex(4)
+def put_bytes(path: str, data: bytes) -> None:
+    """Write a small file, in place of one that may be there: at any time there is the old one or the new, synced."""
+    if is_remote(path):
+        remote.put(path, data)
+        return
+    file = pending_file(path, data)
+    try:
+        os.replace(file.temporary, place_of(path))
+    except BaseException:
+        discard([file])
+        raise
+    sync_folder(os.path.dirname(place_of(path)) or ".")
 
 
-def share_run_mark(mark: str) -> None:
-    """Name temporary files as the run that this process works for, so that it can clear them away."""
-    global _run_mark
-    _run_mark = mark
-
-
-def discard_temporaries(finals: Iterable[str], mark: str) -> None:
-    """Remove what the killed processes of a run left behind of these files."""
-    for folder in {os.path.dirname(_place(final)) or "." for final in finals}:
-        for file in Path(folder).glob(f".*.{mark}-*.part"):
-            file.unlink(missing_ok=True)
-
-
-def publish(pending: Sequence[Pending], replaced: Sequence[str] = (), *, overwrite: bool = False) -> None:
+def publish(
+    pending: Sequence[Pending], replaced: Callable[[], Sequence[str]] = tuple, *, overwrite: bool = False
+) -> None:
     """Give complete files their final names, in their order, and sync the folders: all of them, or none.
 
-    With overwrite, files of these names, and those in replaced, make room first, last one first, and are put back when
-    a step fails. With it or without, a file that has appeared since, as of another run, is not replaced.
+    With overwrite, files of these names, and those that replaced gives in our turn (see turns.py), make room first,
+    last one first, and are put back when a step fails. With it or without, a file that has appeared since, as of
+    another run, is not replaced. Remote ones are uploaded; see uploads.py for what differs there.
 
     Raises:
         FileExistsError: a file has one of the names.
+        VerificationError: what was uploaded was not read back as it is here.
     """
-    placed = [replace(file, final=_place(file.final)) for file in pending]
+    _refuse_parents(pending)
+    if any(is_remote(file.final) for file in pending):
+        from .uploads import upload_all
+
+        upload_all(pending, replaced(), overwrite=overwrite)
+        return
+    placed = [replace(file, final=place_of(file.final)) for file in pending]
+    folders = {os.path.dirname(file.final) or "." for file in placed}
+    with turn_in(folders):
+        _publish_here(placed, replaced() if overwrite else (), overwrite=overwrite)
+        for folder in sorted(folders):
+            sync_folder(folder)
+
+
+def _publish_here(placed: Sequence[Pending], replaced: Sequence[str], *, overwrite: bool) -> None:
+    """Give files their names, in place of what has them, and of replaced, with overwrite."""
     aside: list[tuple[str, str]] = []
-    named: list[str] = []
-    under_way: Pending | None = None
+    ours: dict[str, tuple[int, int]] = {}
     try:
         for final in [*reversed(replaced), *(file.final for file in reversed(placed))] if overwrite else []:
             if os.path.lexists(final):
-                hidden = _temporary_name(final)
+                hidden = temporary_name(final)
+                aside.append((hidden, final))  # first, as an interrupt may come between
                 os.rename(final, hidden)
-                aside.append((hidden, final))
-        for under_way in placed:
-            _give_name(under_way.temporary, under_way.final)
-            named.append(under_way.final)
-        discard(pending)
+        for file in placed:
+            ours[file.final] = identity_of(file.temporary) or _NOWHERE  # before it is named, as an interrupt may come
+            _give_name(file.temporary, file.final)
+        discard(placed)
     except BaseException:
-        if under_way is not None and _has_both_names(under_way):  # an interrupt came before it was noted
-            named.append(under_way.final)
-        remove(named)
-        for hidden, final in aside:
-            with suppress(FileExistsError):  # another run was faster: its file is newer
-                _give_name(hidden, final)
+        remove(final for final, identity in ours.items() if identity_of(final) == identity)
+        _bring_back(aside)
+        raise
+    try:
+        remove(hidden for hidden, _ in aside)
+    except BaseException:
         remove(hidden for hidden, _ in aside)
         raise
-    remove(hidden for hidden, _ in aside)
-    for folder in sorted({os.path.dirname(file.final) or "." for file in placed}):
+
+
+def _bring_back(aside: list[tuple[str, str]]) -> None:
+    """Give files that were moved aside their names again, the manifest, which was the first, as the last.
+
+    Also where an interrupt comes meanwhile: nobody else would know where they are.
+    """
+    try:
+        _give_back(aside)
+    except BaseException:
+        _give_back(aside)
+        raise
+
+
+def _give_back(aside: list[tuple[str, str]]) -> None:
+    while aside:
+        hidden, final = aside[-1]
+        with suppress(FileExistsError, FileNotFoundError):  # another run's is newer; or it was not moved as yet
+            _give_name(hidden, final)
+        if os.path.lexists(final):
+            remove([hidden])
+        aside.pop()
+
+
+def _refuse_parents(pending: Sequence[Pending]) -> None:
+    for file in pending:
+        if is_parents(file.temporary):
+            raise ValueError(
+                f"{file.final}: this process was forked while it was written, and to finish it is its parent's; write "
+                "another file here"
+            )
+
+
+def put_in_place(pending: Sequence[Pending]) -> None:
+    """Give complete files their final names, in place of what has them, and sync the folders; the first one last.
+
+    Raises:
+        VerificationError: what was uploaded was not read back as it is here.
+    """
+    if any(is_remote(file.final) for file in pending):
+        from .uploads import replace_all
+
+        try:
+            replace_all(pending)
+        except BaseException:
+            discard(pending)
+            raise
+        return
+    try:
+        for file in reversed(pending):
+            os.replace(file.temporary, place_of(file.final))
+    except BaseException:
+        discard(pending)
+        raise
+    for folder in sorted({os.path.dirname(place_of(file.final)) or "." for file in pending}):
         sync_folder(folder)
 
 
@@ -482,12 +483,7 @@ def _give_name(temporary: str, final: str) -> None:
         except FileExistsError:
             raise
         except OSError:  # no hard links here (FAT, some network file systems), which each says in its own way
-            os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))  # the name is ours
-            try:
-                os.rename(temporary, final)
-            except BaseException:
-                os.unlink(final)
-                raise
+            _rename_unless_there(temporary, final)
     except FileExistsError:
         raise FileExistsError(
             f"{final} appeared while this ran, from another run? It stays as it is, and nothing was written; take "
@@ -495,25 +491,25 @@ def _give_name(temporary: str, final: str) -> None:
         ) from None
 
 
-def _has_both_names(file: Pending) -> bool:
-    """Whether what has the final name is this file, and not another's."""
+def _rename_unless_there(temporary: str, final: str) -> None:
+    """Rename a file, unless another has that name: an empty one, which cannot replace it, makes the name ours first."""
+    fds: list[int] = []
     try:
-        return os.path.samefile(file.temporary, file.final)
-    except FileNotFoundError:
-        return False
+        fds.extend(map(os.open, [final], [_NEW]))  # by map: an interrupt comes before it is made, or when it is noted
+        os.rename(temporary, final)
+    except BaseException:
+        if fds and identity_of(final) == identity_of(fds[0]):  # not where the rename was done
+            os.unlink(final)
+        raise
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def discard(pending: Iterable[Pending]) -> None:
     """Remove complete files that will not be published."""
     for file in pending:
-        with suppress(FileNotFoundError):
-            os.unlink(file.temporary)
-
-
-def remove(paths: Iterable[str]) -> None:
-    """Remove files that may be there."""
-    for path in paths:
-        Path(path).unlink(missing_ok=True)
+        remove_own(file.temporary)
 
 
 def sync_folder(folder: str) -> None:
@@ -529,9 +525,14 @@ def sync_folder(folder: str) -> None:
 
 def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
     """FileExistsError when a target is there and may not be replaced; FileNotFoundError without its folder."""
-    real: dict[str, str] = {}
+    paths, real = list(paths), dict[str, str]()
+    if any(map(is_remote, paths)):
+        from .uploads import refuse_remote
+
+        refuse_remote(paths, overwrite)
+        return
     for path in paths:
-        folder = os.path.dirname(_place(path))
+        folder = os.path.dirname(place_of(path))
         if folder and not os.path.isdir(folder):
             raise FileNotFoundError(f"{path}: the folder {folder} does not exist; make it first")
         if os.path.isdir(path):
@@ -543,17 +544,13 @@ def refuse_existing(paths: Iterable[str], overwrite: bool) -> None:
             raise FileExistsError(f"{path} and {same} are the same file by a link; remove the link")
 
 
-def absolute(path: str | os.PathLike[str]) -> str:
-    """The path as an absolute one, as a worker in another folder would need it; links are kept."""
-    return str(Path(os.fspath(path)).absolute())
-
-
 def feed_bytes(path: str, on_bytes: OnBytes) -> None:
     """Call on_bytes with all bytes of a file, in order."""
     buffer = bytearray(_PIECE)
-    with open(path, "rb", buffering=0) as file:
+    with open_file(path) as file:
         while got := file.readinto(buffer):
             on_bytes(memoryview(buffer)[:got])
+        check_same(file)
 
 
 class Scratch:
@@ -564,8 +561,9 @@ class Scratch:
 
     def __init__(self, final: str) -> None:
         self.final = final
-        self.temporary = _temporary_name(final)
-        os.close(os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        self.temporary = begin_file(final)
+        os.close(os.open(self.temporary, _NEW, _mode(final)))
+        note_maker(self)
 
     def finish(self) -> Pending:
         """Sync the file, which its maker has closed, to disk. Its checksum is taken by reading it."""
@@ -579,5 +577,4 @@ class Scratch:
 
     def abort(self) -> None:
         """Remove the file."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.temporary)
+        remove_own(self.temporary)

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,6 +38,11 @@ Pixels: TypeAlias = NDArray[Any]  # Any: uint8 or uint16
 
 CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
 _NAMES = {count: name for name, count in CHANNELS.items()}
+MOST_PIXELS = 1 << 28
+"""Of an image that is decoded: 16,384 x 16,384, and 768 MiB as RGB; OpenCV's own limit is 2**30."""
+PIXELS_A_BYTE = 8256
+"""Of an encoded image: deflate unpacks 1032 bytes from one, of 8 pixels each where they take a bit; JPEG has 512."""
+_PIXELS_OF_OPENCV = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _THREADS = min(4, os.cpu_count() or 1)  # OpenCV decodes without the GIL
 _RUN = 8  # images that a thread takes at a time: a small PNG takes less than handing it over
 _DEFAULT_QUALITY = 95  # of JPEG, as MXNet's
@@ -48,9 +55,28 @@ def opencv(purpose: str) -> ModuleType:
         MissingDependencyError: it is not installed; purpose is what needs it.
     """
     try:
-        return importlib.import_module("cv2")
+        if "cv2" in sys.modules:
+            return importlib.import_module("cv2")
+        with _most_pixels():
+            return importlib.import_module("cv2")
     except ImportError as err:
         raise MissingDependencyError.for_extra("images", "opencv-python-headless", purpose) from err
+
+
+@contextmanager
+def _most_pixels() -> Iterator[None]:
+    """For as long as OpenCV is loaded, when it looks how many pixels it may decode, unless the user says that.
+
+    It is for kinds whose headers we do not read, such as TIFF.
+    """
+    if _PIXELS_OF_OPENCV in os.environ:
+        yield
+        return
+    os.environ[_PIXELS_OF_OPENCV] = str(MOST_PIXELS)
+    try:
+        yield
+    finally:
+        os.environ.pop(_PIXELS_OF_OPENCV, None)  # or another thread was first
 
 
 class Quiet:
@@ -123,6 +149,14 @@ class Images:
         if kind == _kernels.JPEG and not traits & _kernels.WHOLE:  # which OpenCV fills up with gray
             raise FormatError("the JPEG has no end-of-image marker; it is cut")
 
+    def check_pixels(self, row: int, nbytes: int) -> None:
+        """FormatError where an image of so many bytes claims more pixels than are decoded, or than it can hold."""
+        kind, pixels = self.kinds[row], int(self.heights[row]) * int(self.widths[row])
+        if pixels > MOST_PIXELS:
+            raise FormatError(f"the image has {pixels} pixels, and at most {MOST_PIXELS} are decoded; scale it down")
+        if kind in (_kernels.JPEG, _kernels.PNG) and pixels > PIXELS_A_BYTE * nbytes:
+            raise FormatError(f"the header claims {pixels} pixels, which {nbytes} bytes cannot hold; it is cut")
+
 
 # ---- decoding ----
 
@@ -135,6 +169,7 @@ def decode_image(content: bytes) -> Pixels:
     """
     images = Images.of(Ragged.of([content]))
     images.check(0)
+    images.check_pixels(0, len(content))
     return _pixels(content, images, 0)
 
 

@@ -14,6 +14,8 @@ What differs, on purpose:
 - After the end of the file, seek and read work again. Array labels are copies, which may be written to.
 - Pickling a reader leaves it open. An open writer refuses: its copy would empty the file.
 - A forked process cannot write what its parent has buffered to the file a second time.
+- Text keys are read as they were written: with blanks at their beginning, which mxnet drops, with a carriage return, at
+  which it begins a line, and in any encoding.
 - Keys with a tab or a line break, which no reader of an .idx would find again, are refused.
 
 As in mxnet a writer writes in place: opening it empties the file, and close() makes it whole. recordio_bridge.write is
@@ -28,6 +30,7 @@ import io
 import numbers
 import os
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -37,7 +40,7 @@ from . import _kernels
 from .errors import FormatError, TruncatedError
 from .files import unwritable
 from .formats.recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
-from .formats.recordio_index import describe_line, index_lines, parse_integers
+from .formats.recordio_index import describe_line, index_lines, parse_integers, text_of
 from .images import opencv
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ _Path: TypeAlias = str | os.PathLike[str]
 _Header: TypeAlias = "IRHeader | tuple[int, ArrayLike, int, int]"
 
 _IMAGES = "pack_img or unpack_img"  # what needs OpenCV
+_FIRST_PART = 1 << 5  # in the last byte of a header, where a flag is not that of a whole record
 _BLOCK = 1 << 19  # bytes read ahead, and buffered for writing
 
 
@@ -142,8 +146,11 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def open(self) -> None:
         """Open both files (again) and read the index; FormatError for a line that is no key, tab and offset."""
-        self.idx, self.keys = self._read_index() if self.flag == "r" else ({}, [])
+        self.idx, self.keys, offsets = self._read_index() if self.flag == "r" else ({}, [], [])
+        self._heads = np.unique(np.array(offsets, np.int64))  # also of a key that is there twice
         super().open()
+        if self._reader is not None:
+            self._reader.heads = self._heads
         if self.writable:
             self._files = (*self._files, io.BufferedWriter(_NamedFile(self.idx_path, "w")))
 
@@ -181,14 +188,13 @@ class MXIndexedRecordIO(MXRecordIO):
         self.idx[key] = offset
         self.keys.append(key)
 
-    def _read_index(self) -> tuple[dict[Any, int], list[Any]]:
-        with open(self.idx_path, "rb") as file:
-            text = file.read()
+    def _read_index(self) -> tuple[dict[Any, int], list[Any], Sequence[int]]:
+        text = text_of(self.idx_path, os.path.getsize(self.uri))
         plain = parse_integers(text) if self.key_type is int else None
         if plain is not None and not (plain[1] & 3).any():
-            keys = plain[0].tolist()
-            return dict(zip(keys, plain[1].tolist(), strict=True)), keys
-        idx, keys = {}, []
+            keys, offsets = plain[0].tolist(), plain[1].tolist()
+            return dict(zip(keys, offsets, strict=True)), keys, offsets
+        idx, keys, offsets = {}, [], []
         for number, (found, offset) in enumerate(index_lines(text)):
             try:
                 if found is None or offset < 0:
@@ -201,7 +207,8 @@ class MXIndexedRecordIO(MXRecordIO):
                 raise FormatError(message, path=self.idx_path) from err
             idx[key] = offset
             keys.append(key)
-        return idx, keys
+            offsets.append(offset)
+        return idx, keys, offsets
 
 
 class IRHeader(NamedTuple):
@@ -289,8 +296,12 @@ class _Reader:
         self.origin, self.size, self.searched, self.row, self.jumped = 0, 0, 0, 0, False
         self.starts: list[int] = []
         self.lengths: list[int] = []
+        self.split: set[int] = set()  # rows of those found that have several parts, as few do
+        self.heads = np.empty(0, np.int64)  # what an index lists, in order
+        self.by_key: tuple[Any, str] | None = None  # the key and index of the record to read
 
     def seek(self, offset: int, sought: tuple[Any, str]) -> None:
+        self.by_key = sought
         found = self.row < len(self.starts)
         if offset == self.origin + (self.starts[self.row] - PART_HEADER.size if found else self.searched):
             self.sought = None if found else sought
@@ -304,7 +315,10 @@ class _Reader:
         if self.row == len(self.starts) and not self._find():
             return None
         start, length = self.starts[self.row], self.lengths[self.row]
+        if self.split and self.by_key is not None and self.row in self.split:
+            self._check_end(self.by_key)
         self.row += 1
+        self.by_key = None
         return bytes(self.block.data[start : start + length])
 
     def _read_one(self) -> bytes | None:
@@ -317,9 +331,35 @@ class _Reader:
         if magic == MAGIC and length <= LIMIT and end <= self.file_size:
             payload = os.pread(file, length, origin)
             if len(payload) == length:
-                self.origin, self.sought = end, None
+                self.origin, self.sought, self.by_key = end, None, None
                 return payload
         return None
+
+    def _check_end(self, key: tuple[Any, str]) -> None:
+        """FormatError where the next record of the index is not where it was when the index was written.
+
+        A part may be lost from the midst of this one: the others still fit together, as none says how many there are,
+        but all that follows has moved. The index may leave records out, so what it lists need not be the very next one.
+        """
+        following = self.row + 1
+        ends_found = following < len(self.starts)
+        end = self.origin + (self.starts[following] - PART_HEADER.size if ends_found else self.searched)
+        head = self.origin + self.starts[self.row] - PART_HEADER.size
+        listed = self.heads[np.searchsorted(self.heads, end) :]
+        if not len(listed) or listed[0] == end or self._is_head(int(listed[0])):
+            return
+        raise FormatError(
+            f"{self.path}: key {key[0]!r} of {key[1]} at byte {head}: its parts end at byte {end}, and at byte "
+            f"{listed[0]}, where the index lists another, no record begins: a part was probably lost; get the file "
+            f"again. If it is whole, rebuild the index: recordio-bridge index {self.path}",
+            path=self.path,
+            offset=head,
+        )
+
+    def _is_head(self, offset: int) -> bool:
+        """Whether a record begins there, whole or with its first part."""
+        header = os.pread(self.file.fileno(), PART_HEADER.size, offset)
+        return len(header) == PART_HEADER.size and header.startswith(MAGIC) and header[-1] >> 5 in (0, 1)
 
     def _find(self) -> bool:
         """Find the records behind those found before; False at the end of the file."""
@@ -331,6 +371,8 @@ class _Reader:
             )
             if count:
                 self.starts, self.lengths = self.spans[:, :count].tolist()
+                flagged = self.block[self.spans[0, :count] - 1] >= _FIRST_PART  # the last byte of each header
+                self.split = set(np.flatnonzero(flagged).tolist()) if flagged.any() else set()
                 self.sought = None
                 return True
             if fault or (self.sought and not got):

@@ -36,8 +36,12 @@ class OpenFiles:
 
     def __init__(self, source: Source, request: Request) -> None:
         self._source, self._request = source, replace(request, keep=_KEPT // len(source.paths))
-        self._owner = next(_owners)
+        self._owner, self._is_closed = next(_owners), False
         weakref.finalize(self, _close, self._owner)
+
+    def path(self, number: int) -> str:
+        """The path of the file of this number."""
+        return self._source.paths[number]
 
     @contextmanager
     def lend(self, number: int) -> Iterator[OpenRows]:
@@ -53,9 +57,12 @@ class OpenFiles:
             file.close()
             raise
         _waiting.give_back(key, file)
+        if self._is_closed:  # while it was lent; asked for when it waits, as close may come at any moment
+            _close(self._owner)
 
     def close(self) -> None:
-        """Close what is open and not lent. What is lent afterwards is opened again."""
+        """Close what is open, and what is lent when it is given back. What is lent afterwards is opened for that."""
+        self._is_closed = True
         _close(self._owner)
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Place
+from .errors import FileRow, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,30 @@ class Places:
         files = None if self.files is None else self.files[rows]
         sizes = None if self.sizes is None else self.sizes[rows]
         return Places(self.paths, self.numbers[rows], self.offsets[rows], files, sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """A FileRow for each row: its file, and its number there."""
+
+    paths: Sequence[str]
+    numbers: NDArray[np.int64]
+    files: NDArray[np.int64] | None = None
+    """Which of the paths; None where there is one."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: int) -> FileRow:
+        return FileRow(self.paths[0 if self.files is None else int(self.files[row])], int(self.numbers[row]))
+
+    def take(self, rows: NDArray[np.int64] | slice) -> FileRows:
+        """Those of these rows, in this order."""
+        return FileRows(self.paths, self.numbers[rows], None if self.files is None else self.files[rows])
+
+
+Origins: TypeAlias = Places | FileRows
+"""Where each row of a Batch was read."""
 
 
 def join_places(parts: Sequence[Places]) -> Places:

@@ -32,7 +32,7 @@ from .sources import Source
 from .tally import Tally
 
 if TYPE_CHECKING:
-    from .migrate.plan import Wishes
+    from .migrate.wishes import Wishes
 
 OFFSETS = {"detection": 1, "faces": 0, "imagenet": 0}  # what is added to a class
 _CLASS_FIELDS = {

@@ -7,13 +7,13 @@ front, so that what is left over of the one before can be put there, and both ar
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errands import Errand, Errands
 from .errors import FormatError
 from .files import Stream
 
@@ -28,7 +28,7 @@ def made_ahead(make: Callable[[int], _Made], numbers: Sequence[int]) -> Generato
     if len(numbers) < 2:  # which needs no thread
         yield from map(make, numbers)
         return
-    with ThreadPoolExecutor(1, "recordio_bridge-read") as thread:
+    with Errands() as thread:
         coming = thread.submit(make, numbers[0])
         for number in numbers[1:]:
             made = coming.result()
@@ -65,8 +65,8 @@ class ReadAhead:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._thread: ThreadPoolExecutor | None = None
-        self._next: Future[Piece] | None = None
+        self._thread = Errands()
+        self._next: Errand[Piece] | None = None
 
     def take(self, room: int, size: int) -> Piece:
         """The piece that was read ahead, else one of this size read now."""
@@ -77,11 +77,8 @@ class ReadAhead:
 
     def start(self, room: int, size: int) -> None:
         """Begin to read the next piece."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "recordio_bridge-read")
         self._next = self._thread.submit(read_piece, self._stream, room, size)
 
     def close(self) -> None:
         """Wait for the thread, which is not in the middle of a wait of its own."""
-        if self._thread is not None:
-            self._thread.shutdown()
+        self._thread.close()

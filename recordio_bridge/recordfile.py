@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import operator
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Batch, Ragged, Row, concat
-from .errors import FormatError, SourceChangedError
-from .formats.base import Heads, OnBadRecord, Skipped, join_heads, pick_schema
+from .batch import Batch, Ragged, Row
+from .errors import BridgeError
+from .formats.base import Heads, OnBadRecord, Skipped, Summary, join_heads, pick_schema
 from .openfiles import OpenFiles
 from .schema import Field, Schema
 from .sources import Source, SourceArgument
+from .taking import FileState, check_state, in_order, take_rows
+from .temporary import TemporaryFolder
 from .unpacked import Unpacked
-
-
-class FileState(NamedTuple):
-    """What changes when a file is written to, or another takes its name."""
-
-    nbytes: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: str) -> FileState:
-        status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class RowIndex:
-    """Where every row of a Source is, 16 bytes a row.
-
-    Files are looked at whenever rows are taken, so that those of another file are never taken for those that were
-    found.
-    """
+    """Where every row of a Source is, 16 bytes a row."""
 
     source: Source
     heads: tuple[Heads, ...]
@@ -80,14 +62,6 @@ class RowIndex:
             self.states,
         )
 
-    def check(self, number: int, cause: Exception | None = None) -> None:
-        """SourceChangedError where a file is not as it was when its rows were found."""
-        path = self.source.paths[number]
-        if FileState.of(path) != self.states[number]:
-            raise SourceChangedError(
-                f"{path}: changed since its records were found: written to, or replaced; open it, or run this, again"
-            ) from cause
-
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
@@ -101,33 +75,18 @@ class RowIndex:
     def take(self, rows: NDArray[np.int64], files: OpenFiles) -> Batch:
         """These rows, numbered through all files, in this order; without those that the request of files skips."""
         numbers = np.searchsorted(self.ends, rows, side="right")
-        if len(rows) == 1 or len(self.ends) == 1:
-            return self._take_from(int(numbers[0]), rows, files)[0]
-        parts: list[Batch] = []
-        order: list[NDArray[np.int64]] = []
-        for number in np.unique(numbers):
-            mine = np.flatnonzero(numbers == number)
-            part, offsets = self._take_from(int(number), rows[mine], files)
-            if len(part) < len(mine) and part.places is not None:
-                mine = mine[np.isin(offsets, part.places.offsets)]
-            parts.append(part)
-            order.append(mine)
-        if len(parts) == 1:
-            return parts[0]
-        return concat(parts).take(np.argsort(np.concatenate(order), kind="stable"))
 
-    def _take_from(self, number: int, rows: NDArray[np.int64], files: OpenFiles) -> tuple[Batch, NDArray[np.int64]]:
-        """Rows that are all in one file, and where they were looked for there."""
-        mine = self.heads[number]
-        heads = mine.take(rows - (int(self.ends[number]) - len(mine)))
-        try:
-            with files.lend(number) as file:
-                batch = file.take(heads)
-                self.check(number)
-        except FormatError as err:
-            self.check(number, err)
-            raise
-        return batch, heads.offsets
+        def heads_of(number: int, mine: NDArray[np.int64]) -> Heads:
+            heads = self.heads[number]
+            return heads.take(rows[mine] - (int(self.ends[number]) - len(heads)))
+
+        return in_order(*take_rows(numbers, heads_of, files, self.states))
+
+
+def count_rows(source: Source, fields: Iterable[str] | None = None, where: str | None = None) -> int:
+    """How many rows a RowIndex would find, without keeping where they are."""
+    request = source.request(Schema(), None, lambda skipped: None, fields, where)
+    return sum(len(heads) for each in source.extents() for heads in source.format.heads(*each, request))
 
 
 def _holding(batches: Generator[Batch, None, None], heads: Heads, name: str) -> Heads:
@@ -147,13 +106,15 @@ class RecordFile:
     """The rows of a source, by number.
 
     len(f); f[i], one row as a dict; f[a:b], a Batch; f.take(indices), a Batch in that order; f.schema; f.summary.
-    Processes and threads may share it, and it pickles with what it knows of its files: nothing is looked through
-    again. A file that changes, or is replaced, is a SourceChangedError from then on.
+    Threads may use it at once, and processes may share it, also those that are forked; it pickles with what it knows of
+    its files: nothing is looked through again. A file that changes, or is replaced, is a SourceChangedError from then
+    on. Batches hold memory of their own: they stay as they are when it is closed, or the file is cut or removed.
 
     Files stay open from the first row that is taken of them, as long as there are not too many (see openfiles.py), in
     each process its own. A compressed source is unpacked to a temporary file (see summary.notes), by each process that
-    the RecordFile is pickled to for itself. close() it, or use it as a context manager, and files are closed, and what
-    was unpacked is removed, at once. An HDF5 file that is open can be replaced, but h5py does not let it be written to.
+    the RecordFile is pickled to for itself; one that is forked reads that of its parent, as long as that has it.
+    close() it, or use it as a context manager, and files are closed, and what was unpacked is removed, at once. An HDF5
+    file that is open can be replaced, but h5py does not let it be written to.
     """
 
     def __init__(
@@ -167,37 +128,49 @@ class RecordFile:
     ) -> None:
         """where: a bytes field, one of the fields; rows in which it is empty get no number."""
         self._is_closed = False
-        self._spilled: weakref.finalize[[str, int], RecordFile] | None = None
+        self._spilled: TemporaryFolder | None = None
         self._unpacked: Unpacked | None = None
         self._on_skip = on_skip or _passed_over  # a name, which pickles
         self._source = Source.open(source, options, on_bad_record).absolute()
         self._source.log_doubts()
         self._states = tuple(map(FileState.of, self._source.paths))
         self._num_skipped = 0
-        self._index = RowIndex.of(self._plain(), self._note_skipped, fields=fields, where=where)
-        found = self._source.summary(fields=fields)
+        plain = self._plain()
+        with self._naming_originals():
+            self._index = RowIndex.of(plain, self._note_skipped, fields=fields, where=where)
+            found = self._summary(fields)
         if where is not None and not self._source.sees_empty(where):
             with self._naming_originals():
                 self._index = self._index.holding(found.schema[where])
-        unpacked = ["unpacked to a temporary file for random access"] if self._source.is_sequential else []
+        what = "unpacked" if self._source.is_sequential else "fetched" if self._source.is_remote else None
+        unpacked = [] if what is None else [f"{what} to a temporary file for random access"]
         schema, notes = pick_schema(found.schema, fields), (*found.notes, *unpacked)
         self.summary = replace(found, schema=schema, num_rows=len(self._index), notes=notes)
         self._files = self._open_files()
 
+    def _summary(self, fields: Sequence[str] | None) -> Summary:
+        """What the source holds; of files that were fetched, by their copies."""
+        if self._unpacked is None or self._source.is_sequential:
+            return self._source.summary(fields=fields)
+        found, named = self._unpacked.source.summary(fields=fields), self._unpacked.named
+        return replace(found, notes=tuple(map(named, found.notes)), warnings=tuple(map(named, found.warnings)))
+
     def _open_files(self) -> OpenFiles:
-        return OpenFiles(self._index.source, self._source.request(self.schema, None, self._on_skip))
+        on_skip = self._on_skip if self._unpacked is None else _telling(self._on_skip, self._unpacked)
+        return OpenFiles(self._index.source, self._source.request(self.schema, None, on_skip))
 
     def _plain(self) -> Source:
-        """The source, with its compressed files written out plain to a temporary folder."""
-        if not self._source.is_sequential:
+        """The source, with compressed files written out plain, or remote ones fetched, to a temporary folder."""
+        if not self._source.is_sequential and not self._source.is_remote:
             return self._source
-        folder = tempfile.mkdtemp(prefix="recordio_bridge-")
-        self._spilled = weakref.finalize(self, _remove_folder, folder, os.getpid())
+        self._spilled = TemporaryFolder()
         try:
-            self._unpacked = Unpacked(self._source, Path(folder))
+            as_they_are = not self._source.is_sequential
+            self._unpacked = Unpacked(self._source, Path(self._spilled.path), as_they_are=as_they_are)
+            self._source.keep.close()  # what is in the folder is enough
             return self._unpacked.source
         except BaseException:
-            self._spilled()
+            self._spilled.close()
             raise
 
     @property
@@ -227,7 +200,7 @@ class RecordFile:
 
     def _note_skipped(self, skipped: Skipped) -> None:
         self._num_skipped += 1
-        self._on_skip(skipped)
+        self._on_skip(skipped if self._unpacked is None else self._unpacked.original(skipped))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -269,9 +242,17 @@ class RecordFile:
 
     def _take(self, rows: NDArray[np.int64]) -> Batch:
         if self._is_closed:
-            raise ValueError(f"{self._source.paths[0]}: this RecordFile is closed; open the source again")
-        with self._naming_originals():
-            return self._index.take(rows, self._files)
+            raise self._closed_error()
+        try:
+            with self._naming_originals():
+                return self._index.take(rows, self._files)
+        except (OSError, BridgeError) as err:
+            if self._is_closed:  # by another thread, so that what was unpacked is not there any more
+                raise self._closed_error() from err
+            raise
+
+    def _closed_error(self) -> ValueError:
+        return ValueError(f"{self._source.paths[0]}: this RecordFile is closed; open the source again")
 
     def _naming_originals(self) -> AbstractContextManager[None]:
         return nullcontext() if self._unpacked is None else self._unpacked.naming_originals()
@@ -281,7 +262,7 @@ class RecordFile:
         self._is_closed = True
         self._files.close()
         if self._spilled is not None:
-            self._spilled()
+            self._spilled.close()
 
     def __enter__(self) -> RecordFile:
         return self
@@ -295,8 +276,8 @@ class RecordFile:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         for number in range(len(self._states)):
-            RowIndex(self._source, (), self._states).check(number)
-        if self._source.is_sequential:  # its rows are where they were
+            check_state(self._source.paths[number], self._states[number])
+        if self._source.is_sequential or self._source.is_remote:  # its rows are where they were
             plain = self._plain()
             self._index = RowIndex(plain, self._index.heads, tuple(map(FileState.of, plain.paths)))
         self._files = self._open_files()
@@ -305,10 +286,10 @@ class RecordFile:
         return f"RecordFile({len(self)} rows: {self.schema!r})"
 
 
+def _telling(on_skip: Callable[[Skipped], None], unpacked: Unpacked) -> Callable[[Skipped], None]:
+    """on_skip, told of the file that was unpacked. A method would keep its RecordFile from being collected."""
+    return lambda skipped: on_skip(unpacked.original(skipped))
+
+
 def _passed_over(skipped: Skipped) -> None:
     """Where nobody wants to be told."""
-
-
-def _remove_folder(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # a forked process holds a copy of the object, and ends before its parent does
-        shutil.rmtree(folder, ignore_errors=True)

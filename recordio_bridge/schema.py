@@ -22,6 +22,13 @@ Shape: TypeAlias = tuple[int | None, ...]
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 DTYPES = (*INTEGERS, *FLOATS, "bytes")
+LONGEST_NAME = (1 << 16) - 1
+"""Bytes of a name: what a member of a .npz can have. Real ones have a hundred."""
+MOST_DIMENSIONS = 31
+"""Of a row: numpy 1 has 32, and the rows are one. Video in batches of crops has 6."""
+LARGEST_DIMENSION = (1 << 64) - 1
+"""What HDF5 can claim. Memory is taken by what is there; see framed.most_held."""
+_SHOWN = 200  # letters of what a message quotes
 
 
 def numpy_dtype(name: str) -> np.dtype[np.generic]:
@@ -61,13 +68,17 @@ class Field:
             object.__setattr__(self, "packing", "raw" if raw else "list")
         problem = self._problem()
         if problem:
-            raise SchemaError(f"field {self.name!r}: {problem}", field=str(self.name))
+            name = repr(self.name)  # which may be what is wrong with it
+            shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+            raise SchemaError(f"field {shown}: {problem}", field=str(self.name))
 
     def _problem(self) -> str | None:
         if not isinstance(self.name, str):
             return f"a name is text, not {type(self.name).__name__}"
         if any("\ud800" <= char <= "\udfff" for char in self.name):
             return "a name is Unicode text, and this has a lone surrogate"
+        if len(self.name) > LONGEST_NAME // 4 and len(self.name.encode()) > LONGEST_NAME:
+            return f"a name of {len(self.name.encode())} bytes, expected at most {LONGEST_NAME}"
         if self.dtype not in DTYPES:
             return f"dtype {self.dtype!r} is unknown; known are {', '.join(DTYPES)}"
         if self.packing not in ("list", "raw"):
@@ -78,6 +89,10 @@ class Field:
             return f"shape {self.shape}: a variable length is written (None,), alone"
         if any(type(n) is not int or n < 0 for n in self.shape if n is not None):
             return f"shape {self.shape} is not made of sizes"
+        if len(self.shape) > MOST_DIMENSIONS:
+            return f"a shape of {len(self.shape)} dimensions, expected at most {MOST_DIMENSIONS}"
+        if any(n > LARGEST_DIMENSION for n in self.shape if n is not None):
+            return "a shape with a dimension of more than 64 bits"
         if self.dtype == "bytes" and len(self.shape) > 1:
             return f"shape {self.shape}: bytes come one a row, (), or as a list, (n,) or (None,)"
         return None
@@ -135,8 +150,8 @@ class Schema(Mapping[str, Field]):
     def __init__(self, *fields: Field) -> None:
         self._fields = {field.name: field for field in fields}
         if len(self._fields) != len(fields):
-            names = [field.name for field in fields]
-            twice = next(name for name in names if names.count(name) > 1)
+            last = {field.name: number for number, field in enumerate(fields)}
+            twice = next(field.name for number, field in enumerate(fields) if last[field.name] != number)
             raise SchemaError(f"two fields are called {twice!r}", field=twice)
 
     def __getitem__(self, name: str) -> Field:

@@ -7,7 +7,8 @@
               "a.idx": {"nbytes": 16, "crc32c": 91}},
      "payload": "image",
      "schema": [...],
-     "class_names": {"field": "label", "first": 0, "names": ["cat", "dog"]}    where they were given
+     "class_names": {"field": "label", "first": 0, "names": ["cat", "dog"]},   where they were given
+     "crc32c": 80123                                         of all that is before it, see documents
     }
 
 A sidecar is believed only for the files that it names, and only while they are the bytes that it was written for: their
@@ -17,15 +18,17 @@ without "ends", written by hand, is believed for the name alone; notes say so.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from .documents import as_document, parse_document
 from .errors import FormatError, SchemaError
 from .files import Ends, Pending, ends_of, pending_file
 from .formats.base import ALARM
+from .paths import is_beside, nbytes_of, read_bytes
+from .remote import is_remote
 from .schema import Schema
 from .shards import schema_path, sidecar_candidates
 
@@ -68,7 +71,13 @@ def read_names(path: str) -> tuple[str, ...]:
     Raises:
         FormatError: it is no text in UTF-8, or a line between others is empty.
     """
-    data = _read_at_most(path, _LARGEST)
+    if is_remote(path):
+        data = read_bytes(path, _LARGEST)
+    else:
+        with open(path, "rb") as file:  # which may be a pipe
+            data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise FormatError(f"{path}: more than {_LARGEST} bytes, and names of classes were expected", path=path)
     try:
         lines = data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as err:
@@ -99,7 +108,7 @@ class Sidecar:
         if self.ends is None:
             return True
         known = self.ends.get(os.path.basename(path))
-        return known is not None and os.path.exists(path) and ends_of(path) == known
+        return known is not None and is_beside(path) and ends_of(path) == known
 
     def doubt(self, path: str) -> str | None:
         """Why it is not believed for a file that it names, or not for more than the name; a sentence for people."""
@@ -109,9 +118,9 @@ class Sidecar:
             return None
         name = os.path.basename(path)
         known = self.ends.get(name)
-        if known is not None and os.path.exists(path) and os.path.getsize(path) < known.nbytes:
+        if known is not None and is_beside(path) and nbytes_of(path) < known.nbytes:
             return (
-                f"{ALARM}{path} had {known.nbytes} bytes when {self.path} was written, and has {os.path.getsize(path)} "
+                f"{ALARM}{path} had {known.nbytes} bytes when {self.path} was written, and has {nbytes_of(path)} "
                 "now: it was probably cut. Get it again; if it was replaced by another file, remove the sidecar"
             )
         but = ", but for that records are raw where they are nothing better known" if self.payload == "raw" else ""
@@ -138,7 +147,7 @@ def make_sidecar(
         "schema": schema.to_json(),
         **({} if class_names is None else {"class_names": class_names.to_json()}),
     }
-    return pending_file(schema_path(output), (json.dumps(content, indent=1) + "\n").encode())
+    return pending_file(schema_path(output), as_document(content))
 
 
 def find_sidecar(path: str) -> Sidecar | None:
@@ -164,7 +173,7 @@ def sidecars_naming(path: str) -> Iterator[Sidecar]:
     """The sidecars that name this file, which may be another one by now."""
     for output in sidecar_candidates(path):
         sidecar = schema_path(output)
-        if os.path.exists(sidecar):
+        if is_beside(sidecar):
             found = read_sidecar(sidecar)
             if os.path.basename(path) in found.files:
                 yield found
@@ -172,12 +181,12 @@ def sidecars_naming(path: str) -> Iterator[Sidecar]:
 
 def read_sidecar(path: str) -> Sidecar:
     """Read and check one sidecar."""
-    return _parse_sidecar(path, _read_at_most(path, _LARGEST))
+    return _parse_sidecar(path, read_bytes(path, _LARGEST))
 
 
 @lru_cache(maxsize=4)  # a set of 500 shards asks for the same sidecar 1,500 times; by content, so it is never stale
 def _parse_sidecar(path: str, data: bytes) -> Sidecar:
-    content = _parse_json(path, data)
+    content = parse_document(path, data)
     problem = FormatError(
         f"{path}: not a schema sidecar of recordio_bridge, version {_VERSION}; remove it, or pass schema=", path=path
     )
@@ -192,28 +201,10 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
         ends = {name: Ends(**each) for name, each in content["ends"].items()} if "ends" in content else None
     except (AttributeError, TypeError):
         raise problem from None
+    if not all(type(number) is int for each in (ends or {}).values() for number in (each.nbytes, each.crc32c)):
+        raise problem
     try:
         names = ClassNames.from_json(content.get("class_names"))
         return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names)
     except SchemaError as err:
         raise FormatError(f"{path}: {err}", path=path) from err
-
-
-def read_json(path: str, most: int) -> object:
-    """The content of a JSON file of at most so many bytes; FormatError where it is none."""
-    return _parse_json(path, _read_at_most(path, most))
-
-
-def _read_at_most(path: str, most: int) -> bytes:
-    size = os.path.getsize(path)
-    if size > most:
-        raise FormatError(f"{path}: {size} bytes, expected at most {most}", path=path)
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _parse_json(path: str, data: bytes) -> object:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as err:
-        raise FormatError(f"{path}: not JSON: {err}", path=path) from err

@@ -8,20 +8,27 @@ from __future__ import annotations
 import glob
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from . import remote
 from .arguments import described
 from .batch import Batch, rebatch
+from .copies import Keep
 from .errors import FormatError, SchemaError, UnknownFormatError
-from .files import absolute
-from .formats import format_of_source, format_of_target, get_format
-from .formats.base import ALARM, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
+from .formats import format_of_source, format_of_target, get_format, is_called_as_data
+from .formats.base import ALARM, OF_ONE_FILE, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
+from .paths import absolute, inside, join
+from .remote import is_remote
 from .schema import Field, Schema
-from .shards import shard_names, shards_beside
+from .shards import absent_shards, missing_shard, several_sets, shard_names, shards_beside
 from .sidecar import find_sidecar
 
 _log = logging.getLogger(__name__)
@@ -29,6 +36,9 @@ _log = logging.getLogger(__name__)
 PathLike: TypeAlias = "str | os.PathLike[str]"
 SourceArgument: TypeAlias = "PathLike | Sequence[PathLike]"
 _GLOB = ("*", "?", "[")
+_SHOWN = 5  # names in a remark
+DIFFERING = "pass fields= or schema= (or --select), or convert them one by one"
+"""What to do about files with other columns; a migration has an advice of its own in its place."""
 
 
 def expand(source: SourceArgument) -> list[str]:
@@ -37,25 +47,106 @@ def expand(source: SourceArgument) -> list[str]:
     Raises:
         FileNotFoundError: there are none.
         TypeError: it is neither a path nor a list of paths.
-        FormatError: a shard of a set is missing.
+        FormatError: a shard of a set is missing, or a link leads nowhere, as in Listing.faults.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        return [path for item in _listed(source) for path in expand(item)]
-    path = os.fspath(source)
+    return [path for each in listings(source) for path in each.sound()]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one path stands for."""
+
+    path: str
+    files: list[str]
+    is_meant: Callable[[str], bool] | None = None
+    """Of a folder or a glob: whether it would stand for a file of this path, if there were one."""
+    dead_links: tuple[str, ...] = ()
+    """Links of the names of data files that lead nowhere."""
+    folders: tuple[str, ...] = ()
+    """What is in a folder, or fits a pattern, and is not taken with it."""
+
+    def sound(self) -> list[str]:
+        """The files; the first fault is raised."""
+        for fault in self.faults():
+            raise fault
+        return self.files
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of what is not taken."""
+        if not self.folders:
+            return []
+        count = "1 folder is" if len(self.folders) == 1 else f"{len(self.folders):,} folders are"
+        more = f", and {len(self.folders) - _SHOWN:,} more" if len(self.folders) > _SHOWN else ""
+        listed = ", ".join(self.folders[:_SHOWN]) + more
+        return [f"{self.path}: {count} not taken: {listed}; migrate takes folders with all that is in them"]
+
+    def faults(self) -> Iterator[FormatError]:
+        """What a folder or a glob should stand for, and does not: dead links, and the first shard that each set lacks.
+
+        Which shards a path names by itself is the choice of whoever named it.
+        """
+        for link in self.dead_links:
+            yield FormatError(f"{link}: is a link that leads nowhere; mend it, or remove it to do without", path=link)
+        if self.is_meant is None:
+            return
+        try:
+            for absent in absent_shards([*self.files, *self.dead_links], self.is_meant):
+                yield from map(missing_shard, islice(absent, 1))
+        except FormatError as err:
+            yield err
+
+
+def listings(source: SourceArgument) -> Iterator[Listing]:
+    """What each path of a source argument stands for; raises as expand, but for faults."""
+    if isinstance(source, (str, os.PathLike)):
+        yield listing(os.fspath(source))
+    else:
+        for item in _listed(source):
+            yield from listings(item)
+
+
+def listing(path: str) -> Listing:
+    """What a path stands for; raises as expand, but for faults."""
+    if is_remote(path):
+        return _remote_listing(path)
     if os.path.isdir(path):
         return _in_folder(path)
     if os.path.exists(path):
-        return [path]
-    if any(char in path for char in _GLOB):
-        suffix = os.path.splitext(path)[1]
-        is_named = suffix != "" and not any(char in suffix for char in _GLOB)
-        found = sorted(
-            file for file in glob.glob(path, recursive=True) if os.path.isfile(file) and _is_data(file, is_named)
-        )
-        if not found:
-            raise FileNotFoundError(f"{path}: no file fits this pattern")
-        return found
-    return _shards_of(path)
+        return Listing(path, [path])
+    if is_pattern(path):
+        fitting = sorted(glob.glob(path, recursive=True))
+        folders = [] if "**" in path else filter(os.path.isdir, fitting)  # ** goes through them
+        return _fitting(path, list(filter(os.path.isfile, fitting)), tuple(filter(is_dead_link, fitting)), folders)
+    return Listing(path, _shards_of(path))
+
+
+def _remote_listing(path: str) -> Listing:
+    """listing, of a path on a store."""
+    info = remote.info_of(path)
+    if info is not None:
+        return _in_folder(path.rstrip("/")) if info.is_folder else Listing(path, [path])
+    return _fitting(path, remote.globbed(path)) if is_pattern(path) else Listing(path, _shards_of(path))
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path has a character of a glob, which stands for itself only where a file of that name is there."""
+    return any(char in path for char in _GLOB)
+
+
+def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), folders: Iterable[str] = ()) -> Listing:
+    """Of the files that fit a pattern, those of data."""
+    suffix = os.path.splitext(pattern)[1]
+    is_named = suffix != "" and not any(char in suffix for char in _GLOB)
+    found = [file for file in files if _is_data(file, is_named)]
+    if not found and not dead:
+        raise FileNotFoundError(f"{pattern}: no file fits this pattern")
+    return Listing(pattern, found, partial(fits, pattern), dead, tuple(folders))
+
+
+def fits(pattern: str, path: str) -> bool:
+    """Whether a file would fit a pattern as others in its folder do."""
+    return fnmatchcase(os.path.basename(path), os.path.basename(pattern))
 
 
 def _listed(source: object) -> Iterable[SourceArgument]:
@@ -67,13 +158,20 @@ def _listed(source: object) -> Iterable[SourceArgument]:
     return cast("Iterable[SourceArgument]", source)
 
 
-def _in_folder(folder: str) -> list[str]:
+def _in_folder(folder: str) -> Listing:
     """The data files of a folder; others, such as sidecars and indexes, are passed over."""
-    found = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-    found = [file for file in found if os.path.isfile(file) and _is_data(file)]
-    if not found:
+    files, folders, links = inside(folder)
+    found = [file for file in (join(folder, name) for name in files) if _is_data(file)]
+    dead = tuple(filter(is_dead_link, (join(folder, name) for name in links)))
+    if not found and not dead:
         raise FileNotFoundError(f"{folder}: no file of a known format is in this folder")
-    return found
+    return Listing(folder, found, lambda path: True, dead, tuple(name for name in folders if name[0] != "."))
+
+
+def is_dead_link(path: str) -> bool:
+    """Whether it is a link that leads nowhere, and has the name of a data file."""
+    is_dead = os.path.islink(path) and not os.path.exists(path)
+    return is_dead and is_called_as_data(path) and not os.path.basename(path).startswith(".")
 
 
 def _is_data(path: str, is_named: bool = False) -> bool:
@@ -83,9 +181,11 @@ def _is_data(path: str, is_named: bool = False) -> bool:
     try:
         format_of_target(path)
     except UnknownFormatError:
+        if path.endswith((".idx", ".lst", ".json")):
+            return False  # of which there is one for each data file: they are not opened
         try:
             has_suffix = format_of_source(path).suffixes != ()
-            return (has_suffix or is_named) and not path.endswith((".idx", ".lst", ".json"))
+            return has_suffix or is_named
         except UnknownFormatError:
             return False
     return True
@@ -99,14 +199,14 @@ def _shards_of(output: str) -> list[str]:
         raise FileNotFoundError(f"{output}: no such file, and no shards of that name")
     number_last = {shard.path.startswith(output) for shard in found}
     if len(counts) > 1 or len(number_last) > 1:
-        raise FormatError(
-            f"{output}: shards of several sets lie here, of {sorted(counts)}; name one with a glob", path=output
-        )
-    shards = shard_names(output, counts.pop(), number_last=number_last.pop())
-    for shard in shards:
-        if not os.path.exists(shard):
-            raise FormatError(f"{shard}: is missing from its set of {len(shards)} shards", path=shard)
-    return shards
+        raise several_sets(output, counts)
+    count, names_of = counts.pop(), partial(shard_names, output, number_last=number_last.pop())
+    there = {each.path for each in found}
+    # a name may claim any number of shards: no more names are made than there are files, and one
+    for shard in names_of(count, at_most=len(there) + 1):
+        if shard not in there:
+            raise missing_shard(shard)
+    return names_of(count)
 
 
 def target_format(path: str, options: Mapping[str, object]) -> tuple[Format, dict[str, object]]:
@@ -151,6 +251,8 @@ class Source:
     paths: tuple[str, ...]
     options: tuple[Any, ...]
     on_bad_record: OnBadRecord = "raise"
+    keep: Keep = field(default_factory=lambda: Keep(()), repr=False, compare=False)
+    """Lets what is fetched of remote files stay until it is closed, or the Source is collected."""
 
     @classmethod
     def open(
@@ -165,9 +267,15 @@ class Source:
             raise ValueError(f"on_bad_record={on_bad_record!r}: expected 'raise' or 'skip'")
         chosen = dict(options or {})
         name = chosen.pop("format", None)
-        paths = expand(source)
+        remote.ask_anew()
+        found = list(listings(source))
+        for each in found:
+            for remark in each.remarks:
+                _log.warning("%s", remark)
+        paths = [path for each in found for path in each.sound()]
         if not paths:
             raise ValueError("no sources: the list is empty")
+        keep = Keep(paths)
         formats = {path: get_format(str(name)) if name else format_of_source(path) for path in paths}
         examples = {format.name: path for path, format in reversed(formats.items())}  # the first file of each
         if len(examples) > 1:
@@ -178,7 +286,7 @@ class Source:
         resolved = tuple(format.resolve(path, asked) for path in paths)
         for path, each in zip(paths, resolved, strict=True):
             _log.info("%s is read as %s", path, each)
-        return cls(format, tuple(paths), resolved, on_bad_record)
+        return cls(format, tuple(paths), resolved, on_bad_record, keep)
 
     def absolute(self) -> Source:
         """The same files, whatever the current folder will be."""
@@ -188,6 +296,16 @@ class Source:
     def is_sequential(self) -> bool:
         """Whether a file can only be read from its beginning."""
         return any(self.format.is_sequential(options) for options in self.options)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a file lies on a remote store."""
+        return any(map(is_remote, self.paths))
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether a file lies on a remote store, and is read from a copy of it."""
+        return self.is_remote and self.format.needs_disk
 
     def sees_empty(self, field: str) -> bool:
         """Whether it is seen without reading the rows in which of them a bytes field is empty."""
@@ -270,7 +388,25 @@ class Source:
         request = self.request(schema, batch_rows, on_skip, where=where)
         batches = (batch for extent, options in self.extents() for batch in self.format.read(extent, options, request))
         cut_again = batch_rows is not None and (len(self.paths) > 1 or self.on_bad_record == "skip")
-        return rebatch(batches, batch_rows) if cut_again and batch_rows is not None else batches
+        return _read_here(self.paths[0], rebatch(batches, batch_rows) if cut_again and batch_rows else batches)
+
+
+def _read_here(path: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, in the process that began to read them.
+
+    One that it forks has none of its threads, and shares the place in the file, which to read on would move for both.
+
+    Raises:
+        ValueError: this is such a process.
+    """
+    owner = os.getpid()
+    for batch in batches:
+        yield batch
+        if os.getpid() != owner:
+            raise ValueError(
+                f"{path}: this process was forked while it was read, and the place in the file is its parent's; read "
+                "it here from its beginning"
+            )
 
 
 def merge_summaries(
@@ -280,7 +416,7 @@ def merge_summaries(
     first = summaries[0]
     if len(summaries) == 1:
         return first
-    notes = (f"{len(paths)} files", *_merge_notes(paths, [summary.notes for summary in summaries]))
+    notes = (f"{len(paths):,} files, as one dataset", *_merge_notes(paths, [summary.notes for summary in summaries]))
     warnings = _merge_notes(paths, [summary.warnings for summary in summaries])
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
     schema = merge_schemas(paths, summaries, common, optional)
@@ -291,13 +427,13 @@ def merge_summaries(
 
 def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The notes of several files: those that all have once, the others with their file."""
-    merged: list[str] = []
+    having = Counter(note for mine in notes for note in set(mine))
+    merged: dict[str, None] = {}
     for path, mine in zip(paths, notes, strict=True):
         for note in mine:
-            if not all(note in others for others in notes):
-                merged.append(f"{os.path.basename(path)}: {note}")
-            elif note not in merged:
-                merged.append(note)
+            if OF_ONE_FILE in note:
+                continue
+            merged[note if having[note] == len(notes) else f"{os.path.basename(path)}: {note}"] = None
     return tuple(merged)
 
 
@@ -331,8 +467,7 @@ def merge_schemas(
                 merged.pop(name, None)
                 continue
             raise SchemaError(
-                f"field {name!r} is {_kind(mine)} in {paths[0]}, and {_kind(theirs)} in {path}; "
-                "pass fields= or schema= (or --select), or convert them one by one",
+                f"field {name!r} is {_kind(mine)} in {paths[0]}, and {_kind(theirs)} in {path}; {DIFFERING}",
                 field=name,
             )
     return Schema(*(merged[name] for name in (sorted(merged) if inferred else merged)))

@@ -36,7 +36,9 @@ from .parsing import stored
 from .schema import INTEGERS, Field, Schema, Shape
 from .sidecar import ClassNames
 
-FEATURES, DATASET_INFO = "features.json", "dataset_info.json"
+FEATURES, DATASET_INFO, LABELS = "features.json", "dataset_info.json", ".labels.txt"
+MOST_BEFORE = 1 << 22
+"""Names of classes that are made up, as their numbers: what has the most classes, InsightFace's sets, has 2 million."""
 _MODULES = "tensorflow_datasets.core.features"
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _NAME = re.compile(
@@ -169,7 +171,7 @@ def features(
     for name, field in schema.items():
         if classes and name in classes:
             made[name] = _of_classes(field, classes[name])
-            files[f"{name.replace('/', '.')}.labels.txt"] = "".join(f"{each}\n" for each in classes[name]).encode()
+            files[labels_name(name)] = "".join(f"{each}\n" for each in classes[name]).encode()
         elif field.dtype == "bytes" and field.shape == ():
             words = contents.found.get(name, set())
             made[name], note = _of_bytes(name, words, None if shapes is None else shapes.get(name))
@@ -178,6 +180,11 @@ def features(
             made[name] = _of_values(field)
     content = _feature("features_dict.FeaturesDict", {"features": made})
     return {FEATURES: _json(content), **files}, notes
+
+
+def labels_name(field: str) -> str:
+    """What the file with the names of a field's classes is called."""
+    return f"{field.replace('/', '.')}{LABELS}"
 
 
 def _of_bytes(name: str, words: set[str], shape: Shape | None) -> tuple[object, str | None]:
@@ -251,6 +258,12 @@ def names_from_0(names: ClassNames) -> list[str]:
             f"add to the classes: --select '{names.field}={names.field} + {-names.first}', or --label-offset",
             field=names.field,
         )
+    if names.first > MOST_BEFORE:
+        raise SchemaError(
+            f"field {names.field!r}: its class names begin at {str(names.first)[:40]}, and tensorflow_datasets has one "
+            f"for each class from 0 on, of which at most {MOST_BEFORE} are made up",
+            field=names.field,
+        )
     return [*map(str, range(names.first)), *names.names]
 
 
@@ -303,7 +316,8 @@ def dataset_info(dataset: DatasetName, num_rows: Sequence[int], nbytes: int) -> 
 def others_in(content: object, dataset: DatasetName) -> list[str]:
     """What a dataset_info.json, as JSON has it, describes beside this split: NAME:SPLIT each."""
     info: Any = content if isinstance(content, dict) else {}  # Any: what a JSON object holds
-    splits = [split.get("name") for split in info.get("splits") or () if isinstance(split, dict)]
+    listed = info.get("splits")
+    splits = [split.get("name") for split in listed if isinstance(split, dict)] if isinstance(listed, list) else []
     found = [f"{info.get('name')}:{split}" for split in splits]
     return [name for name in found if name != f"{dataset.name}:{dataset.split}"]
 
