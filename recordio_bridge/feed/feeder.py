@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -108,7 +109,7 @@ class Feeder:
         work = course.work(course.first, epochs)
         leads = transform is not None
         self._pump = Pump(work, self._queue, course.finish, course.gauge, n_threads, leads=leads)
-        self._is_started = False
+        self._is_started, self._lock = False, threading.Lock()
         self._closer = weakref.finalize(self, self._pump.close)
 
     @property
@@ -132,14 +133,17 @@ class Feeder:
     def __next__(self) -> Batch:
         if self._pump.was_forked:
             raise FeedError("this process was forked while the Feeder had threads, and those stay behind: make it here")
-        if not self._is_started and self._closer.alive:
-            self._is_started = True
+        with self._lock:
+            begins = not self._is_started and self._closer.alive
+            self._is_started = self._is_started or begins
+        if begins:
             self._pump.start()
         with self._course.gauge.waiting("consumer"):
             taken = self._queue.get()
         if taken is not None:
             at, batch = taken
-            self._next = Position(at.epoch, at.batch + 1)
+            with self._lock:
+                self._next = max(self._next, Position(at.epoch, at.batch + 1))
             return batch
         self._pump.stop_clock()
         if self._pump.failure is not None:

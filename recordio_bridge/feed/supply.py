@@ -19,6 +19,7 @@ from ..batch import Batch
 from ..errors import FormatError, SchemaError, numbered
 from ..files import ends_of
 from ..formats.base import OnBadRecord, Skipped
+from ..paths import real
 from ..presets import check_preset, explained
 from ..recordfile import RecordFile, RowIndex
 from ..schema import Schema
@@ -251,10 +252,10 @@ def _of_files(source: SourceArgument, wants: Wants, left_out: Callable[[int], No
 
 
 def _warn_of_twice(paths: Sequence[str]) -> None:
-    for path, count in Counter(map(os.path.realpath, paths)).items():
+    for path, count in Counter(map(real, paths)).items():
         if count > 1:
             times = "twice" if count == 2 else f"{count} times"
-            given = next(each for each in paths if os.path.realpath(each) == path)
+            given = next(each for each in paths if real(each) == path)
             _log.warning(
                 "%s: is named %s, so its rows are fed %s in each epoch; leave out one, or a glob that fits it",
                 given,

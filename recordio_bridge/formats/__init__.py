@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 
 from ..errors import UnknownFormatError
 from ..files import COMPRESSED_SUFFIXES, compression_of, inflate_head
+from ..rangefile import open_file
 from ..shards import parse_shard
 from .base import Format
 
@@ -36,6 +37,12 @@ def _outside() -> dict[str, Format]:
 def format_names() -> list[str]:
     """The names of all formats, sorted."""
     return sorted([*_TABLE, *_outside()])
+
+
+def target_names() -> list[str]:
+    """What formats that can be written are called for short, sorted."""
+    ours = [short for short, suffixes, _, _ in _TABLE.values() if suffixes]
+    return sorted([*ours, *(name for name, format in _outside().items() if format.suffixes)])
 
 
 def get_format(name: str) -> Format:
@@ -91,8 +98,8 @@ def format_of_source(path: str) -> Format:
     Raises:
         UnknownFormatError: neither tells.
     """
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
+    with open_file(path) as file:
+        head = file.read(_HEAD) or b""
     compression = compression_of(head)
     for begins in (head, inflate_head(head, compression, _HEAD) if compression else b""):
         for name in format_names():

@@ -24,10 +24,14 @@ from numpy.typing import NDArray
 
 from ..batch import Column, Ragged, spread
 from ..errors import FormatError
+from ..paths import nbytes_of
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 
 _LAST_POINT = 0x10FFFF  # of Unicode
 _SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
+_COPIES = 4  # of offsets, at their peak: unpacked, as int64, and what compares them
+_MOST_OFFSETS = 1 << 30  # bytes of offsets of a field
+_DEFLATE_MOST = 1032  # bytes that deflate makes of one, at most
 
 
 class Array(Protocol):
@@ -92,6 +96,10 @@ class ArrayColumn(ABC):
     @abstractmethod
     def row_bytes(self) -> float:
         """What a row takes in memory, on average."""
+
+    def claimed(self) -> float:
+        """The bytes that all rows are, as far as the file says so before they are read."""
+        return self.row_bytes() * self.num_rows
 
     def check(self, again: bool) -> None:  # noqa: B027  # nothing to check is right
         """As Array.check."""
@@ -182,10 +190,15 @@ def _steps(count: int, width: int) -> NDArray[np.int64]:
 
 
 class RaggedColumn(ArrayColumn):
-    """values and offsets, and inner_offsets for lists of bytes. The offsets are held, 8 bytes a row."""
+    """values and offsets, and inner_offsets for lists of bytes. The offsets are held, 8 bytes a row.
 
-    def __init__(self, name: str, values: Array, offsets: NDArray[np.int64], inner: NDArray[np.int64] | None) -> None:
-        self._values, self._offsets, self._inner = values, offsets, inner
+    most_row: the bytes that a row may be.
+    """
+
+    def __init__(
+        self, name: str, values: Array, offsets: NDArray[np.int64], inner: NDArray[np.int64] | None, most_row: int
+    ) -> None:
+        self._values, self._offsets, self._inner, self._most_row = values, offsets, inner, most_row
         self._is_bytes = inner is not None or values.dtype == np.uint8
         shape = () if inner is None and self._is_bytes else (None,)
         self.field = Field(name, "bytes" if self._is_bytes else values.dtype.name, shape)
@@ -197,11 +210,27 @@ class RaggedColumn(ArrayColumn):
         if not isinstance(rows, slice):
             return self._picked(rows, wanted)
         offsets = self._offsets[rows.start : rows.stop + 1]
+        self._check_rows(offsets[:-1], offsets[1:])
         if self._inner is not None:
             inner = self._inner[offsets[0] : offsets[-1] + 1]
             members = self._flat(inner, "bytes")
             return Ragged(members, offsets[:-1] - offsets[0], np.diff(offsets), "bytes")
         return self._flat(offsets, self._dtype(wanted))
+
+    def _check_rows(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+        """FormatError for a row that only offsets make large: HDF5 fills in for values that were never written."""
+        if self._inner is not None:
+            starts, stops = self._inner[starts], self._inner[stops]
+        lengths = stops - starts
+        longest = int(lengths.argmax()) if len(lengths) else 0
+        nbytes = int(lengths[longest]) * self._values.dtype.itemsize if len(lengths) else 0
+        if nbytes > self._most_row:
+            raise FormatError(
+                f"row {longest} of {self.field.name!r}: is {nbytes} bytes, more than is believed of so small a file: "
+                f"expected at most {self._most_row}; damaged, or made to exhaust its reader (if you trust a .npz, pass "
+                "expansion='any')",
+                record=longest,
+            )
 
     def _dtype(self, wanted: Field) -> str:
         return wanted.dtype if self._is_bytes and wanted.dtype in ("bytes", "uint8") else self.field.dtype
@@ -215,8 +244,9 @@ class RaggedColumn(ArrayColumn):
 
     def _picked(self, rows: NDArray[np.int64], wanted: Field) -> Column:
         """Rows in any order."""
-        starts = self._offsets[rows]
-        counts = self._offsets[rows + 1] - starts
+        starts, stops = self._offsets[rows], self._offsets[rows + 1]
+        self._check_rows(starts, stops)
+        counts = stops - starts
         if self._inner is None:
             return self._joined(starts, counts, self._dtype(wanted))
         members = spread(starts, counts)
@@ -243,20 +273,28 @@ class RaggedColumn(ArrayColumn):
 
 
 def columns_of(
-    path: str, arrays: Mapping[str, Array | ArrayColumn | str], declared: Schema | None, wanted: frozenset[str] | None
+    path: str,
+    arrays: Mapping[str, Array | ArrayColumn | str],
+    declared: Schema | None,
+    wanted: frozenset[str] | None,
+    held: int,
 ) -> dict[str, ArrayColumn | str]:
     """The column that each field of a file is read by, or the reason why it cannot be.
 
     declared: what a sidecar says; a/values and a/offsets are not joined where it has no a, or has them beside it.
     wanted: what will be asked for, None for all; nothing is joined, and no offsets are read, for other fields.
+    held: the bytes that a row may be, and that the offsets of a field may always take with copies of them, as all of
+    them are held while the file is open. Those of rows that are mostly empty pack as well as anything does: they may
+    take more where a file of this size can have packed so many.
     """
+    most_offsets = max(held // _COPIES, min(_MOST_OFFSETS, _DEFLATE_MOST * nbytes_of(path)))
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in arrays:
         base = name.removesuffix("/offsets")
         told = declared is None or (base in declared and name not in declared)
         if base != name and told and (wanted is None or base in wanted):
-            column = _ragged(path, base, arrays)
+            column = _ragged(path, base, arrays, most_offsets, held)
             if column is not None:
                 joined |= {name, f"{base}/values", f"{base}/inner_offsets"}
                 columns[base] = column
@@ -270,8 +308,10 @@ def columns_of(
     return columns
 
 
-def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str]) -> RaggedColumn | None:
-    """values and offsets as a column; None where they are just two arrays."""
+def _ragged(
+    path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str], most: int, most_row: int
+) -> RaggedColumn | None:
+    """values and offsets as a column; None where they are just two arrays. most: bytes that offsets may take."""
     parts = {label: arrays.get(f"{name}/{label}") for label in ("values", "inner_offsets", "offsets")}
     found = {
         label: part for label, part in parts.items() if part is not None and not isinstance(part, (ArrayColumn, str))
@@ -284,6 +324,13 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
     last = values.shape[0]
     read = []
     for label, array in found.items():
+        if array.shape[0] * 8 > most:
+            raise FormatError(
+                f"{path}: '{name}/{label}' has {array.shape[0]} entries, and to hold them takes {array.shape[0] * 8} "
+                f"bytes, more than is believed of so small a file: expected at most {most}; damaged, or made to "
+                "exhaust its reader (if you trust a .npz, pass expansion='any')",
+                path=path,
+            )
         offsets = array.read(0, array.shape[0])
         if offsets[0] != 0 or offsets[-1] != last or np.any(offsets[1:] < offsets[:-1]):  # a difference could overflow
             raise FormatError(
@@ -293,8 +340,8 @@ def _ragged(path: str, name: str, arrays: Mapping[str, Array | ArrayColumn | str
                 path=path,
             )
         last = len(offsets) - 1
-        read.append(offsets.astype(np.int64))
-    return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None)
+        read.append(offsets.astype(np.int64, copy=False))
+    return RaggedColumn(name, values, read[-1], read[0] if len(read) > 1 else None, most_row)
 
 
 _TWICE = "is what two fields would be called, an array and a part of another; save one of them under another name"

@@ -5,7 +5,6 @@ Which fields the arrays of a file become is in array_columns.py; here are the ro
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -18,7 +17,9 @@ from numpy.typing import NDArray
 from ..batch import Batch, as_column, rebatch
 from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
+from ..paths import nbytes_of
 from ..readahead import made_ahead
+from ..remote import is_remote
 from ..schema import Field, Schema
 from ..sidecar import find_sidecar, sidecar_doubts
 from .array_columns import Array, ArrayColumn, DenseColumn, columns_of
@@ -28,6 +29,11 @@ from .framed import most_held
 BLOCK = 1 << 22  # bytes read at a time
 _HEAD = 16  # bytes that are held of each row where rows are read in any order
 _MOST = 1 << 62  # stands for sizes beyond an int64
+_HEADS_AT_ONCE = 1 << 16  # rows of which it is told at a time where they are
+_MOST_ROWS = 100_000_000  # rows that need take no byte of the file
+_ROWS_A_BYTE = 1032  # and for each byte of it: deflate makes no more of one
+_MOST_VALUES = 1 << 36  # bytes of values that were never written
+_VALUES_A_BYTE = 1 << 16  # and for each byte of the file: room is made for a million images, and some are there
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
 
 
@@ -35,11 +41,15 @@ _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at mo
 class Store:
     """What an open file holds by name, and what people should know of it.
 
-    Beside arrays, columns that only this format has, and reasons why something cannot be read.
+    Beside arrays, columns that only this format has, and reasons why something cannot be read. held: the bytes that are
+    believed of what is read together (framed.most_held), where the file can claim more than it has. nbytes: of the
+    file, and of others that hold values of it; None where it is believed whatever it claims.
     """
 
     arrays: Mapping[str, Array | ArrayColumn | str]
     notes: tuple[str, ...] = ()
+    held: int = _MOST
+    nbytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
         FormatError: offsets are damaged.
         SchemaError: the rows of these columns differ in number, or one of them cannot be read.
     """
-    found = columns_of(path, store.arrays, declared, wanted)
+    found = columns_of(path, store.arrays, declared, wanted, store.held)
     names = [name for name in found if wanted is None or name in wanted]
     for name in names:
         reason = found[name]
@@ -139,8 +149,36 @@ def table_of(path: str, store: Store, declared: Schema | None, wanted: frozenset
             f"{path}: the fields differ in rows: {_listed(counts)}; choose some that agree with fields= "
             "(--select NAME=NAME), or write them to files of their own"
         )
+    if store.nbytes is not None:
+        _check_claims(path, columns, store.nbytes)
     schema = Schema(*(column.field for column in columns.values()))
     return Table(columns, _as_declared(schema, declared), next(iter(counts.values()), 0), store.notes)
+
+
+def _check_claims(path: str, columns: Mapping[str, ArrayColumn], nbytes: int) -> None:
+    """FormatError for more rows, or bytes of values, than are believed of a file of so many bytes.
+
+    Rows of no bytes take none of it, nor do those of HDF5 that were never written: to read them could take for ever.
+    """
+    rows = max((column.num_rows for column in columns.values()), default=0)
+    most_rows = max(_MOST_ROWS, _ROWS_A_BYTE * nbytes)
+    if rows > most_rows:
+        raise FormatError(
+            f"{path}: claims {rows} rows in {nbytes} bytes, expected at most {most_rows} ({_MOST_ROWS}, or "
+            f"{_ROWS_A_BYTE} for each byte): they hold nothing, or were never written; damaged, or made to exhaust "
+            "its reader (if you trust a .npz, pass expansion='any', --in expansion=any)",
+            path=path,
+        )
+    most = max(_MOST_VALUES, _VALUES_A_BYTE * nbytes)
+    for name, column in columns.items():
+        if column.claimed() > most:
+            raise FormatError(
+                f"{path}: field {name!r} claims {int(column.claimed())} bytes of values in {nbytes} bytes, expected at "
+                f"most {most} (64 GiB, or {_VALUES_A_BYTE} for each byte): they were never written; choose other "
+                "fields (--select NAME=NAME, or fields= in Python), or cut the dataset to the rows that were, with "
+                "h5py: dataset.resize(ROWS, 0)",
+                path=path,
+            )
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -198,6 +236,7 @@ class ArrayFormat(ABC):
 
     name: str
     suffixes: tuple[str, ...]
+    needs_disk = True
     options: type[Any]
 
     @contextmanager
@@ -268,13 +307,16 @@ class ArrayFormat(ABC):
         with self.table(path, options, request.fields) as table:
             doubts = self.doubts(path, options)
             warnings = tuple(doubt for doubt in doubts if ALARM in doubt)
-            notes = (*table.notes, *doubts)
-            return Summary(self.name, table.schema, table.num_rows, os.path.getsize(path), notes, warnings)
+            fetched = (
+                ["fetched whole to a temporary file, as it can only be read from a disk"] if is_remote(path) else []
+            )
+            notes = (*table.notes, *fetched, *doubts)
+            return Summary(self.name, table.schema, table.num_rows, nbytes_of(path), notes, warnings)
 
     def contents(self, path: str, options: Any) -> tuple[list[Content], tuple[str, ...]]:
         """All that is in a file, also where it makes no table; and what people should know of it."""
         with self.store(path, options) as store:
-            found = columns_of(path, store.arrays, self.declared(path), None)
+            found = columns_of(path, store.arrays, self.declared(path), None, store.held)
             contents = [
                 Content(name, reason=column)
                 if isinstance(column, str)
@@ -283,8 +325,17 @@ class ArrayFormat(ABC):
             ]
             return contents, store.notes
 
+    def number_at(self, path: str, options: Any, offset: int) -> int:
+        return offset
+
+    def has_sound_parts(self, options: Any) -> bool:
+        """Whether a part that is read alone is known to be sound, and at no more cost than reading it."""
+        return True
+
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
         with self.table(path, options, None) as table:
+            if not self.has_sound_parts(options):
+                return [Extent(path, 0, table.num_rows)]
             each = sum(column.row_bytes() for column in table.columns.values())
             step = max(1, int(nbytes / max(each, 1)))
             chunk = max((column.chunk_rows for column in table.columns.values()), default=1)
@@ -301,7 +352,8 @@ class ArrayFormat(ABC):
     def _blocks(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         with self.table(extent.path, options, frozenset(request.schema)) as table:
             stop = table.num_rows if extent.stop is None else extent.stop
-            is_whole = extent.start == 0 and stop == table.num_rows  # of parts, heads() has checked all
+            has_last = stop == table.num_rows
+            is_whole = has_last and extent.start == 0  # of parts, heads() may have checked all
             step = table.block_rows(list(request.schema))
             starts = range(extent.start, stop, step)
 
@@ -310,8 +362,8 @@ class ArrayFormat(ABC):
 
             with closing(made_ahead(block, starts)) as blocks:
                 for at, batch in zip(starts, blocks, strict=True):
-                    if is_whole and at + step >= stop:
-                        table.check(again=True)
+                    if has_last and at + step >= stop:
+                        table.check(again=is_whole)
                     yield batch
             if is_whole and stop == 0:
                 table.check(again=True)
@@ -334,8 +386,9 @@ class ArrayFormat(ABC):
             if not self.is_sequential(options):  # else unpacking compares them
                 table.check(again=False)
             each = min(round(sum(column.row_bytes() for column in table.columns.values())), _MOST)
-            rows = np.arange(extent.start, stop, dtype=np.int64)
-            yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
+            for first in range(extent.start, stop, _HEADS_AT_ONCE):
+                rows = np.arange(first, min(first + _HEADS_AT_ONCE, stop), dtype=np.int64)
+                yield Heads(rows, np.broadcast_to(np.int64(each), len(rows)))
 
     def sees_empty(self, options: Any, field: str) -> bool:
         return False

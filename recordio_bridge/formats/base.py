@@ -19,6 +19,8 @@ from ..schema import Schema
 
 ALARM = "DATA MAY BE MISSING: "
 """A note with these words is shown also where no notes are asked for."""
+OF_ONE_FILE = "of no record of this file"
+"""A note with these words says nothing where the file is one of several that were given together."""
 
 OnBadRecord: TypeAlias = Literal["raise", "skip"]
 
@@ -47,13 +49,14 @@ class Skipped:
 class Extent:
     """The bytes start to stop of a file (stop None: to its end), at record heads; of arrays, the rows start to stop.
 
-    first_record is the number in the file of the first of its records. A compressed file is one Extent.
+    first_record is the number in the file of the first of its records; None where that is not known, as nobody has read
+    what is before it. Then records count from 0 there, in errors too; see numbering. A compressed file is one Extent.
     """
 
     path: str
     start: int = 0
     stop: int | None = None
-    first_record: int = 0
+    first_record: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class Request:
         fields: the names that inspect and heads are to look at, where a file has others beside; None for all.
         where: a bytes field; heads and read leave out rows in which it is empty, where sees_empty says that they can.
         keep: of a file that stays open, the bytes of unpacked blocks that each column may keep for other rows.
-        on_summary: called after the last row of a whole file with what inspect would have found.
+        on_summary: called after the last row with what inspect would have found of the extent: the fields that its
+            rows need, how many these are, and what speaks against it. Notes on the whole file only where it is all.
         on_bytes: called with the file's bytes as they are read, in order, so that a checksum needs no second reading.
     """
 
@@ -179,6 +183,8 @@ class Format(Protocol):
 
     name: str
     suffixes: tuple[str, ...]
+    needs_disk: bool
+    """Whether a remote file is read from a copy on this machine (copies.on_disk), and not as a stream."""
     options: type[Any]  # Any: each format has its own dataclass
 
     def sniff(self, head: bytes) -> bool:
@@ -230,7 +236,15 @@ class Format(Protocol):
         it says about damage counts."""
 
     def split(self, path: str, options: Any, nbytes: int) -> list[Extent]:
-        """Cut a file into extents of about nbytes that can be read alone, in file order."""
+        """Cut a file into extents of about nbytes that can be read alone, in file order; one where it cannot be cut.
+
+        Reads as little of the file as it can, and goes on over damage. Each record is in exactly one extent. Together
+        the extents give the rows that the whole file gives, or one of them raises a FormatError where the whole does
+        not: where it was cut at what only looked like a record.
+        """
+
+    def number_at(self, path: str, options: Any, offset: int) -> int:
+        """How many records begin before a byte, damage counted as where it is skipped: the number of the next one."""
 
     def read(self, extent: Extent, options: Any, request: Request) -> Generator[Batch, None, None]:
         """The rows of an extent, in file order."""

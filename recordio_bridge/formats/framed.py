@@ -1,27 +1,30 @@
-"""Files of framed records, RecordIO and TFRecord alike: blocks, scanning, skipping over damage, hopping from head to
-head.
+"""Files of framed records, RecordIO and TFRecord alike: blocks, scanning, skipping over damage, and writing.
 
 A block is read into a fresh buffer and scanned by a kernel into spans. A record that the block cuts moves to
 the front of the next. So each payload is copied once, from the file into its block, and a Batch holds spans into it.
+
+A part of a file is read as it would be in a reading of the whole: what a record may be, and where it goes on behind
+damage, is decided by the file, not by where the part ends. There a record must begin; where one goes beyond, the file
+was cut at what only looked like a record, and that is an error also where damage is skipped.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Batch, Ragged, sealed
+from ..copies import on_disk
+from ..errands import Errand, Errands
 from ..errors import ChecksumError, FormatError, Place, TruncatedError
 from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
+from ..paths import nbytes_of
 from ..places import Places
 from ..readahead import ReadAhead
 from .base import Extent, Heads, Skipped
@@ -30,17 +33,17 @@ BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, smal
 SPANS = 1 << 16  # records that one call of a scan kernel may report
 _BUFFERS = 3  # of the writer: one that is filled, and two on their way to the file
 _ROOM = 1 << 16  # bytes in front of a block for the record that the block before cut
-_WINDOW = 1 << 20  # bytes of a walk's read where records are small
-_GLANCE = 1 << 12  # and where they are not: a head with what belongs to it
-_HOP = 1 << 15  # records longer than this on average are hopped over
 _HELD = 1 << 29  # bytes that a record or a batch out of a compressed file may always take: the longest one of a .rec
 _HELD_RATIO = 32  # and how many times the file's own size: such records as expand more are rarely so long
+_NO_STOP = 1 << 62  # beyond any file
+_HOLE = 1 << 24  # bytes of damage that are kept behind records of the batch in the making, which is all in one block
 _LARGE_BATCH = 1 << 26  # bytes from which on a compressed file is not read further ahead than by a batch
 
 _TRUNCATED = (_kernels.TRUNCATED_HEADER, _kernels.TRUNCATED_BODY, _kernels.UNFINISHED_RECORD)
 _WRONG_CHECKSUM = (_kernels.BAD_LENGTH_CRC, _kernels.BAD_DATA_CRC)
 _NO_HEAD = (_kernels.BAD_MAGIC, _kernels.BAD_LENGTH_CRC)  # at byte 0 they may mean a file of another format
-_ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
+ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
+"""What to do about a bad record; a migration has an advice of its own in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def fault_error(framing: Framing, fault: int, place: Place, found: bytes, left: 
         kind, hint = TruncatedError, "the file was cut, or is damaged here; "
     elif fault in _WRONG_CHECKSUM:
         kind = ChecksumError
-    message = f"{place.path}: {_fault_text(framing, fault, place, found, left)}; {hint}{_ADVICE}"
+    message = f"{place.path}: {_fault_text(framing, fault, place, found, left)}; {hint}{ADVICE}"
     return kind(message, **place._asdict())
 
 
@@ -120,8 +123,11 @@ class BlockReader:
     Args:
         batch_rows: exactly so many records each time but the last; None gives what a block holds.
         origin: the offset of the stream's first byte in the file.
+        stop: where the part ends that is read, at the head of a record; None for the end of the file. The stream goes
+            on behind it, for what can only be decided there.
         skip: called for each stretch of damaged bytes that is left out, which counts as one record; None raises.
         held: bytes that one batch of a compressed stream may take; None for a plain one, as its size is the limit.
+        is_glance: only the first records are wanted, so that nothing is read ahead.
     """
 
     def __init__(
@@ -131,18 +137,26 @@ class BlockReader:
         *,
         batch_rows: int | None,
         origin: int = 0,
+        stop: int | None = None,
         first_record: int = 0,
         skip: Callable[[Skipped], None] | None = None,
         held: int | None = None,
+        is_glance: bool = False,
     ) -> None:
         self._stream, self._framing, self._skip, self._held = stream, framing, skip, held
         self._batch_rows, self._origin, self._record = batch_rows, origin, first_record
+        self._stop = _NO_STOP if stop is None else stop
+        self._crosses = False
+        """Whether the record in hand goes beyond the stop, and is looked at alone."""
         self._gaps: list[int] = []
         """Of the batch in the making: the rows before which something was left out."""
+        self._holes: list[tuple[int, int]] = []
+        """And how many rows lie before a hole in the block, of so many bytes that are in the file."""
         self._block = np.empty(0, dtype=np.uint8)
         self._at = self._filled = 0
         self._at_end, self._at_most = False, stream.at_most
         self._usual, self._usual_rows = BLOCK, SPANS
+        self._reads_ahead = not is_glance
         self._failure: FormatError | None = None
         self._ahead = ReadAhead(stream)
 
@@ -164,14 +178,28 @@ class BlockReader:
             if count == len(starts):
                 more = np.empty(min(count, wanted_rows - count), dtype=np.int64)
                 starts, lengths = np.concatenate([starts, more]), np.concatenate([lengths, more])
+            limit = self._filled if self._crosses else min(self._filled, self._border)
+            rows = slice(count, count + 1 if self._crosses else None)
             found, self._at, wanted, fault, position = self._framing.scan(
-                self._block, self._at, self._filled, self._at_end, starts[count:], lengths[count:]
+                self._block, self._at, limit, self._at_end and limit == self._filled, starts[rows], lengths[rows]
             )
             count += found
             if fault and (left := self._without_swallower(count, starts)) < count:
                 count = left
             elif fault:
                 self._pass_over(fault, position, count, starts[:count])
+            elif found and self._crosses:
+                count = self._confirmed(count, starts)
+            is_decided = fault or (found and self._crosses)
+            self._crosses = self._crosses and not is_decided
+            if self._at > self._border:
+                raise self._border_error(count)
+            if self._at == self._border:
+                break
+            if is_decided:
+                continue
+            if wanted > self._border and not self._crosses:
+                self._crosses = True
             elif count < len(starts):
                 if self._at_end:
                     self._report_failure()
@@ -183,6 +211,7 @@ class BlockReader:
                         self._block, self._at, self._filled, True, starts[count:], lengths[count:]
                     )
                     self._pass_over(*ends[3:], count, starts[:count])
+                    self._crosses = False
                 else:
                     self._read_on(wanted, starts[:count])
         if count == 0:
@@ -195,6 +224,9 @@ class BlockReader:
             most = 1 << 30 if self._held is None else max(_LARGE_BATCH, nbytes)
             self._usual, self._usual_rows = max(BLOCK, min(4 * nbytes, most)), max(SPANS, count)
         offsets = starts[:count] - header + self._origin
+        for before, nbytes in self._holes:
+            offsets[:before] -= nbytes
+        self._holes = []
         return Records(
             self._stream.path,
             Ragged(self._sealed(), sealed(starts)[:count], sealed(lengths)[:count], "bytes"),
@@ -202,6 +234,21 @@ class BlockReader:
             offsets,
             self._framing,
         )
+
+    @property
+    def _border(self) -> int:
+        """Where the part ends, from the beginning of the block."""
+        return self._stop - self._origin
+
+    def _border_error(self, count: int) -> FormatError:
+        """The error where the last of these records, or damage, goes on beyond the end of the part."""
+        path, record = self._stream.path, self._record + count - 1 + len(self._gaps)
+        message = (
+            f"{path}: record {record} goes beyond byte {self._stop}, where the file was cut in parts as a record "
+            "seemed to begin there: its length is damaged, or records lie in its payload as they are; read or convert "
+            "the file in one piece"
+        )
+        return FormatError(message, path=path, record=record, offset=self._stop)
 
     def _numbers(self, count: int) -> NDArray[np.int64]:
         """The numbers in the file of the records of a batch."""
@@ -214,32 +261,33 @@ class BlockReader:
 
     def _confirmed(self, count: int, starts: NDArray[np.int64]) -> int:
         """How many records may be given: where damage is skipped, the last is seen to end where the next begins."""
-        if self._skip is None or self._framing.has_checksum:
+        if self._skip is None or self._framing.has_checksum or self._at == self._border:
             return count
         header = self._framing.header
         if self._filled - self._at < header and not self._at_end:
             self._read_on(self._at + header, starts[:count])
-        following = bytes(self._block[self._at : self._at + header])
-        if not following or self._framing.is_head(following):
-            return count
-        return self._without_swallower(count, starts)
+        return self._without_swallower(count, starts) if self._at < self._filled else count
 
     def _without_swallower(self, count: int, starts: NDArray[np.int64]) -> int:
         """How many records are left without a last one in which another begins: its length was damaged.
 
-        Only asked where no record begins behind it. A payload cannot hold a head, as writers cut it there. Those that
-        they did cut are not asked: their parts were joined in the block.
+        Only asked where no record begins behind it, sound or not, which does not depend on how much is read at a time.
+        A payload cannot hold a head, as writers cut it there. Those that they did cut are not asked: their parts were
+        joined in the block.
         """
         if self._skip is None or self._framing.has_checksum or not count:
             return count
         first = int(starts[count - 1]) - self._framing.header
-        if self._block[int(starts[count - 1]) - 1] >> 5:
+        following = bytes(self._block[self._at : self._filled][: self._framing.header])
+        if self._framing.is_head(following) or self._block[int(starts[count - 1]) - 1] >> 5:
             return count
-        at, decided = self._framing.resync(self._block, first + self._framing.step, self._filled, self._at_end)
-        if not decided or at >= self._at:
+        begin, ends = self._origin + first, self._origin + self._at
+        at = self._next_head(first + self._framing.step, starts[:count], ends)
+        self._at = ends - self._origin
+        if at >= self._at:
             return count
         record = self._record + count - 1 + len(self._gaps)
-        begin, end = self._origin + first, self._origin + at
+        end = self._origin + at
         reason = f"record {record} at byte {begin}: its length goes beyond byte {end}, where another record begins"
         self._gaps.append(count - 1)
         self._skip(Skipped(self._stream.path, begin, end, reason, record))
@@ -274,7 +322,8 @@ class BlockReader:
             raise self._held_error(self._held, wanted, keep, len(starts))
         kept = self._block[keep : self._filled]
         room = max(_ROOM, self._usual // 3)  # what is kept is a batch at most, a quarter of the usual block
-        piece = self._ahead.take(max(room, len(kept)), self._growth(len(kept), wanted - self._filled, len(starts)))
+        size = self._up_to_border(wanted, self._growth(len(kept), wanted - self._filled, len(starts)))
+        piece = self._ahead.take(max(room, len(kept)), size)
         if len(kept) <= piece.room:
             self._block = piece.buffer[piece.room - len(kept) : piece.room + piece.size]
             self._block[: len(kept)] = kept
@@ -285,13 +334,18 @@ class BlockReader:
         self._origin += keep
         self._filled = len(self._block)
         self._at_end, self._at_most, self._failure = piece.is_last, piece.at_most, piece.failure
-        if self._at_end:
+        if self._at_end or self._filled >= self._border or not self._reads_ahead:
             return
         missing = wanted - keep - self._filled
         if missing > 0 or len(kept) > self._usual:  # not enough yet, or a batch of which nobody knows how much it takes
-            self._ahead.start(self._filled, self._growth(self._filled, missing, len(starts)))
+            room, size = self._filled, self._growth(self._filled, missing, len(starts))
         else:
-            self._ahead.start(room, self._usual)
+            size = self._usual
+        self._ahead.start(room, self._up_to_border(wanted - keep, size))
+
+    def _up_to_border(self, wanted: int, nbytes: int) -> int:
+        """How much of so much to read: not beyond the border, unless what is there is wanted."""
+        return nbytes if wanted > self._border else min(nbytes, self._border - self._filled)
 
     def _growth(self, have: int, missing: int, rows: int) -> int:
         """How much to read behind so many bytes: doubles them, so that they are not copied again and again."""
@@ -344,25 +398,41 @@ class BlockReader:
         return True
 
     def _resync(self, starts: NDArray[np.int64]) -> None:
-        at = self._at + self._framing.step
+        self._at = self._next_head(self._at + self._framing.step, starts, damage=self._at)
+
+    def _next_head(self, at: int, starts: NDArray[np.int64], until: int = _NO_STOP, damage: int | None = None) -> int:
+        """Where in the block a sound record begins, from there on; what it reads on for is let go of but for starts.
+
+        Further than byte `until` of the file it need not look. From `damage` in the block on, nothing is kept.
+        """
         while True:
             at = min(at, self._filled)
             at, decided = self._framing.resync(self._block, at, self._filled, self._at_end)
-            if decided:
-                self._at = at
-                return
+            if decided or self._origin + at >= until:
+                return at
             head = bytes(self._block[at : self._filled][: self._framing.header])
             if self._framing.is_head(head) and self._cannot_come(at + self._framing.frame_size(head)):
                 at += self._framing.step
                 continue
+            if damage is not None and len(starts) and at - damage > _HOLE:
+                at = self._cut_out(damage, at, len(starts))
             before, self._at = self._origin, at
             self._read_on(self._filled + 1, starts)
             at += before - self._origin
+            damage = None if damage is None else damage + before - self._origin
+
+    def _cut_out(self, start: int, stop: int, rows: int) -> int:
+        """Let go of damage behind so many rows in the block; what stood at its end stands at its start then."""
+        self._block = np.concatenate([self._block[:start], self._block[stop : self._filled]])
+        self._filled = len(self._block)
+        self._origin += stop - start
+        self._holes.append((rows, stop - start))
+        return start
 
 
 def most_held(path: str, *, trusted: bool = False) -> int:
     """The bytes that one record or batch of a compressed file may take: real data do not fill memory from little."""
-    return 1 << 62 if trusted else max(_HELD, _HELD_RATIO * os.path.getsize(path))
+    return 1 << 62 if trusted else max(_HELD, _HELD_RATIO * nbytes_of(path))
 
 
 def scan_file(
@@ -373,17 +443,30 @@ def scan_file(
     skip: Callable[[Skipped], None] | None,
     on_bytes: OnBytes | None = None,
     held: int | None = None,
+    is_glance: bool = False,
 ) -> Generator[Records, None, None]:
-    """The records of an extent. To be closed where its loop may be left early: until then the file is open."""
-    with closing(open_stream(extent.path, compression, extent.start, extent.stop, on_bytes)) as stream:
+    """The records of an extent, is_glance where only the first are wanted.
+
+    To be closed where its loop may be left early: until then the file is open.
+    """
+    with closing(open_stream(extent.path, compression, extent.start, None, on_bytes)) as stream:
+        if not compression and extent.start + stream.at_most < (extent.stop or 0):
+            end = extent.start + stream.at_most
+            raise TruncatedError(
+                f"{extent.path}: ends at byte {end}, expected {extent.stop}: another program cut the file",
+                path=extent.path,
+                offset=end,
+            )
         reader = BlockReader(
             stream,
             framing,
             batch_rows=batch_rows,
             origin=extent.start,
-            first_record=extent.first_record,
+            stop=extent.stop,
+            first_record=extent.first_record or 0,
             skip=skip,
             held=held,
+            is_glance=is_glance,
         )
         with closing(reader):
             yield from reader
@@ -405,90 +488,6 @@ def first_records(records_of: Generator[Records, None, None], rows: int) -> Iter
                 return
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Heads that a walk found, one after another."""
-
-    heads: Heads
-    lengths: NDArray[np.int64]
-    """The sizes of the payloads."""
-    headers: NDArray[np.uint8]
-    """The first bytes of each payload, where the walk keeps them: uint8[rows, n]."""
-
-
-class Walk(Protocol):
-    """Goes on from where it was, through a window of a file that begins at origin."""
-
-    header_size: int
-
-    def __call__(
-        self,
-        window: bytes,
-        origin: int,
-        end: int,
-        heads: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        headers: NDArray[np.uint8],
-    ) -> tuple[int, int, int, int]:
-        """(count, next offset, fault, its offset); fills the three arrays."""
-
-    def boundary(self) -> int:
-        """Where the last whole record ends."""
-
-
-def walk_file(extent: Extent, framing: Framing, walk: Walk) -> Iterator[Run]:
-    """Hop over the records of a plain file, head by head.
-
-    Small records are read past in windows; where records are long, only their heads are read.
-    """
-    with open(extent.path, "rb", buffering=0) as file:
-        fd = file.fileno()
-        size = os.fstat(fd).st_size
-        end = size if extent.stop is None else min(extent.stop, size)
-        at, record, window_size = extent.start, extent.first_record, _WINDOW
-        while at < end or record == extent.first_record:
-            heads, lengths = np.empty(SPANS, dtype=np.int64), np.empty(SPANS, dtype=np.int64)
-            headers = np.empty((SPANS, walk.header_size), dtype=np.uint8)
-            count = 0
-            while count < SPANS:
-                origin = at
-                window = os.pread(fd, min(window_size, end - at), at)
-                if len(window) < min(window_size, end - at):
-                    raise TruncatedError(
-                        f"{extent.path}: ends at byte {at}, expected {end}", path=extent.path, offset=at
-                    )
-                found, at, fault, position = walk(window, origin, end, heads[count:], lengths[count:], headers[count:])
-                count += found
-                if fault:
-                    seen = os.pread(fd, 8, position)
-                    place = Place(extent.path, record + count, position)
-                    raise fault_error(framing, fault, place, seen, end - position)
-                if not window:
-                    break
-                window_size = _GLANCE if (at - origin) // max(found, 1) > _HOP else _WINDOW
-            if not count:
-                return
-            sizes = np.diff(heads[:count], append=walk.boundary())
-            yield Run(Heads(heads[:count], sizes), lengths[:count], headers[:count])
-            record += count
-
-
-def split_at_heads(path: str, runs: Iterator[Heads], nbytes: int) -> list[Extent]:
-    """Extents of about nbytes, each cut at the first record head behind that many."""
-    extents: list[Extent] = []
-    start = first_record = records = 0
-    target = nbytes
-    for heads in runs:
-        while (cut := int(np.searchsorted(heads.offsets, target))) < len(heads):
-            stop = int(heads.offsets[cut])
-            if records + cut > first_record:
-                extents.append(Extent(path, start, stop, first_record))
-                start, first_record = stop, records + cut
-            target = stop + max(nbytes, 1)
-        records += len(heads)
-    return [*extents, Extent(path, start, None, first_record)]
-
-
 class OpenRecords:
     """A file that is open for its records to be taken. to_batch makes of them what is asked for."""
 
@@ -496,10 +495,12 @@ class OpenRecords:
 
     def __init__(self, path: str, framing: Framing, to_batch: Callable[[Records], Batch]) -> None:
         self._path, self._framing, self._to_batch = path, framing, to_batch
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        with ExitStack() as stack:
+            self._file = stack.enter_context(open(stack.enter_context(on_disk(path)), "rb", buffering=0))
+            self._open = stack.pop_all()
 
     def close(self) -> None:
-        self._file.close()
+        self._open.close()
 
     def take(self, heads: Heads) -> Batch:
         return self._to_batch(self._records(heads))
@@ -535,8 +536,8 @@ class FrameWriter:
         """Bytes written so far, before compression."""
         self._buffer = np.empty(BLOCK, dtype=np.uint8)
         self._filled = 0
-        self._thread = ThreadPoolExecutor(1, "recordio_bridge-write")
-        self._writing: deque[tuple[NDArray[np.uint8], Future[None]]] = deque()
+        self._thread = Errands()
+        self._writing: deque[tuple[NDArray[np.uint8], Errand[None]]] = deque()
 
     def write(self, rows: int, fill: Fill) -> NDArray[np.int64]:
         """Append rows; return the offset of each."""
@@ -575,10 +576,10 @@ class FrameWriter:
         self._hand_over()
         while self._writing:
             self._settle()
-        self._thread.shutdown()
+        self._thread.close()
         return self.out.finish()
 
     def abort(self) -> None:
         """Stop and remove the file."""
-        self._thread.shutdown(cancel_futures=True)
+        self._thread.close(drop=True)
         self.out.abort()

@@ -9,8 +9,7 @@ Beside what formats.array_columns says, here:
 Blocks are whole chunks where these are packed, as a part of one then costs as much as all of it; other rows are taken
 from their places in the file (hdf5_places). A file is opened by each process for itself, never shared through a fork.
 Links are read by their own names, soft and hard ones alike. Datasets whose values lie in another file, at a path that
-the file names, and links to other files are refused; of virtual ones, all sources must be there, as HDF5 fills in for
-those that are not.
+the file names, and links to other files are refused; of virtual ones, see hdf5_virtual.
 
 A limit that is not ours to lift: on some damaged files HDF5 itself loops for ever or ends the process, whoever calls
 it. What it reports of others is a FormatError.
@@ -24,6 +23,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -35,8 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, concat, spread
+from ..copies import on_disk
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Pending, Scratch, publish, read_head, read_spans
+from ..files import Pending, Scratch, publish, read_head, read_spans, unwritable
+from ..paths import nbytes_of
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
 from .array_columns import Array, ArrayColumn, as_rows, read_each, with_bools
@@ -48,12 +50,14 @@ from .hdf5_attributes import left_out
 from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
 from .hdf5_places import Places
+from .hdf5_virtual import files_beside, refused
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
 _WRITE = 1 << 22  # bytes of rows written together
 _WRITE_ROWS = 1 << 16  # and rows at most
 _RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
+_REFERENCE = 16  # bytes of a chunk that say where a row of variable length is: its length, and a place in a heap
 _CACHE = 1 << 24  # bytes of chunks that are being filled
 _OWN_CACHE = 1 << 20  # bytes of chunks that HDF5 keeps of a dataset unless told otherwise
 _MOST_CACHE = 1 << 28  # bytes of chunks that we keep of a dataset at most, but for a larger chunk
@@ -84,18 +88,20 @@ class Hdf5(ArrayFormat):
 
     @contextmanager
     def store(self, path: str, options: Hdf5Options, keep: int = 0) -> Iterator[Store]:
-        with _h5_errors(path, path):
-            file = h5py.File(path, "r")
-        with file:
+        with on_disk(path) as local, _h5_file(path, local) as file:
             found: dict[str, Array | ArrayColumn | str] = {}
+            beside: set[str] = set()
             is_matlab = read_head(path, 10) == b"MATLAB 7.3"
             with _h5_errors(path, path):
                 fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
                 for name, item in walk(path, file, partial(_access, keep, most_held(path))):
                     if is_matlab and name.startswith(_MATLABS_OWN):
                         continue
-                    found[name] = item if isinstance(item, str) else _dataset(path, name, item, fd)
-            yield Store(found, (_MATLAB,) if is_matlab else ())
+                    found[name] = item if isinstance(item, str) else _dataset(path, local, name, item, fd)
+                    if not isinstance(item, str) and item.is_virtual and not isinstance(found[name], str):
+                        beside |= files_beside(local, item)
+            nbytes = sum(map(os.path.getsize, beside), nbytes_of(path))
+            yield Store(found, (_MATLAB,) if is_matlab else (), most_held(path), nbytes)
 
     def unpack(
         self,
@@ -109,30 +115,44 @@ class Hdf5(ArrayFormat):
         with self.table(path, options, None if fields is None else frozenset(fields)) as table:
             schema = table.schema
         flattener = Flattener(schema)
-        with _create(target) as file, closing(self._blocks(Extent(path), options, Request(schema))) as blocks:
-            datasets = Datasets(file, flattener, {})
-            for batch in blocks:
-                datasets.append(flattener.pieces(batch))
-            datasets.finish()
+        with _naming(target), closing(self._blocks(Extent(path), options, Request(schema))) as blocks:
+            file = _create(target)
+            try:
+                datasets = Datasets(file, flattener, {})
+                for batch in blocks:
+                    datasets.append(flattener.pieces(batch))
+                datasets.finish()
+                _close(file)
+            except BaseException:
+                _abandon(file)
+                raise
         # A sidecar of its own, as that of the packed file may say which values and offsets belong together
         publish([make_sidecar(target, [[Pending(target, target, 0, 0)]], schema, None)])
         return Hdf5Options("")
 
     def inspect(self, path: str, options: Hdf5Options, request: Request) -> Summary:
         summary = super().inspect(path, options, request)
-        with _h5_errors(path, path), h5py.File(path, "r") as file:
+        with on_disk(path) as local, _h5_errors(path, path), h5py.File(local, "r") as file:
             return replace(summary, notes=(*summary.notes, *left_out(file)))
 
     def create(self, path: str, schema: Schema, options: Hdf5Options) -> Hdf5Writer:
         return Hdf5Writer(path, schema, options.compression if options.compression != "auto" else "")
 
 
+def _h5_file(path: str, local: str) -> h5py.File:
+    """A file, which lies at local, open for reading; errors name its path."""
+    with _h5_errors(path, path):
+        return h5py.File(local, "r")
+
+
 @contextmanager
 def _h5_errors(path: str, where: str) -> Iterator[None]:
-    """What HDF5 says of the content of a file as a FormatError; the system's own errors pass."""
+    """What HDF5 says of the content of a file as a FormatError; the system's own errors pass, and say of which file."""
     try:
         yield
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as err:
+        if isinstance(err, OSError) and err.errno is not None and err.filename is None:
+            raise OSError(err.errno, os.strerror(err.errno), path) from err
         if isinstance(err, FormatError) or (isinstance(err, OSError) and err.errno is not None):
             raise
         raise FormatError(f"{where}: {err}; the file is cut, damaged, or no HDF5", path=path) from err
@@ -165,15 +185,15 @@ def _held(dataset: h5py.Dataset) -> int:
     return int(dataset.id.get_access_plist().get_chunk_cache()[1]) if dataset.chunks else 0
 
 
-def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
-    """The array of a dataset, a column of what only HDF5 has, or why it cannot be read."""
+def _dataset(path: str, local: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | ArrayColumn | str:
+    """The array of a dataset, a column of what only HDF5 has, or why it cannot be read. local: path, on disk."""
     _find_filters(dataset)
     if dataset.external:
         return f"keeps its values in another file, {dataset.external[0][0]!r}; copy them into this one"
     if dataset.is_virtual:
-        missing = _missing_sources(path, dataset)
-        if missing:
-            return f"is put together from other files, and {missing!r} is not there; HDF5 would fill in for it"
+        why = refused(local, dataset)
+        if why is not None:
+            return why
     try:
         dtype = dataset.dtype
     except TypeError as err:
@@ -196,13 +216,6 @@ def _dataset(path: str, name: str, dataset: h5py.Dataset, fd: int) -> Array | Ar
         what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
         return f"holds {what}, which are not read; save what they lead to as plain datasets"
     return H5Array(path, name, dataset, Places.of(fd, dataset))
-
-
-def _missing_sources(path: str, dataset: h5py.Dataset) -> str | None:
-    for source in dataset.virtual_sources():
-        if source.file_name != "." and not os.path.exists(os.path.join(os.path.dirname(path), source.file_name)):
-            return cast("str", source.file_name)
-    return None
 
 
 class H5Array:
@@ -346,6 +359,9 @@ class _TextColumn(ArrayColumn):
     def row_bytes(self) -> float:
         return min(256.0 * (self.field.num_values or 0), 2.0**62)  # not known before they are read
 
+    def claimed(self) -> float:
+        return float(_REFERENCE) * self.num_rows * (self.field.num_values or 0)
+
 
 @cache
 def _mislabels_big_endian() -> bool:
@@ -381,6 +397,9 @@ class _VlenColumn(ArrayColumn):
     def row_bytes(self) -> float:
         return float(_RAGGED_ROW)  # not known before they are read
 
+    def claimed(self) -> float:
+        return float(_REFERENCE) * self.num_rows
+
 
 class Hdf5Writer:
     """Appends to chunked datasets, by the sizes of rows some at a time: the file does not depend on how they come."""
@@ -398,8 +417,9 @@ class Hdf5Writer:
         self._held_rows = self._held = 0  # of what is waiting: rows, and bytes
         self._scratch = Scratch(path)
         try:
-            self._file = _create(self._scratch.temporary)
-            self._datasets = Datasets(self._file, self._flattener, self._filters)
+            with _naming(self._scratch.final):
+                self._file = _create(self._scratch.temporary)
+                self._datasets = Datasets(self._file, self._flattener, self._filters)
         except BaseException:
             self.abort()
             raise
@@ -419,20 +439,56 @@ class Hdf5Writer:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._datasets.append(self._flattener.pieces(concat(self._waiting)))
+            with _naming(self._scratch.final):
+                self._datasets.append(self._flattener.pieces(concat(self._waiting)))
         self._waiting = []
         self._held_rows = self._held = 0
 
     def close(self) -> Written:
         self._flush()
-        self._datasets.finish()
-        self._file.close()
+        with _naming(self._scratch.final):
+            self._datasets.finish()
+            _close(self._file)
         return Written((self._scratch.finish(),), Hdf5Options(self._compression))
 
     def abort(self) -> None:
         if hasattr(self, "_file"):
-            self._file.close()
+            _abandon(self._file)
         self._scratch.abort()
+
+
+def _close(file: h5py.File) -> None:
+    file.flush()  # where a full disk is an error that can be told: see _abandon
+    file.close()
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close a file that nobody will have.
+
+    HDF5 writes what it still holds. Where that fails, as on a full disk, it tries again as the process ends, and
+    crashes: so it writes to nowhere.
+    """
+    with suppress(OSError, RuntimeError, ValueError):
+        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nowhere, file.id.get_vfd_handle(), inheritable=False)
+        os.close(nowhere)
+        file.close()
+
+
+@contextmanager
+def _naming(target: str) -> Iterator[None]:
+    """Make of what HDF5 says of a write that failed the system's error, with the file that was to be written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as err:
+        told = _ERRNO.search(str(err))
+        if told is None:
+            raise
+        number = int(told["errno"])
+        raise unwritable(OSError(number, os.strerror(number)), target) from err
+
+
+_ERRNO = re.compile(r"errno = (?P<errno>\d+)")
 
 
 def _row_nbytes(batch: Batch) -> NDArray[np.int64]:

@@ -15,17 +15,19 @@ import h5py
 
 from ..errors import FormatError
 
+_MOST_NAMES = 100_000  # of groups and datasets: each dataset is a column, and ten times what one Example may have
+_DEEPEST = 500  # groups in groups: each is open while those in it are walked through, and names are as long as that
 _MOST_ALIASES = 10_000  # names in groups that were seen by another name already: links can make them without end
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A group that is being walked through. places: where it lies in the file, and those that it lies in."""
+    """A group that is being walked through, at a place in the file."""
 
     prefix: str
     id: Any  # Any: h5py has no types
     names: Iterator[bytes]
-    places: frozenset[int]
+    place: int
     is_alias: bool
 
 
@@ -41,18 +43,22 @@ def walk(
         access: gives the property list that a dataset is to be opened with; None where it is open as it should be.
 
     Raises:
-        FormatError: the links make names without end.
+        FormatError: the links make names without end, or there are more names than any table has.
     """
     home = h5py.h5o.get_info(file.id)
     seen = {home.addr}
-    aliases = 0
-    stack = [_Group("", file.id, iter(sorted(file.id)), frozenset(seen), False)]
+    aliases = names_seen = 0
+    _check_count(path, file.id.get_num_objs())
+    stack = [_Group("", file.id, iter(sorted(file.id)), home.addr, False)]
+    above = {home.addr}  # the places of the groups on the stack
     while stack:
         group = stack[-1]
         raw = next(group.names, None)
         if raw is None:
-            stack.pop()
+            above.discard(stack.pop().place)
             continue
+        names_seen += 1
+        _check_count(path, names_seen)
         aliases += group.is_alias
         if aliases > _MOST_ALIASES:
             raise FormatError(
@@ -64,9 +70,16 @@ def walk(
         item = _followed(group.id, raw, home.fileno)
         if isinstance(item, h5py.h5g.GroupID):
             place = h5py.h5o.get_info(item).addr
-            if place not in group.places:
+            if place not in above:
+                if len(stack) > _DEEPEST:
+                    raise FormatError(
+                        f"{path}: has groups in groups, more than {_DEEPEST} deep; made to exhaust its reader",
+                        path=path,
+                    )
+                _check_count(path, names_seen + item.get_num_objs())
                 names, alias = iter(sorted(item)), group.is_alias or place in seen
-                stack.append(_Group(f"{name}/", item, names, group.places | {place}, alias))
+                stack.append(_Group(f"{name}/", item, names, place, alias))
+                above.add(place)
                 seen.add(place)
         elif isinstance(item, str):
             yield name, item
@@ -76,6 +89,16 @@ def walk(
                 del item  # while it is open, opening it again gives the cache that it has
                 item = h5py.h5d.open(group.id, raw, chosen)
             yield name, h5py.Dataset(item, readonly=True)  # so that it remembers its shape
+
+
+def _check_count(path: str, names: int) -> None:
+    """FormatError for too many names, also those that a group says it has: so it is known before they are looked at."""
+    if names > _MOST_NAMES:
+        raise FormatError(
+            f"{path}: has more than {_MOST_NAMES} groups and datasets; this is no table, of which each dataset is "
+            "a column: gather what belongs together in one dataset",
+            path=path,
+        )
 
 
 def _followed(group: Any, name: bytes, fileno: int) -> Any:  # Any: h5py has no types

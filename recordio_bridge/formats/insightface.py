@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Column, Ragged, sealed
+from ..copies import on_disk
 from ..errors import FormatError
 from ..schema import Field, Schema
 from .array_columns import ArrayColumn
@@ -83,9 +84,10 @@ class InsightFace(ArrayFormat):
 
     @contextmanager
     def store(self, path: str, options: InsightFaceOptions, keep: int = 0) -> Iterator[Store]:
-        status = os.stat(path)
-        key = (path, status.st_size, (status.st_mtime_ns, status.st_dev, status.st_ino))
-        pairs = _open.get(key) or _read(path, status.st_size)
+        with on_disk(path) as local:
+            status = os.stat(local)
+            key = (path, status.st_size, (status.st_mtime_ns, status.st_dev, status.st_ino))
+            pairs = _open.get(key) or _read(path, local, status.st_size)
         _open[key] = pairs  # held by this generator, so as long as the file is open
         images, same = pairs.images, pairs.same
         columns = (
@@ -106,10 +108,10 @@ class InsightFace(ArrayFormat):
 FORMAT = InsightFace()
 
 
-def _read(path: str, nbytes: int) -> Pairs:
+def _read(path: str, local: str, nbytes: int) -> Pairs:
     if nbytes > _LARGEST:
         raise FormatError(f"{path}: {nbytes} bytes, expected at most {_LARGEST} of a verification set", path=path)
-    with open(path, "rb") as file:
+    with open(local, "rb") as file:
         content = unpickle(path, file.read(nbytes))
     images, same = _parts(path, content)
     return Pairs(_joined(path, images), sealed(same))

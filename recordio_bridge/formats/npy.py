@@ -14,6 +14,7 @@ import ast
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch, Ragged, as_bytes
+from ..copies import on_disk
 from ..errors import FormatError, SchemaError, TruncatedError
 from ..files import Scratch, read_spans
 from ..schema import Schema
@@ -33,6 +35,7 @@ from .flatten import storable_dtype
 
 MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 1 << 20  # bytes; numpy itself refuses more than 10,000 unless told otherwise
+_STRING_OR_LONG = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b(\d+)L\b""")
 _SPANS = 1 << 16  # runs of a Fortran-ordered array that one call reads
 
 
@@ -63,20 +66,20 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
         FormatError: it is not one, or describes what no array can be.
     """
     start = _exactly(where, read, 8)
-    if start[:6] != MAGIC or start[6] not in (1, 2, 3):
-        raise _error(where, f"begins with {start.hex(' ')}, expected \\x93NUMPY and version 1, 2 or 3")
+    if start[:6] != MAGIC or start[6] not in (1, 2, 3) or start[7]:
+        raise _error(where, f"begins with {start.hex(' ')}, expected \\x93NUMPY and version 1.0, 2.0 or 3.0")
     width = 2 if start[6] == 1 else 4
     length = int.from_bytes(_exactly(where, read, width), "little")
     if length > _LONGEST_HEADER:
         raise _error(where, f"the header claims {length} bytes, expected at most {_LONGEST_HEADER}")
     text = _exactly(where, read, length)
     try:
-        told = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
+        told = _evaluated(text.decode() if start[6] == 3 else text.decode("latin-1"))
         descr, is_fortran, shape = told["descr"], told["fortran_order"], told["shape"]
         dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]  # numpy has no stub for it
     except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError) as err:
         raise _error(where, f"the header {text[:80]!r} describes no array: {err}") from err
-    if not isinstance(shape, tuple) or not isinstance(is_fortran, bool):
+    if not isinstance(shape, tuple) or not isinstance(is_fortran, bool) or len(told) != 3:
         raise _error(where, f"the header {text[:80]!r} describes no array")
     if (
         not all(type(n) is int and 0 <= n < 1 << 62 for n in shape)
@@ -86,6 +89,13 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
     if math.prod(shape) == 0 and not shape[0]:  # no rows, whatever the others say: nothing is ever that large
         return Header(dtype, shape, False, 8 + width + length)
     return Header(dtype, shape, is_fortran, 8 + width + length)
+
+
+def _evaluated(text: str) -> Any:  # Any: whatever literals say
+    try:
+        return ast.literal_eval(text)
+    except SyntaxError:  # as Python 2 wrote long integers: with an L behind
+        return ast.literal_eval(_STRING_OR_LONG.sub(lambda found: found[1] or found[2], text))
 
 
 def _exactly(where: str, read: Callable[[int], bytes], count: int) -> bytes:
@@ -208,9 +218,10 @@ class Npy(ArrayFormat):
 
     @contextmanager
     def store(self, path: str, options: NpyOptions, keep: int = 0) -> Iterator[Store]:
-        with open(path, "rb", buffering=0) as file:
+        with on_disk(path) as local, open(local, "rb", buffering=0) as file:
             header = read_header(path, lambda size: file.read(size) or b"")
-            nbytes = os.fstat(file.fileno()).st_size - header.nbytes
+            whole = os.fstat(file.fileno()).st_size
+            nbytes = whole - header.nbytes
             if not header.dtype.hasobject and nbytes != header.values_nbytes:
                 kind = TruncatedError if nbytes < header.values_nbytes else FormatError
                 raise kind(
@@ -219,7 +230,7 @@ class Npy(ArrayFormat):
                     path=path,
                     offset=header.nbytes,
                 )
-            yield Store({options.field: FileArray(path, file.fileno(), header, header.nbytes)})
+            yield Store({options.field: FileArray(path, file.fileno(), header, header.nbytes)}, nbytes=whole)
 
     def create(self, path: str, schema: Schema, options: NpyOptions) -> NpyWriter:
         return NpyWriter(path, schema)

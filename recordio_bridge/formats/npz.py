@@ -28,16 +28,18 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..batch import Batch, as_bytes
+from ..copies import on_disk
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
+from ..paths import nbytes_of
 from ..schema import Schema
-from .array_columns import Array, read_each
+from .array_columns import Array, columns_of, read_each
 from .arrays import ArrayFormat, Store
 from .base import ALARM, OnBadRecord, Written
 from .flatten import Flattener
 from .framed import most_held
 from .npy import FileArray, Header, header_bytes, read_header, write_all
-from .npz_directory import check_directory
+from .npz_directory import check_directory, check_name, check_size
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _LOCAL_CRC = 14  # where the CRC-32 is in it
@@ -56,8 +58,8 @@ class NpzOptions:
     """Writing: "auto" and "" store, DEFLATE compresses as numpy.savez_compressed. Reading finds out by itself."""
     expansion: Literal["bounded", "any"] = "bounded"
     """"bounded": refuse a compressed file in which one row, or the offsets of a field, take more than 512 MiB and more
-    than 32 times the size of the file, as none but a trap is likely to; "any": take as much memory as it says. Reading
-    only."""
+    than 32 times the size of the file, and any with more than 100 million rows that take no byte of it, as none but a
+    trap is likely to; "any": take as much memory and time as it says. Reading only."""
 
 
 class Npz(ArrayFormat):
@@ -79,10 +81,12 @@ class Npz(ArrayFormat):
     def store(self, path: str, options: NpzOptions, keep: int = 0) -> Iterator[Store]:
         with ExitStack() as stack:
             archive, file = stack.enter_context(_opened(path))
-            held = most_held(path, trusted=options.expansion == "any")
+            is_trusted = options.expansion == "any"
+            held = most_held(path, trusted=is_trusted)
             arrays: dict[str, Array] = {}
             for member in archive.infolist():
                 if not member.filename.endswith(".npy"):
+                    check_name(path, file.fileno(), member)
                     continue
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
@@ -92,7 +96,7 @@ class Npz(ArrayFormat):
                     stack.callback(arrays[name].close)  # type: ignore[attr-defined]  # just looked at
             if not arrays and (others := _others(archive)):
                 raise FormatError(f"{path}: holds no array (NAME.npy), only {', '.join(map(repr, others))}", path=path)
-            yield Store(arrays)
+            yield Store(arrays, held=held, nbytes=None if is_trusted else nbytes_of(path))
 
     def doubts(self, path: str, options: NpzOptions) -> list[str]:
         """Members that are not read: an array whose name was damaged, or spoilt by a tool, is among them."""
@@ -103,6 +107,9 @@ class Npz(ArrayFormat):
             told = "the members {} are left out, as their names do not end in .npy, as those of arrays do"
         alarms = [f"{ALARM}{path}: {told.format(', '.join(map(repr, others)))}"] if others else []
         return super().doubts(path, options) + alarms
+
+    def has_sound_parts(self, options: NpzOptions) -> bool:
+        return False  # the one checksum of a member is that of all its rows; and of a deflated one all is unpacked
 
     def is_sequential(self, options: NpzOptions) -> bool:
         return options.compression == "DEFLATE"
@@ -120,12 +127,15 @@ class Npz(ArrayFormat):
             for array in store.arrays.values():
                 if isinstance(array, DeflatedArray) and array.shape and array.shape[0]:
                     array.check_held(1)
+            wanted = None if fields is None else frozenset(fields)
+            columns_of(path, store.arrays, self.declared(path), wanted, store.held)  # before the disk is filled
         with _opened(path) as (archive, _), zipfile.ZipFile(target, "w") as plain:
             for member in archive.infolist():
-                with (
-                    archive.open(member) as source,
-                    plain.open(_info(member.filename, False), "w", force_zip64=True) as out,
-                ):
+                if not member.filename.endswith(".npy"):  # may be of any kind, and damaged; doubts tells of it
+                    continue
+                with _zip_errors(path, f"{path}: member {member.filename!r}"):
+                    source = archive.open(member)
+                with source, plain.open(_info(member.filename, False), "w", force_zip64=True) as out:
                     while piece := _piece(path, member, source, _COPY):
                         out.write(piece)
         return replace(options, compression="")
@@ -153,18 +163,19 @@ def _zip_errors(path: str, where: str) -> Iterator[None]:
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
     """The archive, and the file that it is in, which takes one descriptor for both."""
-    with open(path, "rb") as file:
+    with on_disk(path) as local, open(local, "rb") as file:
+        check_size(path, file)
         with _zip_errors(path, path):
             archive = zipfile.ZipFile(file)
         with archive:
-            check_directory(path)
+            check_directory(path, file)
             yield archive, file
 
 
 def _others(archive: zipfile.ZipFile) -> list[str]:
     """The members that are no arrays, but for folders."""
     others = [member for member in archive.infolist() if not member.filename.endswith(".npy")]
-    return [member.filename for member in others if member.file_size or not member.is_dir()]
+    return [member.filename for member in others if member.file_size or not member.filename.endswith("/")]
 
 
 def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
@@ -276,7 +287,7 @@ class _Crc:
 def _crc_of(path: str, state: tuple[int, ...], offset: int, nbytes: int) -> int:
     """The CRC-32 of these bytes of a file; remembered while its state is the same."""
     crc, buffer = 0, memoryview(bytearray(_COPY))
-    with open(path, "rb", buffering=0) as file:
+    with on_disk(path) as local, open(local, "rb", buffering=0) as file:
         file.seek(offset)
         while nbytes:
             got = file.readinto(buffer[: min(nbytes, _COPY)])
@@ -423,7 +434,7 @@ class NpzWriter:
         self._flattener, self._deflate = Flattener(schema), deflate
         _check_names(self._flattener.arrays)
         self._scratch = Scratch(path)
-        folder = os.path.dirname(path) or "."
+        folder = os.path.dirname(self._scratch.temporary) or "."
         self._spools: dict[str, IO[bytes]] = {}
         self._rows = dict.fromkeys(self._flattener.arrays, 0)
         self._first: tuple[str, zipfile.ZipInfo, IO[bytes]] | None = None

@@ -43,10 +43,13 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Batch, Column, Ragged
 from ..errors import FormatError, Place, SchemaError, TruncatedError
-from ..files import COMPRESSED_SUFFIXES, Output, absolute, compression_of, read_head
+from ..files import COMPRESSED_SUFFIXES, Output, compression_of, read_head
+from ..paths import absolute, exists, is_beside, nbytes_of
+from ..rangefile import ReadAt, open_file, read_at
 from ..schema import Field, Schema
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Skipped, Summary, Writer, join_heads
+from .cuts import split_at_heads
 from .framed import (
     Framing,
     OpenRecords,
@@ -54,18 +57,19 @@ from .framed import (
     first_records,
     first_run,
     scan_file,
-    split_at_heads,
-    walk_file,
 )
+from .numbering import records_before
 from .payloads import (
     LOOKED_AT,
     RAW_SCHEMA,
+    Messages,
     are_messages,
     looks_like_example,
     looks_like_sagemaker,
     survey_messages,
 )
 from .recordio_columns import Columns, not_an_image
+from .recordio_cuts import split_at_magics
 from .recordio_facts import Facts
 from .recordio_frame import LIMIT, MAGIC, PART_HEADER, describe_fault
 from .recordio_header import HEADER, padded_headers
@@ -81,6 +85,7 @@ from .recordio_index import (
 from .recordio_layout import Layout, heads_of_images, layout_of
 from .recordio_list import read_list
 from .recordio_writer import RecordIOWriter
+from .walk import Room, Step, walk_file
 
 IMAGE_SCHEMA = Schema(Field("id", "uint64"), Field("label", "float32", (None,)), Field("image", "bytes"))
 
@@ -88,7 +93,7 @@ Payload: TypeAlias = Literal["image", "raw", "example", "sagemaker"]
 PAYLOADS: tuple[Payload, ...] = ("image", "raw", "example", "sagemaker")
 
 FRAMING = Framing(
-    is_head=lambda head: head[:4] == MAGIC,
+    is_head=lambda head: head[:4] == MAGIC and (len(head) < PART_HEADER.size or head[7] >> 5 <= 1),
     frame_size=lambda head: 8 + ((int.from_bytes(head[4:8], "little") & LIMIT) + 3 & ~3),
     scan=_kernels.scan_recordio,
     resync=_kernels.resync_recordio,
@@ -125,6 +130,7 @@ class RecordIOOptions:
 class RecordIO:
     name = "recordio"
     suffixes = (".rec",)
+    needs_disk = False
     options = RecordIOOptions
 
     def sniff(self, head: bytes) -> bool:
@@ -145,7 +151,7 @@ class RecordIO:
         labels = absolute(options.labels) if options.labels else options.labels
         index = absolute(options.index) if options.index else options.index
         options = replace(options, labels=labels, index=index)
-        if options.index and not os.path.exists(options.index):
+        if options.index and not exists(options.index):
             raise FileNotFoundError(errno.ENOENT, "no such index, which index= names", options.index)
         options = options if options.payload != "auto" else self._decided(path, options)
         if options.labels is not None and options.payload != "image":
@@ -161,7 +167,7 @@ class RecordIO:
             if sidecar is not None and sidecar.payload == payload:
                 return replace(options, payload=payload)
         damage: list[Skipped] = []
-        records = first_run(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append))
+        records = first_run(scan_file(Extent(path), FRAMING, "", LOOKED_AT, damage.append, is_glance=True))
         if records is not None and looks_like_example(records.payloads):
             return replace(options, payload="example")
         if is_called_raw(path):
@@ -212,7 +218,7 @@ class RecordIO:
         return raw, facts.ids if options.payload == "image" and keys_are_unique([facts.ids]) else None
 
     def doubts(self, path: str, options: RecordIOOptions) -> list[str]:
-        alarm = missing_records(options.index_path(path), os.path.getsize(path))
+        alarm = missing_records(options.index_path(path), nbytes_of(path))
         return sidecar_doubts(path) + ([] if alarm is None else [alarm])
 
     def certain(self, path: str, options: RecordIOOptions) -> tuple[Schema, bool]:
@@ -224,7 +230,7 @@ class RecordIO:
         if options.labels is not None and "label" in fixed:
             labels = replace(fixed["label"], dtype=read_list(options.labels).labels.dtype)
             fixed = Schema(*(labels if field.name == "label" else field for field in fixed.values()))
-        return fixed, options.payload == "raw" and not os.path.exists(options.index_path(path))
+        return fixed, options.payload == "raw" and not is_beside(options.index_path(path))
 
     def presume(self, path: str, options: RecordIOOptions) -> Schema | None:
         schema, is_all = self.certain(path, options)
@@ -232,7 +238,7 @@ class RecordIO:
             return None
         if is_all:
             return schema
-        runs = first_records(scan_file(Extent(path), FRAMING, "", None, None), 1)
+        runs = first_records(scan_file(Extent(path), FRAMING, "", None, None, is_glance=True), 1)
         return self._by_first(path, options, schema, runs)
 
     def glance(self, path: str, options: RecordIOOptions, rows: int) -> Schema:
@@ -278,6 +284,22 @@ class RecordIO:
                 facts.add(heads.offsets, lengths, headers)
             return self._summary(path, options, request, facts)
 
+    def _part_summary(self, part: Extent, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
+        schema, is_all = self.certain(part.path, options)
+        extra = facts.fields()  # also looks at the index, for the warnings
+        if not is_all:
+            if are_messages(options.payload):
+                schema = self._surveyed(part, options.payload, replace(request, on_skip=lambda skipped: None))
+            schema = _with_extra(schema, extra, options, facts.has_index)
+        stop = nbytes_of(part.path) if part.stop is None else part.stop
+        warnings = tuple(facts.warnings())
+        return Summary(self.name, schema, facts.num_rows, stop - part.start, warnings, warnings, facts.empty())
+
+    def _surveyed(self, extent: Extent, payload: Messages, request: Request) -> Schema:
+        """The schema by a look at every message."""
+        with closing(scan_file(extent, FRAMING, "", None, request.skip)) as runs:
+            return survey_messages(payload, runs, request).schema()
+
     def _summary(self, path: str, options: RecordIOOptions, request: Request, facts: Facts) -> Summary:
         schema, is_all = self.certain(path, options)
         extra = facts.fields()  # also looks at the index, for the notes
@@ -286,8 +308,7 @@ class RecordIO:
         if options.payload == "sagemaker":
             notes.append("the records are SageMaker's (application/x-recordio-protobuf)")
         if are_messages(options.payload) and not is_all:
-            with closing(scan_file(Extent(path), FRAMING, "", None, request.skip)) as runs:
-                schema = survey_messages(options.payload, runs, request).schema()
+            schema = self._surveyed(Extent(path), options.payload, request)
             notes.append("schema inferred from the records")
         warnings = facts.warnings() + [*layout.warnings] + [doubt for doubt in sidecar_doubts(path) if ALARM in doubt]
         if not is_all:
@@ -296,37 +317,47 @@ class RecordIO:
             warnings.append(f"{options.index_path(path)} has keys of its own, which only another .rec can take over")
             notes.append(warnings[-1])
         told = (tuple(notes), tuple(warnings), facts.empty(), layout.preset)
-        return Summary(self.name, schema, facts.num_rows, os.path.getsize(path), *told)
+        return Summary(self.name, schema, facts.num_rows, nbytes_of(path), *told)
 
     def _layout(self, path: str, options: RecordIOOptions, facts: Facts) -> Layout:
         """What the records are likely to be, by a look at some."""
 
         def rows_from(offset: int, rows: int) -> Batch | None:
             request = Request(IMAGE_SCHEMA.pick(("label", "image")), rows, "skip")
-            with closing(self.read(Extent(path, offset), replace(options, labels=None), request)) as batches:
+            with closing(
+                self.read(Extent(path, offset, None, None), replace(options, labels=None), request)
+            ) as batches:
                 return next(batches, None)
 
         return layout_of(path, facts.kinds, rows_from) if options.payload == "image" else Layout()
 
     def split(self, path: str, options: RecordIOOptions, nbytes: int) -> list[Extent]:
-        return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+        if options.payload == "sagemaker":  # records may lie in one as they are
+            return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+        return split_at_magics(path, nbytes)
+
+    def number_at(self, path: str, options: RecordIOOptions, offset: int) -> int:
+        return records_before(path, offset, FRAMING, _Walk(0))
 
     def read(self, extent: Extent, options: RecordIOOptions, request: Request) -> Generator[Batch, None, None]:
         with ExitStack() as stack:
-            facts = None
+            facts, part = None, extent if extent.start or extent.stop is not None else None
             if request.on_summary is not None:
-                facts = stack.enter_context(closing(Facts(extent.path, options)))
+                facts = stack.enter_context(closing(Facts(extent.path, options, part=part)))
             columns = Columns(extent.path, options, request, facts)
             runs = scan_file(extent, FRAMING, "", request.batch_rows, request.skip, request.on_bytes)
             for records in stack.enter_context(closing(runs)):
                 yield columns.batch(records)
             if facts is not None and request.on_summary is not None:
-                request.on_summary(self._summary(extent.path, options, request, facts))
+                if part is None:
+                    request.on_summary(self._summary(extent.path, options, request, facts))
+                else:
+                    request.on_summary(self._part_summary(part, options, request, facts))
 
     def heads(self, extent: Extent, options: RecordIOOptions, request: Request) -> Iterator[Heads]:
         steps = self._steps(extent, request)
         if request.where is not None and self.sees_empty(options, request.where):
-            return heads_of_images(steps, extent.first_record)
+            return heads_of_images(steps, extent.first_record or 0)
         return (heads for heads, _, _ in steps)
 
     def _steps(
@@ -334,7 +365,7 @@ class RecordIO:
     ) -> Iterator[tuple[Heads, NDArray[np.int64], NDArray[np.void]]]:
         """Heads, sizes of payloads, and image headers: zero-filled where a record is shorter, as no image may be."""
         if request.on_bad_record == "raise":
-            first = extent.first_record
+            first = extent.first_record or 0
             for run in walk_file(extent, FRAMING, _Walk(extent.start)):
                 short = np.flatnonzero(run.lengths < HEADER.itemsize)
                 if images and len(short):
@@ -369,7 +400,7 @@ class RecordIO:
             ids.append(headers["id"].copy())
         offsets = join_heads(runs).offsets
         keys = unique_keys(ids if options.payload == "image" else [], len(offsets))
-        out.write(renewed_index(out.final, os.path.getsize(path), keys, offsets))
+        out.write(renewed_index(out.final, nbytes_of(path), keys, offsets))
         return len(offsets)
 
     def files_of(self, path: str) -> list[str]:
@@ -378,9 +409,9 @@ class RecordIO:
     def check_companions(self, path: str, options: RecordIOOptions) -> None:
         """Compare the .idx, where there is one, with the heads of the .rec."""
         index_file = options.index_path(path)
-        if os.path.exists(index_file):
+        if is_beside(index_file):
             heads = join_heads(self.heads(Extent(path), options, Request(RAW_SCHEMA)))
-            check_against_heads(index_file, read_index(index_file, os.path.getsize(path)), heads.offsets)
+            check_against_heads(index_file, read_index(index_file, nbytes_of(path)), heads.offsets)
 
     def check_target(self, path: str, options: RecordIOOptions) -> None:
         """Options that are for reading, and a name that promises compression."""
@@ -444,23 +475,16 @@ def _fits_header(field: Field) -> bool:
 
 
 class _Walk:
-    """The walk over a file; see framed.Walk. It keeps the image headers."""
+    """The walk over a file; see walk.Walk. It keeps the image headers."""
 
     header_size = HEADER.itemsize
 
     def __init__(self, start: int) -> None:
         self._state = bytearray(np.array([start, -1, 0, 0, 0, 0, 0], dtype="<i8").tobytes())
 
-    def __call__(
-        self,
-        window: bytes,
-        origin: int,
-        end: int,
-        heads: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        headers: NDArray[np.uint8],
-    ) -> tuple[int, int, int, int]:
-        return _kernels.walk_recordio(window, origin, end, self._state, heads, lengths, headers.reshape(-1))
+    def __call__(self, window: bytes, origin: int, end: int, room: Room) -> Step:
+        headers = room.headers.reshape(-1)
+        return _kernels.walk_recordio(window, origin, end, self._state, room.heads, room.lengths, headers)
 
     def boundary(self) -> int:
         at, record = np.frombuffer(self._state, dtype="<i8", count=2)
@@ -473,20 +497,19 @@ def _sizes(path: str, records: Records) -> NDArray[np.int64]:
     base = records.payloads.spans[0]
     flags = base[records.payloads.starts - 1] >> 5
     if flags.any():
-        with open(path, "rb", buffering=0) as file:
+        with open_file(path) as file:
             for row in np.flatnonzero(flags):
-                sizes[row] = _walk_one(path, file.fileno(), int(records.offsets[row]))
+                sizes[row] = _walk_one(path, read_at(file), int(records.offsets[row]))
     return sizes
 
 
-def _walk_one(path: str, fd: int, offset: int) -> int:
+def _walk_one(path: str, read: ReadAt, offset: int) -> int:
     """The size in the file of one sound record."""
     walk, at, found = _Walk(offset), offset, 0
-    head, length = np.empty(1, dtype=np.int64), np.empty(1, dtype=np.int64)
-    header = np.empty(HEADER.itemsize, dtype=np.uint8)
+    room = Room.of(1, HEADER.itemsize)
     while not found:
         before = at
-        found, at, _, _ = walk(os.pread(fd, 32, at), at, 1 << 62, head, length, header)
+        found, at, _, _ = walk(read(32, at), at, 1 << 62, room)
         if not found and at == before:
             raise TruncatedError(f"{path}: ends at byte {at}, inside a record: it was cut", path=path, offset=at)
     return at - offset

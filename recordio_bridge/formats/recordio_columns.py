@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged, as_column
 from ..errors import FormatError, Place, SchemaError, at_place, placed
+from ..paths import nbytes_of
 from .base import Request
 from .framed import Records
 from .payloads import decode_messages
@@ -40,7 +41,7 @@ class Columns:
 
     def _read_index(self, index_file: str) -> RecordIndex:
         try:
-            return read_index(index_file, None)
+            return read_index(index_file, nbytes_of(self._path), is_compared=False)
         except FileNotFoundError as err:
             raise FormatError(
                 f"{index_file}: is missing, and with it the keys of {self._path}; get it again, or read without the "
@@ -54,6 +55,8 @@ class Columns:
 
     def _batch(self, records: Records) -> tuple[Records, Batch]:
         """The records that are kept, and the columns."""
+        if self._facts is not None:
+            self._facts.add(records.offsets, records.payloads.lengths, padded_headers(records.payloads))
         if self._options.payload == "example":
             return decode_messages("example", records, self._request)
         if self._options.payload == "sagemaker":
@@ -116,8 +119,6 @@ class Columns:
     def _image(self, records: Records) -> tuple[Records, dict[str, Column]]:
         """The records with a sound header, a label and a key, and their columns; bytes are spans into the payloads."""
         headers, flags = self._headers(records)
-        if self._facts is not None:
-            self._facts.add(records.offsets, records.payloads.lengths, headers)
         ids = np.ascontiguousarray(headers["id"])
         listed = None if self._list is None else self._list.find(ids)
         keyed = self._keyed(records)

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..paths import is_file_beside
+from ..rangefile import open_file
 from .recordio_header import HEADER, without_image
 
 _EXACT = 1 << 24  # beyond it float32 skips integers
@@ -102,7 +104,7 @@ class Kinds:
 def property_path(path: str) -> str | None:
     """The property file of a .rec: of its own name, or the one of its folder."""
     found = (os.path.splitext(path)[0] + ".property", os.path.join(os.path.dirname(path), "property"))
-    return next((candidate for candidate in found if os.path.isfile(candidate)), None)
+    return next((candidate for candidate in found if is_file_beside(candidate)), None)
 
 
 def property_notes(path: str, classes: int | None, of_what: str, sizes: Sequence[tuple[int, int]]) -> list[str]:
@@ -115,7 +117,7 @@ def property_notes(path: str, classes: int | None, of_what: str, sizes: Sequence
     beside = property_path(path)
     if beside is None:
         return []
-    with open(beside, "rb") as file:
+    with open_file(beside) as file:
         line = file.read(_LONGEST_PROPERTY).decode(errors="replace").partition("\n")[0].strip()
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != 3 or not all(part.isdigit() and len(part) < 10 for part in parts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,18 @@ from numpy.typing import NDArray
 
 from ..batch import Ragged
 from ..errors import FormatError, TruncatedError
+from ..paths import nbytes_of
 from ..schema import Field
-from .base import ALARM
+from .base import ALARM, Extent
 from .recordio_faces import Kinds
 from .recordio_header import HEADER
 from .recordio_index import REBUILD, IndexLines, RecordIndex, check_against_heads, read_index
+from .recordio_list import read_list
 
 if TYPE_CHECKING:
     from .recordio import RecordIOOptions
+
+_NO_FILE = 1 << 62  # no file has so many bytes
 
 
 class Facts:
@@ -27,9 +30,11 @@ class Facts:
     An index that lists integers in the order of the records, as nearly all do, is compared line by line on the way.
     Where it does not, it is read whole, and offsets and ids are kept from there on, 16 bytes a record, as they are
     when asked to.
+
+    Of a part of a file, the index is read whole and its lines on other parts are not looked at.
     """
 
-    def __init__(self, path: str, options: RecordIOOptions, *, keep: bool = False) -> None:
+    def __init__(self, path: str, options: RecordIOOptions, *, keep: bool = False, part: Extent | None = None) -> None:
         self._path, self._index_path = path, options.index_path(path)
         self._is_image = options.payload == "image"
         self._index_problem: str | None = None
@@ -38,12 +43,16 @@ class Facts:
         self._lines: IndexLines | None = None
         self._differs = False
         """Whether a key that was compared on the way is not the id, or the number, of its record."""
-        self._keep = keep
+        self._part, self._first_line = part, 0
+        self._keep = keep = keep or part is not None
         self._offsets, self._ids = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
         self._kept_from = self.num_rows = 0
         self._has_id2 = False
         self._widest = self._without_image = self._vectors_of_one = 0
         self.kinds = Kinds()
+        labels = options.labels if self._is_image and part is None else None  # other parts have the other ids
+        self._list = None if labels is None else read_list(labels)
+        self._has_record = np.zeros(0 if self._list is None else len(self._list.ids), dtype=np.bool_)
         if keep:
             self._index = self._read_index()
         else:
@@ -58,7 +67,8 @@ class Facts:
 
     def _read_index(self) -> RecordIndex | None:
         try:
-            return read_index(self._index_path, os.path.getsize(self._path))
+            index = read_index(self._index_path, nbytes_of(self._path))
+            return index if self._part is None else self._part_of(index, self._part)
         except FileNotFoundError:
             return None
         except TruncatedError as err:
@@ -66,6 +76,13 @@ class Facts:
         except FormatError as err:
             self._index_problem = str(err)
         return None
+
+    def _part_of(self, index: RecordIndex, part: Extent) -> RecordIndex:
+        """The lines on records that begin in an extent."""
+        stop = _NO_FILE if part.stop is None else part.stop
+        lines = slice(*np.searchsorted(index.offsets, [part.start, stop]).tolist())
+        self._first_line = lines.start
+        return RecordIndex(index.keys[lines], index.offsets[lines])
 
     def add(self, offsets: NDArray[np.int64], lengths: NDArray[np.int64], headers: NDArray[np.void]) -> None:
         """Look at a run of records: where they begin, the sizes of their payloads, and their image headers."""
@@ -77,6 +94,9 @@ class Facts:
             self._without_image += int((left == 0).sum())
             self.kinds.add(offsets, lengths, headers)
             self._vectors_of_one += int(((flags == 1) & (left >= 0)).sum())
+        if self._list is not None:
+            listed = self._list.find(headers["id"])
+            self._has_record[listed[listed >= 0]] = True
         if self._lines is not None and not self._follow(self._lines, offsets, headers["id"]):
             self._read_whole()
         if self._keep:
@@ -131,7 +151,10 @@ class Facts:
                 )
             except FormatError as err:
                 if len(self._index.offsets) > self.num_rows:
-                    named = f"names {len(self._index.offsets)} records, and {self.num_rows} were found"
+                    where = (
+                        "" if self._part is None else f" from byte {self._part.start} to {self._part.stop or 'the end'}"
+                    )
+                    named = f"names {len(self._index.offsets)} records{where}, and {self.num_rows} were found"
                     why = str(err).removeprefix(f"{self._index_path}: ").removesuffix(f"; {REBUILD}")
                     self._alarm = f"{ALARM}{self._index_path} {named}: {why}. Get both files again"
                 else:
@@ -167,7 +190,8 @@ class Facts:
         if isinstance(keys, Ragged):
             return [Field("key", "bytes")]
         kept = keys[self._kept_from : self.num_rows]
-        differs = self._differs or _differ(kept, self._expected(self.ids, self._kept_from)[: len(kept)])
+        expected = self._expected(self.ids, self._first_line + self._kept_from)  # a sound index has all those before
+        differs = self._differs or _differ(kept, expected[: len(kept)])
         return [Field("key", keys.dtype.name)] if differs else []
 
     def empty(self) -> dict[str, int]:
@@ -195,6 +219,8 @@ class Facts:
     def warnings(self) -> list[str]:
         """Those of the notes that mean a loss: of records, or of the keys that only the index has."""
         found = [] if self._alarm is None else [f"{self._alarm}. Its keys are not used"]
+        extra = None if self._list is None else self._list.without_record(self._has_record)
+        found += [] if extra is None else [extra]
         return found + ([] if self._index_problem is None else [f"the index is not used: {self._index_problem}"])
 
 

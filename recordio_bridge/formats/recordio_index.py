@@ -10,7 +10,6 @@ Source: mxnet, python/mxnet/recordio.py; dmlc-core, src/io/indexed_recordio_spli
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Column, Ragged, concat_columns
 from ..errors import FormatError, SchemaError, TruncatedError
+from ..rangefile import nbytes_in, open_beside
 from .base import ALARM
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
@@ -30,6 +30,8 @@ _NO_FILE = 1 << 62  # no file has so many bytes
 _PIECE = 1 << 19  # bytes of the text that are read at a time
 _TAIL = 1 << 14  # and of its end, where a look is enough
 _LONGEST_LINE = 1 << 12
+_SMALL = 1 << 26  # bytes that an index may always have
+_MOST_OF_FILE = 64  # and for each byte of its .rec: an empty record has 8 there, and its line 25, or a key of 500
 REBUILD = "rebuild it with: recordio-bridge index --overwrite"
 
 
@@ -58,16 +60,15 @@ def index_path(path: str) -> str:
     return (path.removesuffix(".rec")) + ".idx"
 
 
-def read_index(path: str, file_size: int | None) -> RecordIndex:
-    """Read a .idx and check what can be seen without the .rec but for its size (None: not compared).
+def read_index(path: str, file_size: int, *, is_compared: bool = True) -> RecordIndex:
+    """Read a .idx and check what can be seen without the .rec but for its size. is_compared: offsets, with that.
 
     Raises:
         TruncatedError: offsets are at the end of the .rec, or beyond it; naming the first such line (.record).
         FormatError: a line is no key and offset; an offset is unaligned or given twice; naming the line.
     """
-    with open(path, "rb") as file:
-        text = file.read()
-    file_size = _NO_FILE if file_size is None else file_size
+    text = text_of(path, file_size)
+    file_size = file_size if is_compared else _NO_FILE
     keys, offsets = parse_integers(text) or _parse_lines(path, text)
     unaligned = np.flatnonzero(offsets & 3)
     if len(unaligned):
@@ -99,7 +100,7 @@ class IndexLines:
     """The lines of a .idx in the order of the file, as long as they are plain integers: little is held at a time."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._file = open_beside(path)
         self._rest = b""
         self._keys = self._offsets = np.empty(0, dtype=np.int64)
 
@@ -228,10 +229,19 @@ def missing_records(path: str, file_size: int) -> str | None:
 
 
 def _last_lines(path: str) -> bytes:
-    with open(path, "rb") as file:
-        start = max(0, os.fstat(file.fileno()).st_size - _TAIL)
+    with open_beside(path) as file:
+        start = max(0, nbytes_in(file) - _TAIL)
         file.seek(start)
         return file.read().partition(b"\n")[2] if start else file.read()
+
+
+def text_of(path: str, file_size: int) -> bytes:
+    """All of an index; FormatError where it is larger than that of a .rec of so many bytes."""
+    with open_beside(path) as file:
+        nbytes, most = nbytes_in(file), max(_SMALL, _MOST_OF_FILE * file_size)
+        if nbytes > most:
+            raise FormatError(f"{path}: {nbytes} bytes, expected at most {most} of such a .rec; remove it", path=path)
+        return file.read()
 
 
 def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.int64]) -> bytes:
@@ -246,8 +256,7 @@ def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.i
     except FileNotFoundError:
         return fresh
     except FormatError as err:
-        with open(path, "rb") as file:
-            number, key = _lost_key(file.read(), fresh)
+        number, key = _lost_key(text_of(path, file_size), fresh)
         if key is None:
             return fresh
         raise FormatError(
@@ -257,8 +266,7 @@ def renewed_index(path: str, file_size: int, keys: Column, offsets: NDArray[np.i
             path=path,
             record=number,
         ) from err
-    with open(path, "rb") as file:
-        return file.read()
+    return text_of(path, file_size)
 
 
 def _lost_key(old: bytes, fresh: bytes) -> tuple[int, bytes | None]:

@@ -1,25 +1,29 @@
 """The .lst of im2rec: text, a line for each image: id TAB label [TAB label ...] TAB path.
 
 Labels from here replace those in the records, joined on the record's id. They are exact where the header's float32 is
-not: integers above 2**24 come as int64.
+not: integers above 2**24 come as int64. A mark of UTF-8 in front, as some editors write it, is passed over.
 
 Source: mxnet, tools/im2rec.py.
 """
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Ragged, as_bytes
 from ..casts import exact_array
+from ..copies import on_disk
 from ..errors import FormatError, Place, at_place
+from ..paths import state_of
+from .base import OF_ONE_FILE
 from .recordio_index import find_sorted
 
+_LONGEST_LINE = 1 << 20  # characters: labels of 20,000 boxes, and a path
 _EXACT = 1 << 24  # up to here float32 holds every integer
 
 
@@ -35,6 +39,17 @@ class LabelList:
         """The row of labels of each id; -1 for one that the list lacks."""
         return find_sorted(self.ids, ids)
 
+    def without_record(self, has_record: NDArray[np.bool_]) -> str | None:
+        """A sentence about the ids, of those that it lists, that no record of a file has; None where each has one."""
+        extra = np.flatnonzero(~has_record)
+        if not len(extra):
+            return None
+        are = "is" if len(extra) == 1 else "are"
+        return (
+            f"{self.path}: {len(extra)} of its {len(self.ids)} ids {are} {OF_ONE_FILE}, the first is "
+            f"{int(self.ids[extra[0]])}; is it the list of this .rec, and is that complete?"
+        )
+
     def no_label(self, id: int, place: Place) -> FormatError:
         """The error for a record whose id the list lacks."""
         return at_place(place, f"{self.path} has no line for its id {id}; is it the list of this .rec?")
@@ -46,16 +61,17 @@ def read_list(path: str) -> LabelList:
     Raises:
         FormatError: a line is not id, labels and path, or an id comes twice; naming the line.
     """
-    status = os.stat(path)
-    return _read_list(path, status.st_size, status.st_mtime_ns)
+    return _read_list(path, *state_of(path))
 
 
 @lru_cache(maxsize=2)
 def _read_list(path: str, nbytes: int, mtime_ns: int) -> LabelList:
     ids: list[int] = []
     rows: list[list[float]] = []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
+    with on_disk(path) as local, open(local, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), ""), 1):
+            if len(line) > _LONGEST_LINE:
+                raise FormatError(f"{path}: line {number}: has more than {_LONGEST_LINE} characters", path=path)
             columns = line.rstrip("\r\n").split("\t")
             if columns == [""]:
                 continue
@@ -78,7 +94,11 @@ def _read_list(path: str, nbytes: int, mtime_ns: int) -> LabelList:
 
 def _labels(path: str, rows: list[list[float]]) -> Ragged:
     """The labels as one column; not row by row, as a list has as many rows as the .rec."""
-    values = exact_array([value for row in rows for value in row], _dtype(path, rows), "label")
+    dtype = _dtype(path, rows)
+    numbers = [value for row in rows for value in row]
+    if dtype == "int64":  # of integers alone, but a float among them would make floats of all
+        numbers = [int(value) for value in numbers]
+    values = exact_array(numbers, dtype, "label")
     lengths = np.array([len(row) for row in rows], dtype=np.int64) * values.itemsize
     return Ragged(as_bytes(values), np.cumsum(lengths) - lengths, lengths, values.dtype.name)
 
@@ -91,10 +111,15 @@ def _id(text: str) -> int:
 
 
 def _number(text: str) -> float:
+    value: float
     try:
         value = int(text)
     except ValueError:
-        return float(text)
+        value = float(text)
+        if math.isinf(value) and "inf" not in text.lower():  # or an integer of more digits than Python takes
+            raise ValueError(f"label {text[:40]} is beyond 64 bits") from None
+        if not value.is_integer():
+            return value
     if not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"label {value} is beyond 64 bits")
     return value

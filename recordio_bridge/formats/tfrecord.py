@@ -32,10 +32,13 @@ from .. import _kernels, example
 from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, open_stream, read_head, write_all
+from ..paths import is_beside, nbytes_of
+from ..rangefile import open_beside, open_file, read_at
 from ..schema import Schema
 from ..shards import parse_shard
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer, Written
+from .cuts import split_at_heads
 from .framed import (
     Fill,
     FrameWriter,
@@ -46,10 +49,10 @@ from .framed import (
     first_run,
     most_held,
     scan_file,
-    split_at_heads,
-    walk_file,
 )
+from .numbering import records_before
 from .payloads import NO_RAW, RAW_SCHEMA, decode_messages, looks_like_example, raw_batch, survey_messages
+from .walk import Room, Step, walk_file
 
 
 def is_head(head: bytes) -> bool:
@@ -102,6 +105,7 @@ class TFRecordOptions:
 
 class TFRecord:
     name = "tfrecord"
+    needs_disk = False
     suffixes = tuple(
         plain + compressed for plain in (".tfrecord", ".tfrecords") for compressed in ("", *COMPRESSED_SUFFIXES)
     )
@@ -206,12 +210,17 @@ class TFRecord:
             notes.append("schema inferred from the records")
         doubts = self.doubts(path, options)
         warnings = tuple(doubt for doubt in doubts if ALARM in doubt)
-        return Summary(self.name, schema, num_rows, os.path.getsize(path), (*notes, *doubts), warnings)
+        return Summary(self.name, schema, num_rows, nbytes_of(path), (*notes, *doubts), warnings)
 
     def split(self, path: str, options: TFRecordOptions, nbytes: int) -> list[Extent]:
         if options.compression:
             return [Extent(path)]
-        return split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+        by_index = _split_by_index(path, self.index_path(path), nbytes)
+        return by_index or split_at_heads(path, self.heads(Extent(path), options, Request(RAW_SCHEMA)), nbytes)
+
+    def number_at(self, path: str, options: TFRecordOptions, offset: int) -> int:
+        assert options.compression != "auto"  # resolve() came first
+        return records_before(path, offset, FRAMING, _Walk(0), options.compression, _held(path, options))
 
     def read(self, extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Batch, None, None]:
         with closing(_scan(extent, options, request)) as runs:
@@ -261,9 +270,9 @@ class TFRecord:
     def check_companions(self, path: str, options: TFRecordOptions) -> None:
         """Compare the .tfindex, where there is one, with the records; only a plain TFRecord can have one."""
         index_file = self.index_path(path)
-        if options.compression or not os.path.exists(index_file):
+        if options.compression or not is_beside(index_file):
             return
-        with open(index_file, "rb") as file:
+        with open_beside(index_file) as file:
             found = file.read().replace(b"\r\n", b"\n")
         at = row = 0
         for heads in self.heads(Extent(path), options, Request(RAW_SCHEMA)):
@@ -304,6 +313,28 @@ def _index_text(heads: Heads) -> bytes:
     return b"".join([b"%d %d\n" % line for line in lines])
 
 
+def _split_by_index(path: str, index_file: str, nbytes: int) -> list[Extent] | None:
+    """The extents by an index whose records fill the file, and begin as it says where it is cut; else None."""
+    try:
+        with open_beside(index_file) as file:
+            numbers = np.array(file.readall().split(), dtype=np.int64)
+    except (FileNotFoundError, ValueError, OverflowError):
+        return None
+    offsets, sizes = numbers[::2], numbers[1::2]
+    if len(numbers) == 0 or len(offsets) != len(sizes) or (sizes < FRAMING.header + FRAMING.trailer).any():
+        return None
+    if not np.array_equal(np.cumsum(sizes), [*offsets[1:], nbytes_of(path)]) or offsets[0] != 0:
+        return None
+    extents = split_at_heads(path, iter([Heads(offsets, sizes)]), nbytes)
+    with open_file(path) as file:
+        read = read_at(file)
+        for extent in extents:
+            head = read(FRAMING.header, extent.start)
+            if not is_head(head) or FRAMING.frame_size(head) != sizes[extent.first_record or 0]:
+                return None
+    return extents
+
+
 def _index_error(path: str, row: int, found: bytes, expected: bytes) -> FormatError:
     """The error for the first line that differs, from this row on."""
     pairs = zip_longest(found.splitlines(), expected.splitlines(), fillvalue=b"no line")
@@ -319,8 +350,13 @@ def _index_error(path: str, row: int, found: bytes, expected: bytes) -> FormatEr
 def _scan(extent: Extent, options: TFRecordOptions, request: Request) -> Generator[Records, None, None]:
     """The records of an extent."""
     assert options.compression != "auto"  # resolve() came first
-    held = most_held(extent.path, trusted=options.expansion == "any") if options.compression else None
+    held = _held(extent.path, options)
     return scan_file(extent, FRAMING, options.compression, request.batch_rows, request.skip, request.on_bytes, held)
+
+
+def _held(path: str, options: TFRecordOptions) -> int | None:
+    """The bytes that one batch may take; None where the file's size is the limit."""
+    return most_held(path, trusted=options.expansion == "any") if options.compression else None
 
 
 def compression_of_suffix(path: str) -> Compression:
@@ -330,22 +366,15 @@ def compression_of_suffix(path: str) -> Compression:
 
 
 class _Walk:
-    """The walk over a file; see framed.Walk."""
+    """The walk over a file; see walk.Walk."""
 
     header_size = 0
 
     def __init__(self, start: int) -> None:
         self._at = start
 
-    def __call__(
-        self,
-        window: bytes,
-        origin: int,
-        end: int,
-        heads: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        headers: NDArray[np.uint8],
-    ) -> tuple[int, int, int, int]:
+    def __call__(self, window: bytes, origin: int, end: int, room: Room) -> Step:
+        heads, lengths = room.heads, room.lengths
         count, self._at, fault, position = _kernels.walk_tfrecord(window, origin, end, self._at, heads, lengths)
         return count, self._at, fault, position
 

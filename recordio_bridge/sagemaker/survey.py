@@ -7,7 +7,7 @@ import numpy as np
 from .. import _kernels
 from ..batch import Ragged
 from ..errors import FormatError, SchemaError
-from ..schema import Field, Schema
+from ..schema import LONGEST_NAME, Field, Schema
 from .decoding import Values, no_record
 from .names import BYTES, CONTENT_TYPE, DTYPES, KEYS, KIND_NAMES, SHAPE, TEXT, TEXTS, VALUES, Place, place_of, title
 
@@ -125,6 +125,11 @@ class Survey:
             raise FormatError(
                 f"record {row}: the key {name[1:]!r} is not UTF-8, as protobuf's text must be", record=row
             ) from None
+        if len(name) > LONGEST_NAME + 1:  # a byte says which of its maps it is in
+            raise FormatError(
+                f"record {row}: the key {name[1:40]!r}... has {len(name) - 1} bytes, expected at most {LONGEST_NAME}",
+                record=row,
+            )
         if len(self._seen) == _MOST_NAMES:
             raise FormatError(f"record {row}: more than {_MOST_NAMES} different entries; this is no table", record=row)
         self._seen[name] = _Seen()
