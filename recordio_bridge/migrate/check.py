@@ -5,60 +5,31 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from .. import remote
+from ..copies import Keep
 from ..digests import digest
-from ..errors import BridgeError, FormatError, SchemaError, UnknownFormatError
+from ..errors import BridgeError, FormatError, UnknownFormatError
 from ..files import Checksum, crc_of
 from ..formats import format_of_source, get_format
 from ..formats.base import ALARM, Extent, Format, Request
+from ..paths import exists, is_folder, join, list_folder, nbytes_of
 from ..schema import Schema
 from ..shards import manifest_path, schema_path, shards_beside
 from ..sidecar import read_sidecar, sidecars_naming
-from ..sources import Source, expand, has_option, make_options
+from ..sources import Listing, Source, has_option, listing, make_options
+from .check_migration import verify_migrations
+from .findings import Problem, Report
 from .ledger import Companion, Manifest, Shard, find_manifest, read_manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is not as it should be. record and offset (in bytes) where they are known."""
-
-    path: str
-    message: str
-    record: int | None = None
-    offset: int | None = None
-
-    def __str__(self) -> str:
-        return self.message
-
-
-@dataclass(slots=True)
-class Report:
-    """What verify found: ok, num_rows read, files looked at, problems, notes; warnings are those of the notes that say
-    what could not be checked, or may be missing."""
-
-    num_rows: int = 0
-    files: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-    def add(self, path: str, error: BridgeError) -> None:
-        """Note an error as a problem of a file."""
-        place = (error.record, error.offset) if isinstance(error, (FormatError, SchemaError)) else ()
-        self.problems.append(Problem(path, str(error), *place))
 
 
 def verify_path(path: str, options: Mapping[str, object]) -> Report:
     """Read everything that a path stands for, and report what is wrong; OSError where it cannot be looked at."""
     report = Report()
-    if os.path.isdir(path):
+    remote.ask_anew()
+    if is_folder(path):
         _verify_folder(path, report, options)
         return report
     try:
@@ -67,9 +38,11 @@ def verify_path(path: str, options: Mapping[str, object]) -> Report:
         report.add(path, err)
         return report
     if manifest is None:
-        for file in expand(path):
+        found = listing(path)
+        _list_faults(found, report)
+        for file in found.files:
             _verify_alone(file, report, options)
-    elif os.path.exists(path) and path != manifest.output:
+    elif exists(path) and path != manifest.output:
         only = [shard for shard in manifest.shards if shard.name == os.path.basename(path)]
         _repeat(manifest, report)
         _verify_shards(manifest, only, report)
@@ -80,32 +53,56 @@ def verify_path(path: str, options: Mapping[str, object]) -> Report:
 
 
 def _verify_folder(folder: str, report: Report, options: Mapping[str, object]) -> None:
-    """Every manifest in a folder, then the data files that belong to none."""
-    covered: set[str] = set()
-    names = sorted(os.listdir(folder))
-    for name in names:
-        if name.endswith(".manifest.json"):
-            path = os.path.join(folder, name)
-            try:
-                manifest = read_manifest(path)
-            except FormatError as err:
-                report.add(path, err)
-                continue
-            covered |= {*manifest.paths, *_extra(manifest)}
-            _verify_set(manifest, report)
+    """Every migration and every manifest in a folder, then the data files that belong to none."""
+    covered = verify_migrations(folder, report, verify_manifest)
+    migrated = bool(covered)
+    for name in list_folder(folder):
+        path = join(folder, name)
+        if name.endswith(".manifest.json") and path not in covered:
+            covered |= {path, *verify_manifest(path, report)}
     try:
-        others = [path for path in expand(folder) if path not in covered]
+        found = listing(folder)
     except FileNotFoundError:
         if not covered and not report.problems:
             raise
         return
+    others = [path for path in found.files if path not in covered]
+    _list_faults(replace(found, files=others), report, with_remarks=not migrated)
     for path in others:
-        _verify_alone(path, report, options)
+        if migrated:
+            report.problems.append(Problem(path, f"{path}: is in no manifest here; left over?"))
+        else:
+            _verify_alone(path, report, options)
+
+
+def _list_faults(found: Listing, report: Report, with_remarks: bool = True) -> None:
+    """What a folder or a glob should stand for and does not, and what is not looked at."""
+    known = {problem.path for problem in report.problems}
+    for fault in found.faults():
+        if fault.path not in known:  # by a manifest
+            report.add(str(fault.path), fault)
+    remarks = found.remarks if with_remarks else []
+    report.warnings += remarks
+    report.notes += remarks
+
+
+def verify_manifest(path: str, report: Report) -> set[str]:
+    """An output by its manifest; the files that are looked at with it."""
+    try:
+        manifest = read_manifest(path)
+    except FormatError as err:
+        report.add(path, err)
+        return set()
+    _verify_set(manifest, report)
+    return {*manifest.paths, *_extra(manifest)}
 
 
 def _repeat(manifest: Manifest, report: Report) -> None:
     """What the conversion had to say that whoever deletes its source should know."""
     said = list(manifest.warnings)
+    report.is_complete = report.is_complete and manifest.is_complete
+    for each in manifest.quarantine:
+        said.append(f"{', '.join(each.shards) or manifest.output}: lacks rows of {each}")
     if manifest.skipped:
         said.append(
             f"{manifest_path(manifest.output)} lists {len(manifest.skipped)} places that were left out as damaged"
@@ -161,13 +158,17 @@ def _verify_shards(manifest: Manifest, shards: Sequence[Shard], report: Report) 
     for shard in shards:
         path = os.path.join(folder, shard.name)
         report.files.append(path)
-        if not os.path.exists(path):
+        if not exists(path):
             report.problems.append(Problem(path, f"{path}: is missing; the manifest names it"))
             continue
+        if is_folder(path):
+            report.problems.append(Problem(path, f"{path}: is a folder; the manifest names a file"))
+            continue
         try:
-            resolved = _options_of(path, manifest, format, manifest.payload)
-            _verify_shard(path, shard, manifest, format, report)
-            format.check_companions(path, resolved)
+            with Keep([path]):
+                resolved = _options_of(path, manifest, format, manifest.payload)
+                _verify_shard(path, shard, manifest, format, report)
+                format.check_companions(path, resolved)
         except BridgeError as err:
             report.add(path, err)
 
@@ -182,7 +183,7 @@ def _verify_shard(path: str, shard: Shard, manifest: Manifest, format: Format, r
         if manifest.content_of is not None and request.schema == manifest.content_of[1]:
             content.update(digest(batch).tobytes())
     report.num_rows += num_rows
-    size = os.path.getsize(path)
+    size = nbytes_of(path)
     for what, expected, found in (("rows", shard.num_rows, num_rows), ("bytes", shard.nbytes, size)):
         if expected != found:
             raise FormatError(
@@ -233,7 +234,7 @@ def _unfit_companion(path: str, shard: Shard) -> FormatError | None:
 
 def _unfit_file(path: str, companion: Companion) -> FormatError | None:
     """What is wrong with a file that the manifest names."""
-    if not os.path.exists(path):
+    if not exists(path):
         return FormatError(f"{path}: is missing; the manifest names it", path=path)
     if crc_of(path) != companion.crc32c:
         return FormatError(f"{path}: is not what was written; damaged, or another file", path=path)

@@ -10,7 +10,8 @@ from ..sidecar import ClassNames, find_sidecar
 from ..sources import Source
 
 if TYPE_CHECKING:
-    from .plan import Plan, Wishes
+    from .planning import Plan
+    from .wishes import Wishes
 
 
 def given_names(wishes: Wishes, classes: str | None) -> ClassNames | None:

@@ -12,9 +12,11 @@ from ..presets import report
 from ..sidecar import ClassNames, make_sidecar
 from ..tally import Tally, total
 from .classes import names_of
-from .ledger import Manifest, SourceFile, companion_of, fingerprint, shard_of, stale_files
+from .fingerprints import SourceFile, fingerprint
+from .ledger import Manifest, companion_of, shard_of, stale_files
 from .neighbours import write_neighbours
-from .plan import Plan
+from .planning import Plan
+from .quarantine import together
 from .recode import notes_of
 from .work import LEFT_OUT, Receipt
 
@@ -38,20 +40,19 @@ def finish(
         class_names, notes = names_of(plan)
         neighbours, said = write_neighbours(plan, receipts, class_names)
         files += neighbours
-        manifest = _manifest(plan, receipts, sources, neighbours, [*notes, *said], class_names)
+        manifest = manifest_of(plan, receipts, sources, neighbours, [*notes, *said], class_names)
         format = get_format(plan.orders[0].target_format)
-        stale = stale_files(plan.output, format, receipts, neighbours)
         written = [receipt.files for receipt in receipts]
         files.append(make_sidecar(plan.output, written, plan.schema, plan.payload, manifest.class_names))
         files.append(manifest.to_file())
-        publish(files, stale, overwrite=overwrite)
+        publish(files, lambda: stale_files(plan.output, format, receipts, neighbours), overwrite=overwrite)
     except BaseException:
         discard(files)
         raise
     return manifest
 
 
-def _manifest(
+def manifest_of(
     plan: Plan,
     receipts: Sequence[Receipt],
     sources: Sequence[SourceFile],
@@ -59,6 +60,7 @@ def _manifest(
     said: Sequence[str],
     class_names: ClassNames | None,
 ) -> Manifest:
+    """What a conversion wrote: by its plan, and what its orders and the files beside its output say."""
     order = plan.orders[0]
     view = ("raw" if order.holds is not None else plan.payload, order.written)
     # Planning saw the whole file; the reader of a part takes damage at its end for the end of the file.
@@ -87,6 +89,7 @@ def _manifest(
         neighbours=tuple(map(companion_of, neighbours)),
         left_out=_left_out(plan, tally),
         class_names=class_names,
+        quarantine=together(each for receipt in receipts for each in receipt.quarantine),
     )
 
 

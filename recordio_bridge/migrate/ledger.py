@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, TypeVar
 
+from ..documents import as_document, read_document
 from ..errors import FormatError, SchemaError
-from ..files import Pending, ends_of, pending_file
+from ..files import Pending, pending_file
 from ..formats import format_names, get_format
 from ..formats.base import Format, Skipped
+from ..paths import exists, is_beside
 from ..schema import Schema
-from ..shards import manifest_path, schema_path, sidecar_candidates
-from ..sidecar import ClassNames, read_json
+from ..shards import manifest_path, schema_path, shard_names, sidecar_candidates
+from ..sidecar import ClassNames
+from ..tfds import DATASET_INFO, FEATURES, DatasetName, labels_name
+from .claims import check_claims
+from .fingerprints import SourceFile
+from .quarantine import Quarantined, quarantined_from_json
 from .work import Receipt
 
 _VERSION = 1
 _PAYLOADS = (None, "image", "raw", "example", "sagemaker")
 _LARGEST = 1 << 28  # bytes of a manifest that we read
+_KEYS = ("format", "payload", "verified", "num_rows", "schema", "sources", "skipped", "notes", "warnings")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +55,6 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """What a source was: its size and ends (files.Ends), and when it was last written to.
-
-    The time is for this run's comparisons and not in the manifest, as equal input gives equal bytes.
-    """
-
-    path: str
-    nbytes: int
-    crc32c: int
-    mtime_ns: int = 0
-
-    def to_json(self) -> dict[str, object]:
-        return {"path": self.path, "nbytes": self.nbytes, "crc32c_of_ends": self.crc32c}
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a conversion wrote.
 
@@ -71,7 +63,8 @@ class Manifest:
     through), None where it is not; paths, of the shards; files, of all that was written; sources; skipped, the ranges
     of damaged bytes that were left out; notes; warnings, those of the notes that mean that something may be lost;
     neighbours, the files for other programs, such as features.json; left_out, how many sound rows were left out on
-    purpose, by the reason; class_names.
+    purpose, by the reason; class_names; quarantine, what a migration left out because it is bad, which makes it
+    incomplete.
     """
 
     output: str
@@ -88,6 +81,12 @@ class Manifest:
     neighbours: tuple[Companion, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     class_names: ClassNames | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is in quarantine."""
+        return not self.quarantine
 
     @property
     def num_rows(self) -> int:
@@ -120,12 +119,14 @@ class Manifest:
             "format": self.format,
             "payload": self.payload,
             "verified": self.verified,
+            "complete": self.is_complete,
             "num_rows": self.num_rows,
             "schema": self.schema.to_json(),
             "shards": [asdict(shard) for shard in self.shards],
             "content_of": self.content_of and {"payload": self.content_of[0], "schema": self.content_of[1].to_json()},
             "sources": [source.to_json() for source in self.sources],
             "skipped": [asdict(skipped) for skipped in self.skipped],
+            "quarantine": [asdict(each) for each in self.quarantine],
             "left_out": dict(self.left_out),
             "class_names": self.class_names and self.class_names.to_json(),
             "notes": list(self.notes),
@@ -135,8 +136,7 @@ class Manifest:
 
     def to_file(self) -> Pending:
         """The file beside the output, waiting for its name."""
-        text = json.dumps(self.to_json(), indent=1) + "\n"
-        return pending_file(manifest_path(self.output), text.encode())
+        return pending_file(manifest_path(self.output), as_document(self.to_json()))
 
 
 def shard_of(receipt: Receipt) -> Shard:
@@ -151,55 +151,93 @@ def companion_of(file: Pending) -> Companion:
     return Companion(os.path.basename(file.final), file.nbytes, file.crc32c)
 
 
-def fingerprint(path: str) -> SourceFile:
-    """Size and ends of a source, to see later whether it is still the same."""
-    written_ns = os.stat(path).st_mtime_ns  # before the bytes are read, so that a change after that shows
-    ends = ends_of(path)
-    return SourceFile(path, ends.nbytes, ends.crc32c, written_ns)
-
-
 def read_manifest(path: str) -> Manifest:
     """Read a manifest; FormatError where it is none of ours."""
-    content = read_json(path, _LARGEST)
+    content = read_document(path, _LARGEST)
     if not isinstance(content, dict) or content.get("recordio_bridge") != _VERSION or "shards" not in content:
         raise FormatError(f"{path}: not a manifest of recordio_bridge, version {_VERSION}", path=path)
     try:
-        return _from_json(path.removesuffix(".manifest.json"), content)
-    except (AttributeError, KeyError, TypeError, ValueError) as err:
-        raise FormatError(f"{path}: not a manifest of recordio_bridge: {err}", path=path) from err
-
-
-def _source_from_json(value: dict[str, Any]) -> SourceFile:  # Any: as below
-    return SourceFile(str(value["path"]), int(value["nbytes"]), int(value["crc32c_of_ends"]))
+        manifest = _from_json(path.removesuffix(".manifest.json"), content)
+        check_claims(manifest)
+    except (SchemaError, TypeError) as err:
+        raise FormatError(
+            f"{path}: not a manifest of recordio_bridge: {str(err)[:200]}; restore it, or remove it: what it names is "
+            "then checked by itself",
+            path=path,
+        ) from err
+    return manifest
 
 
 def _from_json(output: str, content: dict[str, Any]) -> Manifest:  # Any: what a JSON object holds
-    shards = tuple(_shard_from_json(shard) for shard in content["shards"])
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise SchemaError(f"lacks {', '.join(missing)}")
+    shards = _all_of("shards", _shard_from_json, content)
     if content["format"] not in format_names() or content["payload"] not in _PAYLOADS:
         raise SchemaError(f"format {content['format']!r} with payload {content['payload']!r} is unknown")
     if content["verified"] not in ("content", "counts", "none"):
         raise SchemaError(f"verified {content['verified']!r} is no level of verification")
     if content["num_rows"] != sum(shard.num_rows for shard in shards):
         raise SchemaError(f"num_rows {content['num_rows']!r} is not what its shards have together")
-    known = content.get("content_of")
-    if known is not None and known["payload"] not in _PAYLOADS:
-        raise SchemaError(f"content of payload {known['payload']!r} is unknown")
     return Manifest(
         output,
         str(content["format"]),
         content["payload"],
-        Schema.from_json(content["schema"]),
+        _made("schema", Schema.from_json, content["schema"]),
         str(content["verified"]),
         shards,
-        None if known is None else (known["payload"], Schema.from_json(known["schema"])),
-        tuple(_source_from_json(source) for source in content["sources"]),
-        tuple(Skipped(**skipped) for skipped in content["skipped"]),
-        tuple(str(note) for note in content["notes"]),
-        tuple(str(note) for note in content["warnings"]),
-        tuple(Companion(**_checked_file(each)) for each in content.get("neighbours", ())),
-        {str(reason): int(rows) for reason, rows in content.get("left_out", {}).items()},
-        ClassNames.from_json(content.get("class_names")),
+        _made("content_of", _content_of_from_json, content.get("content_of")),
+        _all_of("sources", SourceFile.from_json, content),
+        _all_of("skipped", lambda value: Skipped(**value), content),
+        _all_of("notes", str, content),
+        _all_of("warnings", str, content),
+        _all_of("neighbours", lambda value: Companion(**_checked_file(value)), content),
+        _made("left_out", _counts_from_json, content.get("left_out", {})),
+        _made("class_names", ClassNames.from_json, content.get("class_names")),
+        _all_of("quarantine", quarantined_from_json, content),
     )
+
+
+def _all_of(key: str, make: Callable[[Any], _Made], content: dict[str, Any]) -> tuple[_Made, ...]:
+    """What make makes of each value in the list that a key has, which an older manifest may not have."""
+    values = content.get(key, [])
+    if not isinstance(values, list):
+        raise SchemaError(f"{key}: expected a list, found {_shown(values)}")
+    return tuple(_made(f"{key}[{number}]", make, value) for number, value in enumerate(values))
+
+
+def _made(where: str, make: Callable[[Any], _Made], value: Any) -> _Made:  # Any: what a JSON object holds
+    """What make makes of a value; SchemaError that says where it is, instead of what Python has to say."""
+    try:
+        made = make(value)
+    except SchemaError as err:
+        raise SchemaError(f"{where}: {err}") from err
+    except KeyError as err:
+        raise SchemaError(f"{where}: lacks {err.args[0]!r}") from err
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as err:
+        raise SchemaError(f"{where}: not as it was written, found {_shown(value)}") from err
+    if is_dataclass(made):
+        try:
+            check_claims(made)
+        except TypeError as err:
+            raise SchemaError(f"{where}: {err}") from err
+    return made
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:80]
+
+
+def _content_of_from_json(value: Any) -> tuple[str | None, Schema] | None:  # Any: what a JSON object holds
+    if value is None:
+        return None
+    if value["payload"] not in _PAYLOADS:
+        raise SchemaError(f"payload {value['payload']!r} is unknown")
+    return value["payload"], Schema.from_json(value["schema"])
+
+
+def _counts_from_json(value: Any) -> dict[str, int]:  # Any: what a JSON object holds
+    return {str(reason): int(rows) for reason, rows in value.items()}
 
 
 def _shard_from_json(value: dict[str, Any]) -> Shard:  # Any: what a JSON object holds
@@ -213,7 +251,7 @@ def _shard_from_json(value: dict[str, Any]) -> Shard:  # Any: what a JSON object
 def _checked_file(value: dict[str, Any]) -> dict[str, Any]:  # Any: what a JSON object holds
     """What a manifest says of a file, after a look at its name and numbers."""
     name = value["name"]
-    if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", ".."):
+    if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
         raise SchemaError(f"a shard is a file beside the manifest, not {name!r}")
     if not all(isinstance(value[number], int) for number in ("nbytes", "crc32c")):
         raise SchemaError(f"shard {name!r}: bytes and checksum are numbers")
@@ -224,9 +262,9 @@ def find_manifest(path: str) -> Manifest | None:
     """The manifest of an output, or the one that names this file; None where there is none."""
     for output in sidecar_candidates(path):
         candidate = manifest_path(output)
-        if os.path.exists(candidate):
+        if is_beside(candidate):
             manifest = read_manifest(candidate)
-            if output == path and not os.path.exists(path):
+            if output == path and not exists(path):
                 return manifest
             if os.path.basename(path) in [shard.name for shard in manifest.shards]:
                 return manifest
@@ -245,12 +283,36 @@ def stale_files(
 def earlier_files(output: str) -> list[str]:
     """The files of an earlier conversion to the same output, as its manifest names them, with what belongs to them."""
     candidate = manifest_path(output)
-    if not os.path.exists(candidate):
+    if not is_beside(candidate):
         return []
     try:
         earlier = read_manifest(candidate)
     except FormatError:
         return []
-    format, folder = get_format(earlier.format), os.path.dirname(output)
-    neighbours = [os.path.join(folder, each.name) for each in earlier.neighbours]
-    return [file for path in earlier.paths for file in format.files_of(path)] + neighbours
+    return written_files(earlier)
+
+
+def written_files(manifest: Manifest) -> list[str]:
+    """The files of an output, as far as a file of that name can be one of its files, whatever the manifest says.
+
+    These may be removed, and anyone can write a manifest that names a file that is not of its output.
+    """
+    format, folder = get_format(manifest.format), os.path.dirname(manifest.output)
+    shards = [path for path in manifest.paths if manifest.output in sidecar_candidates(path)]
+    known = {f"{os.path.basename(manifest.output)}.schema.pbtxt"}
+    if _is_of_tfds(manifest):
+        known |= {FEATURES, DATASET_INFO, *map(labels_name, manifest.schema)}
+    names = [each.name for each in manifest.neighbours if each.name in known]
+    files = [file for path in shards for file in format.files_of(path)]
+    return [*files, *(os.path.join(folder, name) for name in names)]
+
+
+def _is_of_tfds(manifest: Manifest) -> bool:
+    """Whether an output and its files are called as tensorflow_datasets calls them; others have no features.json."""
+    name, _, split = os.path.basename(manifest.output).removesuffix(".tfrecord").partition("-")
+    try:
+        dataset = DatasetName.parse(f"{name}:0.0.0:{split}")
+    except ValueError:
+        return False
+    expected = shard_names(manifest.output, len(manifest.shards), number_last=True)
+    return os.path.basename(manifest.output) == dataset.file_name and manifest.paths == expected

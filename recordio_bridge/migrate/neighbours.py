@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ..documents import read_json
 from ..errors import FormatError, SchemaError
 from ..files import Pending, discard, pending_file
 from ..formats import is_called_as_data
 from ..formats.base import Format
+from ..paths import exists, is_beside, is_folder, make_folder
+from ..remote import is_remote
 from ..schema import Schema, Shape
-from ..sidecar import ClassNames, read_json
+from ..sidecar import ClassNames
 from ..tfds import (
     DATASET_INFO,
     FEATURES,
@@ -29,7 +32,8 @@ from ..tfmd import schema_text
 from .classes import given_names
 
 if TYPE_CHECKING:
-    from .plan import Plan, Wishes
+    from .planning import Plan
+    from .wishes import Wishes
     from .work import Receipt
 
 _LARGEST = 1 << 26  # bytes of a dataset_info.json that we read
@@ -49,13 +53,13 @@ def output_in(folder: str, dataset: DatasetName) -> str:
     """
     if os.path.basename(folder) == dataset.file_name:
         folder = os.path.dirname(folder)
-    elif not os.path.isdir(folder) and (os.path.exists(folder) or is_called_as_data(folder)):
+    elif not is_folder(folder) and (exists(folder) or is_called_as_data(folder)):
         raise ValueError(
             f"{folder}: with tfds= (--tfds), the output is the folder of the dataset, such as "
             f"{dataset.name}/{dataset.version}, which is made, and not a file"
         )
     info = os.path.join(folder, DATASET_INFO)
-    if os.path.exists(info):
+    if is_beside(info):
         try:
             others = others_in(read_json(info, _LARGEST), dataset)
         except FormatError as err:
@@ -71,6 +75,10 @@ def output_in(folder: str, dataset: DatasetName) -> str:
 @contextmanager
 def made_folder(folder: str) -> Iterator[None]:
     """Make a folder, and those that it is in; where the block raises, those that were made are removed again."""
+    if is_remote(folder):
+        make_folder(folder)
+        yield
+        return
     missing = []
     while folder and not os.path.isdir(folder):
         missing.append(folder)

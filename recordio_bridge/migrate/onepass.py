@@ -10,7 +10,8 @@ from ..formats.base import Summary
 from ..schema import Schema
 from ..sources import Source, merge_summaries
 from .local import run_orders
-from .plan import Plan, Wishes, make_plan, presume
+from .planning import Plan, make_plan, presume
+from .wishes import Wishes
 from .work import Receipt
 
 

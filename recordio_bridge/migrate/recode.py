@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..batch import Batch, Column, Ragged
 from ..errors import FormatError, SchemaError, SelectError, numbered, placed
-from ..formats import get_format
-from ..formats.base import Request, Skipped
+from ..formats.base import Skipped
 from ..images import CHANNELS, Decoder, Encoding, decoded_field, encode_images, is_encoded
-from ..places import Places
+from ..places import Origins, Places
 from ..schema import Field, Packing, Schema
 
 if TYPE_CHECKING:
-    from .plan import Order
-
-Numbers: TypeAlias = "Sequence[int] | Places"
-"""Where each row of a Batch was read, or its number among all rows of the source."""
+    from .orders import Order
 
 _PIECE = 1 << 25  # bytes of arrays that are decoded at a time
 
@@ -81,12 +76,12 @@ def _unknown(argument: str, name: str, fields: Schema) -> SelectError:
 
 
 def with_sizes(order: Order, modes: Mapping[str, str], packing: Mapping[str, Packing]) -> Order:
-    """The order with the fields that decoded images become, as the first image of each says.
+    """The order with the fields that decoded images become, as the first sound image of each says.
 
     Raises:
         SelectError: such a field is not there, or holds no bytes.
         SchemaError: the source has no image that could tell.
-        FormatError: the first image is damaged, and damage is not skipped.
+        FormatError: all images are damaged, and damage is not skipped.
     """
     selected = order.selection().schema
     for name in modes:
@@ -95,34 +90,41 @@ def with_sizes(order: Order, modes: Mapping[str, str], packing: Mapping[str, Pac
         if not is_encoded(selected[name]):
             raise SelectError(f"decode: field {selected[name]} holds no images, which are bytes", field=name)
     found: dict[str, Field] = {}
+    damaged: dict[str, FormatError] = {}
     if modes:
         from .work import rows_of  # which needs Orders, too
 
-        for batch, numbers in rows_of(order):
+        for batch, read in rows_of(order):
             for name in modes.keys() - found.keys():
-                field = _first_field(batch, name, modes[name], numbers, order.on_bad_record == "skip")
-                found |= {} if field is None else {name: field}
+                try:
+                    found |= _first_field(batch, name, modes[name], read)
+                except FormatError as err:
+                    damaged.setdefault(name, err)
             if len(found) == len(modes):
                 break
     for name in modes:
+        if name not in found and name in damaged and order.on_bad_record == "raise":
+            raise damaged[name]
         if name not in found:
             raise SchemaError(f"field {name!r}: there is no image whose size the column could have", field=name)
     fields = [replace(found[name], packing=packing.get(name, found[name].packing)) for name in modes]
     return replace(order, decode=Schema(*fields))
 
 
-def _first_field(batch: Batch, name: str, mode: str, numbers: Numbers, skip: bool) -> Field | None:
-    """What the first sound image of a Batch makes of a field."""
+def _first_field(batch: Batch, name: str, mode: str, read: Origins) -> dict[str, Field]:
+    """What the first sound image of a Batch makes of a field; {} of no rows, FormatError where none is sound."""
+    damaged: FormatError | None = None
     for row in range(len(batch)):
         content = batch[name][row]
         assert isinstance(content, bytes)  # is_encoded has looked
         try:
-            return decoded_field(batch.schema[name], content, mode)
+            return {name: decoded_field(batch.schema[name], content, mode)}
         except FormatError as err:
-            if not skip:
-                with numbered(numbers):
-                    raise FormatError(f"row {row} of field {name!r}: {err}", record=row) from err
-    return None
+            damaged = damaged or FormatError(f"row {row} of field {name!r}: {err}", record=row)
+    if damaged is not None:
+        with numbered(read):
+            raise damaged
+    return {}
 
 
 class Recoder:
@@ -137,16 +139,16 @@ class Recoder:
         self._step = max(1, _PIECE // max(nbytes, 1))
         self._changes: dict[str, int] = {} if changes is None else changes
 
-    def apply(self, batch: Batch, numbers: Numbers) -> Iterator[tuple[Batch, Numbers]]:
+    def apply(self, batch: Batch, read: Origins) -> Iterator[tuple[Batch, Origins]]:
         """A Batch with its images decoded and encoded, in parts where it would become large."""
         step = self._step if self._decoders else max(len(batch), 1)
         for first in range(0, len(batch), step):
-            part, places = batch.slice(first, first + step), _part(numbers, first, first + step)
+            part, places = batch.slice(first, first + step), read.take(slice(first, first + step))
             with numbered(places):
                 recoded = self._recoded(part, places)
             yield recoded
 
-    def _recoded(self, batch: Batch, numbers: Numbers) -> tuple[Batch, Numbers]:
+    def _recoded(self, batch: Batch, read: Origins) -> tuple[Batch, Origins]:
         columns: dict[str, Column] = dict(batch.items())
         broken: dict[int, FormatError] = {}
         for name, decoder in self._decoders.items():
@@ -159,62 +161,36 @@ class Recoder:
             broken |= {row: err for row, err in bad.items() if row not in broken}
         rows = len(batch)
         if broken:
-            columns, numbers = self._without(columns, numbers, broken, rows)
+            columns, read = self._without(columns, read, broken, rows)
             rows -= len(broken)
         for name, encoding in self._encodings.items():
             column = columns[name]
             assert not isinstance(column, Ragged)  # Encoding.check has looked
             columns[name] = encode_images(column, encoding, name)
-        return Batch(columns, self._schema, num_rows=rows), numbers
+        return Batch(columns, self._schema, num_rows=rows), read
 
     def _without(
-        self, columns: dict[str, Column], numbers: Numbers, broken: Mapping[int, FormatError], rows: int
-    ) -> tuple[dict[str, Column], Numbers]:
+        self, columns: dict[str, Column], read: Origins, broken: Mapping[int, FormatError], rows: int
+    ) -> tuple[dict[str, Column], Origins]:
         """The rows whose images are sound; the others are reported, or the first raises."""
         if self._order.on_bad_record == "raise":
             raise broken[min(broken)]
         for row in sorted(broken):
-            self._on_skip(self._skipped(broken[row], numbers, row))
+            self._on_skip(self._skipped(broken[row], read, row))
         kept = np.delete(np.arange(rows), sorted(broken))
         return {
             name: column.take(kept) if isinstance(column, Ragged) else column[kept] for name, column in columns.items()
-        }, _taken(numbers, kept)
+        }, read.take(kept)
 
-    def _skipped(self, error: FormatError, numbers: Numbers, row: int) -> Skipped:
-        if isinstance(numbers, Places):
-            place = numbers[row]
-            size = 0 if numbers.sizes is None else int(numbers.sizes[row])
+    def _skipped(self, error: FormatError, read: Origins, row: int) -> Skipped:
+        if isinstance(read, Places):
+            place = read[row]
+            size = 0 if read.sizes is None else int(read.sizes[row])
             reason = str(placed(error, place)).removeprefix(f"{place.path}: ")
             return Skipped(place.path, place.offset, place.offset + size, reason, place.record)
-        path, number = _file_of(self._order, numbers[row])
+        path, number = read[row]
         reason = str(error).replace(f"row {row} ", f"row {number} ", 1)
         return Skipped(path, number, number, reason, number)
-
-
-def _part(numbers: Numbers, start: int, stop: int) -> Numbers:
-    if isinstance(numbers, Places):
-        return numbers.take(np.arange(len(numbers))[start:stop])
-    return numbers[start:stop]
-
-
-def _taken(numbers: Numbers, rows: NDArray[np.int64]) -> Numbers:
-    return numbers.take(rows) if isinstance(numbers, Places) else [numbers[row] for row in rows]
-
-
-def _file_of(order: Order, row: int) -> tuple[str, int]:
-    """The file of a row that is known by its number among all rows of the source, and its number there."""
-    format = get_format(order.source_format)
-    before = 0 if order.shuffle is not None else order.first_row
-    for extent, options in order.extents:
-        stop = extent.stop
-        if stop is None:
-            fields = frozenset(order.schema)
-            request = Request(Schema(), None, fields=fields)
-            stop = format.inspect(extent.path, format.options(**options), request).num_rows
-        if row - before < stop - extent.start:
-            return extent.path, extent.start + row - before
-        before += stop - extent.start
-    raise IndexError(f"row {row} of {before}")
 
 
 def notes_of(order: Order, changes: Sequence[Mapping[str, int]], num_rows: int) -> list[str]:

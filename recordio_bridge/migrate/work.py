@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from ..batch import Batch
 from ..digests import digest
 from ..errors import FormatError, SchemaError, VerificationError, numbered
-from ..files import Checksum, Pending, crc_of, discard
+from ..files import Checksum, Pending, crc_of, discard, naming_target
 from ..formats import get_format
 from ..formats.base import Extent, Format, Request, Skipped, Summary, Written
-from ..places import Places
+from ..places import FileRows, Origins
 from ..schema import Schema
 from ..sources import make_options
 from ..tally import Tally
 from ..tfds import Contents
-from .plan import Order
+from .orders import Order
+from .quarantine import Quarantined, quarantined_from_json
 from .recode import Recoder, encoded
-from .shuffled import ShuffledRows
+from .shuffled import MEMORY, ShuffledRows
 
 LEFT_OUT = "left out"
 """What a tally calls the rows that where left out."""
@@ -51,6 +52,8 @@ class Receipt:
     """What the bytes of fields hold, where the order asks; see tfds.Contents."""
     tally: Tally = field(default_factory=Tally)
     """What the selection counted."""
+    quarantine: tuple[Quarantined, ...] = ()
+    """Of a migration: the parts that are not in the file, as they are bad."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -60,7 +63,16 @@ class Receipt:
         files = tuple(Pending(**file) for file in value["files"])
         skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
         plain = (files, value["num_rows"], value["content"], skipped, value["changes"], value["contents"])
-        return cls(*plain, Tally.from_json(value["tally"]))
+        quarantine = tuple(quarantined_from_json(each) for each in value["quarantine"])
+        return cls(*plain, Tally.from_json(value["tally"]), quarantine)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Where an order is: which of its extents was read last, None before and after; and whether it is being read."""
+
+    extent: int | None = None
+    is_reading: bool = False
 
 
 def run_order(
@@ -68,11 +80,15 @@ def run_order(
     progress: Progress = lambda rows: None,
     on_summary: OnSummary | None = None,
     shuffled: ShuffledRows | None = None,
+    memory: int = MEMORY,
+    watch: Watch | None = None,
 ) -> Receipt:
     """Write and verify the file of an order; nothing has its final name yet.
 
     Args:
+        watch: kept up to date, for who wants to know where an error came from.
         shuffled: what a shuffle needs to know, where that is known already; else the order looks for itself.
+        memory: the bytes that a shuffle may take.
 
     Raises:
         VerificationError: what was read back differs from what was written, naming the row.
@@ -86,8 +102,8 @@ def run_order(
     num_rows, changes = 0, {}  # type: int, dict[str, int]
     seen = Contents()
     try:
-        for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes, tally):
-            with numbered(places):
+        for batch, places in rows_of(order, skipped.append, on_summary, shuffled, changes, tally, memory, watch):
+            with numbered(places), naming_target(order.target):
                 writer.write(batch)
             if order.verify == "content":
                 content.update(digest(batch).tobytes())
@@ -95,7 +111,8 @@ def run_order(
                 seen.add(batch)
             num_rows += len(batch)
             progress(len(batch))
-        written = writer.close()
+        with naming_target(order.target):
+            written = writer.close()
     except BaseException:
         writer.abort()
         raise
@@ -116,19 +133,20 @@ def rows_of(
     shuffled: ShuffledRows | None = None,
     changes: dict[str, int] | None = None,
     tally: Tally | None = None,
-) -> Iterator[tuple[Batch, Sequence[int] | Places]]:
+    memory: int = MEMORY,
+    watch: Watch | None = None,
+) -> Generator[tuple[Batch, Origins], None, None]:
     """The rows that an order writes, in Batches of whatever size is cheap, with where they were read.
 
-    That is their numbers among all rows of the source, where the format knows no more. changes counts what is done to
-    images to make them fit; tally takes what the selection counts, and the rows that it leaves out.
+    changes counts what is done to images to make them fit; tally takes what the selection counts, and the rows that it
+    leaves out.
     """
     tally = Tally() if tally is None else tally
     format = get_format(order.source_format)
     selection = order.selection()
     request = Request(order.schema, None, order.on_bad_record, on_skip, on_summary=on_summary, holds=order.holds)
     recoder = Recoder(order, on_skip, changes) if order.decode or order.encode else None
-    for batch, numbers in _read(order, format, request, shuffled):
-        places = numbers if batch.places is None else batch.places
+    for batch, places in _read(order, format, request, shuffled, memory, watch or Watch()):
         if order.encode_read:
             with numbered(places):
                 batch = encoded(batch, order.encode_read)
@@ -136,7 +154,7 @@ def rows_of(
         if kept is not None:
             tally.count(LEFT_OUT, len(batch) - len(kept))
             batch = batch.take(kept)
-            places = places.take(kept) if isinstance(places, Places) else np.asarray(places)[kept].tolist()
+            places = places.take(kept)
             if not len(kept):
                 continue
         with numbered(places):
@@ -148,19 +166,31 @@ def rows_of(
 
 
 def _read(
-    order: Order, format: Format, request: Request, shuffled: ShuffledRows | None
-) -> Iterator[tuple[Batch, Sequence[int]]]:
+    order: Order, format: Format, request: Request, shuffled: ShuffledRows | None, memory: int, watch: Watch
+) -> Iterator[tuple[Batch, Origins]]:
+    """The rows of an order, and where they were read: at least their numbers, where the format says no more of them."""
     if order.shuffle is not None:
-        if shuffled is None or not shuffled.serves(order):
-            shuffled = ShuffledRows.of(order)
-        yield from shuffled.batches(order, request)
+        known = shuffled is not None and shuffled.serves(order)
+        with nullcontext(shuffled) if known else ShuffledRows.of(order, memory) as rows:
+            assert rows is not None  # one of the two
+            watch.is_reading = True
+            for batch, places in rows.batches(order, request, memory):
+                watch.is_reading = False
+                yield batch, places
+                watch.is_reading = True
+        watch.is_reading = False
         return
-    first = order.first_row
-    for extent, options in order.extents:
+    for watch.extent, (extent, options) in enumerate(order.extents):
+        watch.is_reading = True
+        first = extent.first_record or 0
         with closing(format.read(extent, format.options(**options), request)) as batches:
             for batch in batches:
-                yield batch, range(first, first + len(batch))
+                watch.is_reading = False
+                numbers = np.arange(first, first + len(batch))
+                yield batch, FileRows((extent.path,), numbers) if batch.places is None else batch.places
                 first += len(batch)
+                watch.is_reading = True
+    watch.extent, watch.is_reading = None, False
 
 
 def _verify(order: Order, receipt: Receipt, written: Written, target: Format, schema: Schema) -> None:

@@ -1,170 +1,29 @@
-"""Planning: from a source and a target to Orders, each of which writes one file.
-
-An Order is a pure function of its fields: run twice, anywhere, it writes the same bytes. It is JSON, so that it
-crosses to another process as a line of text.
-"""
+"""Planning a conversion: from a source and a target to Orders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple, cast
 
 from ..errors import SelectError
 from ..example import storable_dtypes
-from ..formats.base import Extent, Format, OnBadRecord, Skipped, Summary
-from ..presets import check_preset, class_field
-from ..recordfile import RowIndex
+from ..formats.base import Extent, Format, Skipped, Summary
+from ..presets import class_field
+from ..recordfile import count_rows
 from ..schema import Packing, Schema
-from ..select import Selection, as_pairs, name_of, named_fields, split_pairs
-from ..shards import shard_names
+from ..select import as_pairs, name_of, named_fields, split_pairs
 from ..sources import Source, make_options, merge_summaries, target_format
 from ..tfds import DatasetName
 from .neighbours import check_neighbours
-from .recode import as_modes, encoded_schema, recoded_schema, with_sizes
+from .orders import Order, Shuffle
+from .recode import as_modes, with_sizes
+from .wishes import Wishes
 
-Verify: TypeAlias = Literal["content", "counts", "none"]
 _MANY = 10_000  # empty shards that may be meant
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _KEYED: tuple[set[str | None], ...] = ({"image"}, {"raw"}, {"sagemaker"})
 """The payloads whose key is no field of the record, but of the index beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the caller asked for, beside source and target. The names are those of api.convert."""
-
-    select: Mapping[str, str] | Sequence[str] | None = None
-    shards: int | None = None
-    shuffle: bool = False
-    seed: int | None = None
-    verify: Verify = "content"
-    on_bad_record: OnBadRecord = "raise"
-    allow_lossy: Sequence[str] = ()
-    pack: Mapping[str, Packing] | None = None
-    target_options: Mapping[str, object] | None = None
-    decode: Mapping[str, str] | Sequence[str] = ()
-    encode: Mapping[str, str] | Sequence[str] = ()
-    tfds: str | None = None
-    tfmd: bool = False
-    where: str | None = None
-    preset: str | None = None
-    label_offset: int | None = None
-    class_names: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.verify not in ("content", "counts", "none"):
-            raise ValueError(f"verify={self.verify!r}: expected 'content', 'counts' or 'none'")
-        if self.shards is not None and self.shards < 1:
-            raise ValueError(f"shards={self.shards}: expected 1 or more")
-        if self.seed is not None and not self.shuffle:
-            raise ValueError("a seed without shuffle=True (--shuffle) does nothing")
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"seed={self.seed}: expected 0 or more")
-        check_preset(self.preset, self.label_offset)
-
-    @property
-    def dataset(self) -> DatasetName | None:
-        """What tensorflow_datasets is to call the output."""
-        return None if self.tfds is None else DatasetName.parse(self.tfds)
-
-    def shard_names(self, output: str) -> list[str]:
-        """The files of the output."""
-        return shard_names(output, self.shards if self.tfds is None else self.shards or 1, number_last=bool(self.tfds))
-
-
-@dataclass(frozen=True, slots=True)
-class Shuffle:
-    """Rows first to stop of the permutation that the seed gives of all rows of the extents."""
-
-    seed: int
-    first: int
-    stop: int
-
-    def permutation(self, total: int) -> NDArray[np.int64]:
-        """The numbers of all rows, in their order.
-
-        It sorts random 64-bit keys: PCG64's stream is promised to stay as it is (NEP 19), which
-        Generator.permutation is not.
-        """
-        return np.argsort(np.random.PCG64(self.seed).random_raw(total), kind="stable")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One file to write: from what, with which columns, and how it is verified."""
-
-    source_format: str
-    extents: tuple[tuple[Extent, Mapping[str, object]], ...]
-    """Parts of files in the order of their rows, each with the resolved options of its format."""
-    schema: Schema
-    """What is read."""
-    select: Pairs | None
-    allow_lossy: tuple[str, ...]
-    pack: Pairs
-    target_format: str
-    target: str
-    target_options: Mapping[str, object]
-    verify: Verify
-    on_bad_record: OnBadRecord
-    num_rows: int
-    """How many rows are expected, for progress; damage that is skipped may make them fewer."""
-    holds: tuple[str, Schema] | None = None
-    """Where records pass through undecoded: their payload, and the fields that each must hold."""
-    first_row: int = 0
-    """The number of its first row among all rows of the source, for messages where the format knows no more."""
-    shuffle: Shuffle | None = None
-    decode: Schema = field(default_factory=Schema)
-    """The fields of arrays that encoded images become, by the names that they are selected as."""
-    encode: Pairs = ()
-    """How arrays become encoded images, by the names that they are selected as; see images.Encoding."""
-    encode_read: Pairs = ()
-    """The same of fields as they are read, before anything is selected of them."""
-    looks: bool = False
-    """Whether the receipt is to say what bytes hold; see tfds.Contents."""
-    where: str | None = None
-    """Only rows in which this field is not empty are written."""
-    classes: str | None = None
-    """The field that holds classes, whose range is reported."""
-
-    def selection(self) -> Selection:
-        """The columns that are chosen of those that are read."""
-        select = None if self.select is None else dict(self.select)
-        pack = cast("dict[str, Packing]", dict(self.pack))
-        schema = encoded_schema(self.schema, self.encode_read)
-        return Selection(select, schema, self.allow_lossy, pack, self.where, self.classes)
-
-    @property
-    def written(self) -> Schema:
-        """The fields of the file."""
-        selected = self.selection().schema
-        return recoded_schema(self, selected) if self.decode or self.encode else selected
-
-    def to_json(self) -> dict[str, object]:
-        holds = None if self.holds is None else [self.holds[0], self.holds[1].to_json()]
-        plain = replace(self, schema=Schema(), holds=None, decode=Schema())
-        schemas = {"schema": self.schema.to_json(), "decode": self.decode.to_json()}
-        return {**asdict(plain), **schemas, "holds": holds}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Order:  # Any: what a JSON object holds
-        known: dict[str, object] = {
-            "extents": tuple((Extent(**extent), options) for extent, options in value["extents"]),
-            "schema": Schema.from_json(value["schema"]),
-            "select": None if value["select"] is None else tuple((name, text) for name, text in value["select"]),
-            "allow_lossy": tuple(value["allow_lossy"]),
-            "pack": tuple((name, packing) for name, packing in value["pack"]),
-            "holds": None if value["holds"] is None else (value["holds"][0], Schema.from_json(value["holds"][1])),
-            "shuffle": None if value["shuffle"] is None else Shuffle(**value["shuffle"]),
-            "decode": Schema.from_json(value["decode"]),
-            "encode": tuple((name, how) for name, how in value["encode"]),
-            "encode_read": tuple((name, how) for name, how in value["encode_read"]),
-        }
-        return cls(**{**value, **known})
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +74,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     made = make_options(format, options)
     skipped: list[Skipped] = []
     summaries = presumed or source.summaries(skipped.append, named_fields(wishes.select, wishes.where))
-    summary = _merged(source, summaries, format, options, wishes)
+    summary = merged(source, summaries, format, options, wishes)
     order = Order(
         source_format=source.format.name,
         extents=_extents(source, source.options),
@@ -236,12 +95,12 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     order = replace(order, classes=class_field(wishes, _selected(order, source)))
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
-    order = _reading_less(_keeping_fields(order, payload))
+    order = _reading_less(keeping_fields(order, payload))
     schema = order.written
     order = _undecoded(order, source, format, payload)
     schema = _with_keys(schema, order, summaries, payload)
     if wishes.shuffle and wishes.on_bad_record == "skip":  # heads count that turn out to hold no sound row, too
-        order = replace(order, num_rows=len(RowIndex.of(source, fields=order.schema, where=order.where)))
+        order = replace(order, num_rows=count_rows(source, order.schema, order.where))
     orders = _shared_out(order, source, _rows_kept(summaries, wishes), wishes)
     skips = tuple(skipped)
     plan = Plan(target, tuple(orders), source, summary, skips, schema, payload, wishes.dataset, wishes.tfmd, wishes)
@@ -285,7 +144,7 @@ def _rows_kept(summaries: Sequence[Summary], wishes: Wishes) -> list[int]:
     return [each.num_rows - each.empty.get(wishes.where or "", 0) for each in summaries]
 
 
-def _merged(
+def merged(
     source: Source, summaries: Sequence[Summary], target: Format, options: Mapping[str, object], wishes: Wishes
 ) -> Summary:
     """The Summary of all files. Where columns are chosen, only common fields must agree.
@@ -319,7 +178,7 @@ def _extents(source: Source, options: Sequence[Any]) -> tuple[tuple[Extent, Mapp
     return tuple((Extent(path), asdict(opts)) for path, opts in zip(source.paths, options, strict=True))
 
 
-def _keeping_fields(order: Order, payload: str | None) -> Order:
+def keeping_fields(order: Order, payload: str | None) -> Order:
     """Where losses are allowed in fields that an Example cannot hold: the select that makes them fit."""
     selection = order.selection()
     dtypes = storable_dtypes(selection.schema, order.allow_lossy) if payload == "example" else {}
@@ -376,9 +235,7 @@ def _shared_out(order: Order, source: Source, file_rows: Sequence[int], wishes: 
     names = wishes.shard_names(order.target)
     bounds = [round(order.num_rows * i / len(names)) for i in range(len(names) + 1)]
     ranges = list(pairwise(bounds))
-    orders = [
-        replace(order, target=name, num_rows=b - a, first_row=a) for name, (a, b) in zip(names, ranges, strict=True)
-    ]
+    orders = [replace(order, target=name, num_rows=b - a) for name, (a, b) in zip(names, ranges, strict=True)]
     if wishes.shuffle:
         seed = wishes.seed or 0
         return [replace(each, shuffle=Shuffle(seed, a, b)) for each, (a, b) in zip(orders, ranges, strict=True)]
@@ -413,7 +270,7 @@ class _Cut(NamedTuple):
     """Where a row of a file begins, and the number of its record."""
 
     offset: int | None
-    record: int
+    record: int | None
 
 
 def _cuts(

@@ -1,0 +1,183 @@
+"""The beginning of a migration: the plan, and what would be in its way."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ..errors import FormatError
+from ..files import refuse_existing
+from ..formats import get_format
+from ..paths import exists, free_bytes, is_folder, join, nbytes_of, real
+from ..remote import is_remote
+from ..temporary import discard_left_over
+from ..tfds import labels_name
+from . import remarks
+from .assembly import assemble
+from .bulk_plan import BulkPlan
+from .conclude import quarantine_path, read_finished, refuse_other_report, withdraw
+from .confines import refuse_outside, within
+from .engines import Event
+from .gather import Found, gather
+from .ledger import earlier_files, read_manifest, written_files
+from .migration import Migration
+from .ours import files_beside, states_of
+from .scout import scout_all
+from .state import State
+
+_log = logging.getLogger(__name__)
+
+
+def make_plan(migration: Migration, workers: int, on_event: Callable[[Event], None]) -> BulkPlan:
+    """Look at all sources, and decide who writes what."""
+    refuse_file(migration.out)
+    found = gather(migration.sources, migration.out)
+    for remark in remarks.on_found(found, migration.sources, migration.out):
+        _log.warning("%s", remark)
+    return planned_of(migration, found, workers, on_event)
+
+
+def planned_of(
+    migration: Migration, found: Sequence[Found], workers: int, on_event: Callable[[Event], None]
+) -> BulkPlan:
+    """As make_plan, of sources that were found already."""
+    nbytes = sum(_nbytes(each.path) for each in found)
+    seen = 0
+
+    def count(files: int) -> None:
+        nonlocal seen
+        seen += files
+        on_event(Event("planning", files=seen, of_files=len(found)))
+
+    scouts = scout_all([each.path for each in found], migration.look(nbytes), workers, count)
+    for remark in remarks.on_seen(scouts):
+        _log.warning("%s", remark)
+    return assemble(migration, found, scouts)
+
+
+def refuse_file(out: str) -> None:
+    """NotADirectoryError where the folder to write is a file; of a store, names may be both."""
+    if not is_remote(out) and exists(out) and not is_folder(out):
+        raise NotADirectoryError(f"{out}: is a file, and a migration writes a folder of files; name another (OUT)")
+
+
+def _nbytes(path: str) -> int:
+    try:
+        return nbytes_of(path)
+    except OSError:
+        return 0  # the scout will say what is wrong with it
+
+
+def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
+    """Keep the plan, from where on the migration can be resumed; what was there before makes room.
+
+    Raises:
+        FileExistsError: a file of an output is there, and not to be replaced.
+        MigrationError: a file that no migration wrote has the name of its report.
+        ValueError: it is one of the sources.
+    """
+    refuse_outside(plan.migration.out, touched(plan, state))
+    refuse_other_report(plan.migration.out, plan.migration.name)
+    _warn_of_room(plan)
+    _refuse_outputs(plan, overwrite)
+    stale = within(plan.migration.out, _earlier(plan, state)) if overwrite else []
+    _refuse_sources(plan, [*all_files(plan, state), *stale])
+    plan = replace(plan, stale=tuple(sorted(set(stale) - set(target_files(plan)))))  # which are replaced one by one
+    discard_left_over(stale)
+    if overwrite:
+        beside = [file for output in plan.outputs for file in files_beside(output)]
+        plan = replace(plan, replaceable=states_of([*target_files(plan), *beside, *stale]))
+    state.write_plan(plan)  # first, so that who is killed from here on is resumed, and knows what is to go
+    state.clear_work()
+    withdraw(plan, state)
+    return plan
+
+
+def _warn_of_room(plan: BulkPlan) -> None:
+    free = free_bytes(plan.migration.out)
+    if free is not None and plan.output_nbytes > free:
+        _log.warning(
+            "%s: about %d bytes will be written, by a sample, and %d are free there; when the disk is full, make room "
+            "and go on with --resume",
+            plan.migration.out,
+            plan.output_nbytes,
+            free,
+        )
+
+
+def refuse_receipts(state: State) -> None:
+    """FileExistsError where a migration of this name was begun or is done."""
+    what = None
+    if exists(state.plan_path):
+        what = f"{state.folder}: a migration was begun here and is not done"
+    elif exists(state.finished_path):
+        what = f"{state.finished_path}: a migration of this name is done here"
+    if what is not None:
+        raise FileExistsError(
+            f"{what}; resume=True (--resume) goes on with what is left of it, overwrite=True (--overwrite) begins again"
+        )
+
+
+def _refuse_outputs(plan: BulkPlan, overwrite: bool) -> None:
+    """FileExistsError where a file of an output is there, as of another program."""
+    for output in plan.outputs:
+        format = get_format(plan.orders[output.first].target_format)
+        files = [file for order in plan.orders_of(output) for file in format.files_of(order.target)]
+        files += files_beside(output)
+        there = [path for path in files if is_folder(os.path.dirname(path))]
+        refuse_existing(there, overwrite)
+
+
+def _refuse_sources(plan: BulkPlan, written: Sequence[str]) -> None:
+    """ValueError where a file that would be written, or removed, is a source."""
+    sources = {real(found.path): found.path for found in plan.found}
+    for path in written:
+        source = sources.get(real(path))
+        if source is not None:
+            raise ValueError(
+                f"{path}: would be replaced, and {source} is a source: take another folder or name (--name)"
+            )
+
+
+def _earlier(plan: BulkPlan, state: State) -> list[str]:
+    """The files of what was here before: of conversions to the same outputs, and of a migration of the same name."""
+    files = [file for output in plan.outputs for file in earlier_files(output.path)]
+    with suppress(FormatError):  # damaged: nobody knows
+        begun = state.read_plan()
+        if begun is not None and begun.migration.out == plan.migration.out:  # else it was copied, and is of the other
+            files += all_files(begun, state)
+    with suppress(FormatError, KeyError, TypeError):
+        finished: dict[str, Any] = read_finished(state.finished_path) or {"outputs": []}  # Any: JSON
+        for each in finished["outputs"]:
+            manifest = read_manifest(join(plan.migration.out, each["manifest"]))
+            files += [*written_files(manifest), *manifest.files[-2:]]
+    return [file for file in files if not file.startswith(join(state.folder, ""))]
+
+
+def target_files(plan: BulkPlan) -> list[str]:
+    """The files that orders write, and what may belong to them."""
+    return [file for order in plan.orders for file in get_format(order.target_format).files_of(order.target)]
+
+
+def all_files(plan: BulkPlan, state: State) -> list[str]:
+    """All that a run may have been writing when it was killed."""
+    beside = [file for output in plan.outputs for file in files_beside(output)]
+    report = quarantine_path(plan.migration.out, plan.migration.name)
+    kept = [state.plan_path, *map(state.receipt_path, plan.receipt_names)]
+    return [*target_files(plan), *plan.stale, *beside, *kept, state.finished_path, report]
+
+
+def touched(plan: BulkPlan, state: State) -> list[str]:
+    """All that a run may write, replace or remove, wherever its plan says that it is."""
+    labels = [
+        os.path.join(os.path.dirname(output.path), labels_name(name))
+        for output in plan.outputs
+        if output.dataset is not None
+        for name in output.schema
+    ]
+    outputs = [output.path for output in plan.outputs]  # what the files beside them are named after
+    return [*outputs, *all_files(plan, state), *labels, *state.files()]

@@ -1,0 +1,143 @@
+"""What whoever deletes the sources of a migration should know of them, and no error is: said while it is planned."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+from ..formats import is_called_as_data
+from ..paths import exists, folders_in, is_folder, is_readable, join, list_folder, normal, real
+from ..remote import is_remote
+from ..sources import is_pattern
+from ..tfds import DATASET_INFO, FEATURES
+from .gather import Found, folders_of
+from .scout import Scout
+
+_SHOWN = 5  # names in a remark
+_BESIDE = (FEATURES, DATASET_INFO, "property")
+_ENDINGS = (
+    ".idx",
+    ".tfindex",
+    ".lst",
+    ".property",
+    ".labels.txt",
+    ".schema.json",
+    ".schema.pbtxt",
+    ".manifest.json",
+    ".migration.json",
+    ".quarantine.jsonl",
+)
+"""Of files that belong to data files, and hold no rows."""
+
+
+def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
+    """What is to be said of the files that were found, and of those that were passed over."""
+    return [*_passed_over(found, sources, out), *_same(found)]
+
+
+def on_seen(scouts: Sequence[Scout]) -> list[str]:
+    """What is to be said of sources that were looked at."""
+    empty = [seen.path for seen in scouts if seen.error is None and seen.is_empty]
+    return [f"{_counted(empty)} no rows: {_listed(empty)}"] if empty else []
+
+
+def _counted(paths: Sequence[str]) -> str:
+    return "1 file holds" if len(paths) == 1 else f"{len(paths):,} files hold"
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f", and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
+
+
+def _passed_over(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
+    taken = {normal(each.path) for each in found}
+    place = join(real(out), "")
+    others = [path for source in sources for path in (_others_in(source) if is_folder(source) else _fitting(source))]
+    inside, passed = [], []
+    for path in dict.fromkeys(others):
+        if join(real(path), "").startswith(place):
+            inside += [path] if is_called_as_data(path) else []
+        elif normal(path) not in taken:
+            passed.append(path)
+    return [*_inside(inside, out), *_not_taken(passed)]
+
+
+def _inside(paths: Sequence[str], out: str) -> list[str]:
+    """Of sources in the folder of the output. Where a migration was there before, they are what it wrote."""
+    if not paths or _was_written(out):
+        return []
+    return [
+        f"{len(paths):,} of the files of the sources lie in {out}, where the output goes, and are not taken: "
+        f"{_listed(paths)}; give the output a folder of its own"
+    ]
+
+
+def _was_written(out: str) -> bool:
+    """Whether a migration has, or had, its output there."""
+    return any(
+        name.endswith(".migration.json")
+        or (name.endswith(".unfinished") and exists(join(join(out, name), "plan.jsonl")))
+        for name in list_folder(out)
+    )
+
+
+def _not_taken(passed: Sequence[str]) -> list[str]:
+    if not passed:
+        return []
+    what = "1 file or folder" if len(passed) == 1 else f"{len(passed):,} files or folders"
+    return [
+        f"{what} of the sources not taken (hidden, of no known format, or a folder that fits a pattern): "
+        f"{_listed(passed)}"
+    ]
+
+
+def _others_in(root: str) -> Iterator[str]:
+    """All in a folder but what belongs to data files; of hidden folders (a slash behind their names) not what is in."""
+    for folder in folders_of(root):
+        if not is_readable(folder):
+            continue  # which is in quarantine
+        inside = set(folders_in(folder))
+        for name in list_folder(folder):
+            if name in inside:
+                if name.startswith("."):
+                    yield join(join(folder, name), "")
+            elif not _belongs(name):
+                yield join(folder, name)
+
+
+def _fitting(pattern: str) -> Iterator[str]:
+    """All that a pattern fits; with ** in it, what is in folders fits, too."""
+    for path in [] if is_remote(pattern) or not is_pattern(pattern) else sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isdir(path):
+            if "**" not in pattern:
+                yield join(path, "")
+        elif not _belongs(os.path.basename(path)):
+            yield path
+
+
+def _belongs(name: str) -> bool:
+    """Whether a file of this name is read, or made anew, with the data beside it."""
+    return name in _BESIDE or name.endswith(_ENDINGS)
+
+
+def _same(found: Sequence[Found]) -> list[str]:
+    """Of files that were found by several names."""
+    first: dict[tuple[int, int], str] = {}
+    pairs = []
+    for each in found:
+        try:
+            status = None if is_remote(each.path) else os.stat(each.path)
+        except OSError:
+            continue  # the scout will say why
+        if status is not None and (known := first.setdefault((status.st_dev, status.st_ino), each.path)) != each.path:
+            pairs.append((each.path, known))
+    if not pairs:
+        return []
+    path, known = pairs[0]
+    more = f", as are those of {len(pairs) - 1:,} more" if len(pairs) > 1 else ""
+    return [
+        f"{path} is the same file as {known}, by a link: its rows are taken twice{more}; leave one of the "
+        "two out where they are to be there once"
+    ]

@@ -1,0 +1,139 @@
+"""Sources that were in quarantine, when a migration is resumed: they may have been repaired since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from ..formats.base import Extent
+from ..schema import Schema
+from .assembly import assemble_output, source_of
+from .bulk_plan import BulkPlan
+from .fingerprints import SourceFile
+from .orders import Order
+from .planning import make_plan
+from .quarantine import Quarantined
+from .scout import Scout, scout
+
+
+def repaired(plan: BulkPlan, changed: Iterable[Scout]) -> BulkPlan:
+    """The plan with sources as they are seen now; orders without them stay."""
+    for seen in changed:
+        plan = _with_source(plan, _number_of(plan, seen.path), seen)
+    return plan
+
+
+def seen_now(plan: BulkPlan, path: str) -> Scout:
+    """A source of a plan, as it is now."""
+    return scout(path, replace(plan.migration.look(plan.nbytes), piece=None))
+
+
+def is_changed(plan: BulkPlan, seen: Scout) -> bool:
+    """Whether a source is another file than it was, or can be read, and could not be then."""
+    known = plan.files[_number_of(plan, seen.path)]
+    return seen.file != known if seen.error is None or known is not None else _reason(plan, seen) is not None
+
+
+def _reason(plan: BulkPlan, seen: Scout) -> Quarantined | None:
+    """Why a source cannot be read, where that is not what the plan says."""
+    told = {each.reason for each in plan.quarantine if each.path == seen.path}
+    return None if seen.error is None or seen.error.reason in told else seen.error
+
+
+def _number_of(plan: BulkPlan, path: str) -> int:
+    return next(number for number, found in enumerate(plan.found) if found.path == path)
+
+
+def _with_source(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
+    """The plan with a source as it is now; what there was of it goes."""
+    file = seen.file if seen.error is None else None
+    plan = replace(plan, files=(*plan.files[:number], file, *plan.files[number + 1 :]))
+    if seen.path in {each.path for each in plan.lacking}:
+        return _with_output(plan, number, seen)
+    holding = [n for n, order in enumerate(plan.orders) if _positions(order, seen.path)]
+    for position, n in enumerate(holding):
+        plan = plan.with_order(n, _with_part(plan, plan.orders[n], seen if position == 0 else None, seen.path))
+    return plan
+
+
+def _with_output(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
+    """The plan with an output of its own for a source (--mirror)."""
+    if seen.error is not None:
+        return plan
+    path = plan.migration.mirrored(plan.found[number])
+    output, orders = assemble_output(plan.migration, path, [seen])
+    first = len(plan.orders)
+    output = replace(output, first=first, stop=first + len(orders))
+    lacking = tuple(each for each in plan.lacking if each.path != seen.path)
+    known = (*plan.outputs, output), (*plan.orders, *orders)
+    return replace(plan, outputs=known[0], orders=known[1], lacking=lacking)
+
+
+def _positions(order: Order, path: str) -> list[int]:
+    """Where among the parts of an order those of a source are."""
+    parts = _parts(order)
+    return [number for number, part in enumerate(parts) if _path_of(part) == path]
+
+
+_Part: TypeAlias = "tuple[Extent, Mapping[str, object], SourceFile] | Quarantined"
+
+
+def _parts(order: Order) -> list[_Part]:
+    """The parts of an order: extents, and what is lacking."""
+    lacking = {each.part: each for each in order.lacking}
+    extents = iter([(extent, opts, file) for (extent, opts), file in zip(order.extents, order.sources, strict=True)])
+    count = len(order.extents) + len(lacking)
+    return [lacking[number] if number in lacking else next(extents) for number in range(count)]
+
+
+def _path_of(part: _Part) -> str:
+    return part.path if isinstance(part, Quarantined) else part[0].path
+
+
+def _with_part(plan: BulkPlan, order: Order, seen: Scout | None, path: str) -> Order:
+    """An order with the whole of a source in the place of the first part of it, or with none (seen is None)."""
+    parts: list[_Part] = []
+    is_placed = seen is None
+    for part in _parts(order):
+        if _path_of(part) != path:
+            parts.append(part)
+        elif not is_placed and seen is not None:
+            parts.append(_part_of(plan, order, seen))
+            is_placed = True
+    return replace(
+        order,
+        extents=tuple((part[0], part[1]) for part in parts if not isinstance(part, Quarantined)),
+        sources=tuple(part[2] for part in parts if not isinstance(part, Quarantined)),
+        beside=order.beside if seen is None else tuple(dict.fromkeys([*order.beside, *seen.beside])),
+        lacking=tuple(replace(part, part=number) for number, part in enumerate(parts) if isinstance(part, Quarantined)),
+    )
+
+
+def _part_of(plan: BulkPlan, order: Order, seen: Scout) -> _Part:
+    """A source as a part of an order, where it can be read, and as the plan needs it."""
+    shard = order.target.rpartition("/")[2]
+    if seen.error is not None or seen.file is None or seen.summary is None:
+        error = seen.error or Quarantined(seen.path, None, None, "cannot be read", (shard,), 0)
+        return replace(error, shards=(shard,))
+    output = next(each for each in plan.outputs if order in plan.orders_of(each))
+    single = replace(output.wishes, shards=None, shuffle=False, seed=None, split=None)
+    now = make_plan(source_of([seen], single), output.path, single, [seen.summary]).orders[0]
+    differing = _differing(now.schema, order.schema)
+    if seen.format != order.source_format:
+        differing = f"it is {seen.format}, expected {order.source_format}"
+    if differing:
+        reason = f"does not fit the plan: {differing}; migrate it apart, or begin again (--overwrite)"
+        return Quarantined(seen.path, None, None, reason, (shard,), 0)
+    return now.extents[0][0], now.extents[0][1], seen.file
+
+
+def _differing(now: Schema, planned: Schema) -> str:
+    """The fields of a source that the plan has otherwise, or not at all, for people."""
+    found = []
+    for name, field in now.items():
+        known = planned.find(name)
+        if known != field:
+            expected = "no such field" if known is None else known.kind
+            found.append(f"field {name!r} is {field.kind}, expected {expected}")
+    return ", ".join(found)
