@@ -22,10 +22,13 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import BridgeError, SelectError, UnknownFormatError, VerificationError
+from ..interrupts import INTERRUPTED, raise_again
 from ..migrate import WORKER_VERB
+from .system import described
+from .terminal import LogOnStandardError, discard, finish, say_help, tell
 
-VERBS = ("convert", "info", "head", "index", "verify", "formats")
-DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+VERBS = ("convert", "migrate", "info", "head", "index", "verify", "formats")
+DONE, FAILED, USAGE, DIFFERENT, TERMINATED = 0, 1, 2, 3, 143
 _PAIRS = ("--select", "--in", "--out", "--pack", "--encode")  # take NAME=VALUE, one or several
 
 
@@ -33,44 +36,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == [WORKER_VERB]:
-        from ..migrate.local import serve
+        from ..migrate.workers import be_worker
 
-        return serve(arguments[1], *map(int, arguments[2:]))
-    parser, verbs, commands = _parser()
-    try:
-        args = _parse(parser, commands, _repeated(arguments))
-    except SystemExit as end:  # argparse's way to say that it has answered, or complained
-        return end.code if isinstance(end.code, int) else USAGE
+        return be_worker(*arguments[1:])
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _talking(args), _terminable():
-            return _run(verbs[args.verb], args)
-    except _Terminated:
-        return _complain("terminated; nothing was left half-written", TERMINATED)
-
-
-def _run(verb: ModuleType, args: argparse.Namespace) -> int:
-    """Run a verb, and make of what it raises a message and an exit code."""
-    try:
-        code: int = verb.run(args)
-        sys.stdout.flush()
+        code = _run(arguments)
+        finish()
         return code
     except KeyboardInterrupt:
         return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except _Terminated:
+        return _complain("terminated; nothing was left half-written", TERMINATED)
     except BrokenPipeError:  # the reader of our output has enough (| head): not an error, and nothing more to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return DONE
     except VerificationError as err:
         return _complain(str(err), DIFFERENT)
     except BridgeError as err:
         return _complain(str(err), USAGE if _is_usage(err) else FAILED)
     except OSError as err:
-        return _complain(f"{err.filename}: {err.strerror}" if err.filename and err.strerror else str(err), FAILED)
+        return _complain(described(err), FAILED)
     except ValueError as err:  # a mistake in the arguments
         return _complain(str(err), USAGE)
+
+
+def _run(arguments: list[str]) -> int:
+    """Do what the arguments ask for, and return the exit code."""
+    parser, verbs, commands = _parser()
+    arguments, behind = _cut_at_dashes(arguments)
+    try:
+        args = _parse(parser, commands, _repeated(arguments))
+        args = _with_config(args, parser, commands, arguments)
+        args.engine_arguments = behind
+    except SystemExit as end:  # argparse's way to say that it has answered, or complained
+        return end.code if isinstance(end.code, int) else USAGE
+    with _talking(args), _terminable():
+        raise_again()
+        code: int = verbs[args.verb].run(args)
+        return code
 
 
 def _is_usage(error: BridgeError) -> bool:
@@ -99,12 +106,17 @@ def _parse(
 
 
 class _Parser(argparse.ArgumentParser):
-    """With an error that is not hidden behind all options."""
+    """With an error that is not hidden behind all options, and that says what it says as all else is said."""
 
     def error(self, message: str) -> NoReturn:
         names = [str(action.metavar) for action in self._get_positional_actions()]
         hint = " ".join([self.prog, *names, "[OPTIONS]"])
-        self.exit(USAGE, f"usage: {hint} ({self.prog} --help lists them)\n{self.prog}: error: {message}\n")
+        tell(f"usage: {hint} ({self.prog} --help lists them)")
+        tell(f"{self.prog}: error: {message}")
+        raise SystemExit(USAGE)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        say_help(message)  # argparse's own passes over a disk that is full
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -130,6 +142,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",
             epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         module.add_args(command)
         talk = command.add_mutually_exclusive_group()
@@ -141,6 +154,31 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType], dict[str,
             help="show no progress and no notes; errors, warnings and what was left out are always said",
         )
     return parser, verbs, made
+
+
+def _cut_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments up to --, and those behind it, which are for an engine."""
+    at = arguments.index("--") if arguments[:1] == ["migrate"] and "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _with_config(
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    commands: dict[str, argparse.ArgumentParser],
+    arguments: list[str],
+) -> argparse.Namespace:
+    """The arguments, with those of the file that --config names before them."""
+    if getattr(args, "config", None) is None:
+        return args
+    from . import migrate
+    from .config import read_config
+
+    try:
+        paths, options = read_config(args.config, migrate.add_options, migrate.check_options, arguments)
+    except ValueError as err:
+        commands[args.verb].error(str(err))
+    return _parse(parser, commands, _repeated([args.verb, *options, *([] if args.paths else paths), *arguments[1:]]))
 
 
 def _repeated(arguments: Sequence[str]) -> list[str]:
@@ -162,8 +200,7 @@ def _repeated(arguments: Sequence[str]) -> list[str]:
 @contextmanager
 def _talking(args: argparse.Namespace) -> Iterator[None]:
     """Show what the library logs on standard error, while the command runs: its warnings in any case."""
-    logger, handler = logging.getLogger("recordio_bridge"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("recordio-bridge: %(message)s"))
+    logger, handler = logging.getLogger("recordio_bridge"), LogOnStandardError()
     before = logger.level
     logger.setLevel(logging.INFO if args.verbose else logging.WARNING)
     logger.addHandler(handler)
@@ -182,9 +219,15 @@ class _Terminated(BaseException):
 def _terminable() -> Iterator[None]:
     """Make an exception of SIGTERM, where that would end the process at once."""
 
+    ending = False
+
     def end(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends two: the second finds us on our way out
-        raise _Terminated
+        nonlocal ending
+        if not ending:  # timeout(1) sends two: the second finds us on our way out
+            ending = (
+                True  # and not SIG_IGN: Python tells of a signal that came before it is ignored and finds no handler
+            )
+            raise _Terminated
 
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -192,10 +235,10 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is end:
+        if not ending and signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"recordio-bridge: error: {message}", file=sys.stderr)
+    tell(f"recordio-bridge: error: {message}")
     return code

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from .options import add_json, format_table
+from .terminal import say, say_json
 
 HELP = "list the formats with their suffixes and options"
 EXAMPLES = ("recordio-bridge formats", "recordio-bridge formats --json")
@@ -18,11 +18,11 @@ def add_args(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     table = format_table()
     if args.json:
-        print(json.dumps(table))
+        say_json(table)
         return 0
     for row in table:
-        print(f"{row['name']:<10} {' '.join(row['suffixes'])}")
+        say(f"{row['name']:<10} {' '.join(row['suffixes'])}")
         for option, values in row["options"].items():
             shown = "TEXT" if values is None else "|".join(value or "''" for value in values)
-            print(f"{'':<10}   {option}={shown}")
+            say(f"{'':<10}   {option}={shown}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,6 +14,7 @@ from ..batch import Row
 from ..formats.base import OnBadRecord
 from ..sources import Source, expand
 from .options import add_json, add_source_options, source_options
+from .terminal import say, say_json
 
 HELP = "show the first rows"
 EXAMPLES = ("recordio-bridge head train.rec", "recordio-bridge head train.tfrecord -n 3 --json")
@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
     rows = _rows(expand(args.path), source_options(args), args.on_bad_record, args.n)
     for number, row in enumerate(islice(rows, args.n)):
         if args.json:
-            print(json.dumps({name: _as_json(value) for name, value in row.items()}))
+            say_json({name: _as_json(value) for name, value in row.items()})
         else:
-            print(f"{number}: " + "  ".join(f"{_name(name)}={_as_text(value)}" for name, value in row.items()))
+            say(f"{number}: " + "  ".join(f"{name}={_as_text(value)}" for name, value in row.items()))
     return 0
 
 
@@ -50,11 +50,6 @@ def _rows(
         schema = source.format.glance(path, source.options[0], most)
         for batch in source.read(schema, 1, api.log_skipped):
             yield batch.row(0)
-
-
-def _name(name: str) -> str:
-    """A name that cannot play with the terminal."""
-    return name if name.isprintable() else repr(name)
 
 
 def _as_text(value: Row) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from .. import api
 from .options import add_json, add_source_options, counted, source_options
+from .terminal import say, say_json
 
 HELP = "write the index of a file: .idx for a .rec, .tfindex (offset and size) for a TFRecord, as DALI reads it"
 EXAMPLES = ("recordio-bridge index train.rec --overwrite", "recordio-bridge index train.tfrecord -o train.index")
@@ -33,5 +33,8 @@ def run(args: argparse.Namespace) -> int:
         **source_options(args),
     )
     for path, num_rows in written.items():
-        print(json.dumps({"index": path, "num_rows": num_rows}) if args.json else f"{path}: {counted(num_rows, 'row')}")
+        if args.json:
+            say_json({"index": path, "num_rows": num_rows})
+        else:
+            say(f"{path}: {counted(num_rows, 'row')}")
     return 0

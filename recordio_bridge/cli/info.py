@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shlex
 from collections import Counter
 
@@ -12,8 +10,10 @@ from .. import api
 from ..errors import SchemaError
 from ..formats.arrays import ArrayFormat, Content
 from ..parsing import parse_function
+from ..paths import nbytes_of
 from ..sources import Source
 from .options import add_json, add_source_options, counted, source_options
+from .terminal import say, say_json
 
 HELP = "show what a file or a set of files holds"
 EXAMPLES = (
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     source = Source.open(args.path, source_options(args), args.on_bad_record)
     source.log_doubts(only_alarms=True)
     if args.parse_fn:
-        print(_parse_function(source), end="")
+        for line in _parse_function(source).removesuffix("\n").split("\n"):
+            say(line)
         return 0
     try:
         summary = source.summary(api.log_skipped)
@@ -58,17 +59,15 @@ def run(args: argparse.Namespace) -> int:
             "warnings": list(summary.warnings),
             "preset": summary.preset,
         }
-        print(json.dumps(content))
+        say_json(content)
         return 0
-    print(f"{args.path}: {summary.format}, {counted(summary.num_rows, 'row')}, {counted(summary.nbytes, 'byte')}")
+    say(f"{args.path}: {summary.format}, {counted(summary.num_rows, 'row')}, {counted(summary.nbytes, 'byte')}")
     for field in summary.schema.values():
-        print(f"  {field}")
+        say(f"  {field}")
     if summary.preset is not None:
-        print(
-            f"preset: {summary.preset} fits (convert --preset {summary.preset}; add --explain to see what it selects)"
-        )
+        say(f"preset: {summary.preset} fits (convert --preset {summary.preset}; add --explain to see what it selects)")
     for note in summary.notes:
-        print(f"{'warning' if note in summary.warnings else 'note'}: {note}")
+        say(f"{'warning' if note in summary.warnings else 'note'}: {note}")
     return 0
 
 
@@ -82,18 +81,18 @@ def _show_arrays(args: argparse.Namespace, source: Source, format: ArrayFormat) 
             "path": args.path,
             "format": format.name,
             "num_rows": None,
-            "nbytes": sum(map(os.path.getsize, source.paths)),
+            "nbytes": sum(map(nbytes_of, source.paths)),
             "files": list(source.paths),
             "schema": None,
             "notes": list(dict.fromkeys(note for *_, notes in files for note in notes)),
             "arrays": [{"path": path, **_array_json(each)} for path, contents, _ in files for each in contents],
         }
-        print(json.dumps(content))
+        say_json(content)
         return
     for path, contents, notes in files:
-        print(f"{path}: {format.name}, {counted(os.path.getsize(path), 'byte')}, of these arrays:")
+        say(f"{path}: {format.name}, {counted(nbytes_of(path), 'byte')}, of these arrays:")
         for each in contents:
-            print(
+            say(
                 f"  {each.name}: {each.reason}"
                 if each.field is None
                 else f"  {each.field}, {counted(each.num_rows, 'row')}"
@@ -103,9 +102,9 @@ def _show_arrays(args: argparse.Namespace, source: Source, format: ArrayFormat) 
             most = rows.most_common(1)[0][0]
             names = [each.name for each in contents if each.field is not None and each.num_rows == most]
             chosen = shlex.join(f"{name}={name}" for name in names)
-            print(f"They make no table together; choose some of as many rows: --select {chosen} (fields= in Python)")
+            say(f"They make no table together; choose some of as many rows: --select {chosen} (fields= in Python)")
         for note in notes:
-            print(f"note: {note}")
+            say(f"note: {note}")
 
 
 def _array_json(content: Content) -> dict[str, object]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import re
 from collections.abc import Sequence
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
 from ..formats import format_names, get_format
 from ..select import split_pairs
 from ..sources import option_choices
+from .terminal import tell
 
 
 def add_format_options(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,33 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """--memory."""
+    parser.add_argument(
+        "--memory",
+        type=parse_nbytes,
+        default=1 << 30,
+        metavar="SIZE",
+        help="what a shuffle may take, in all processes together, such as 512MiB (default: 1GiB)",
+    )
+
+
+def parse_nbytes(text: str) -> int:
+    """The bytes of a size: "1GiB" is 1024 MiB, "64MB" 64,000,000 bytes, "1.5k" 1,500; a number alone is of bytes.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no size, or no whole number of bytes.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(?:([kmgtp])(i)?)?b?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected such as 1GiB, 256MiB, 64MB or 65536")
+    number, prefix, binary = found.groups()
+    nbytes = Fraction(number) * (1024 if binary else 1000) ** (" kmgtp".index(prefix.lower()) if prefix else 0)
+    if nbytes.denominator != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of bytes")
+    return int(nbytes)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -55,9 +84,9 @@ def print_notes(notes: Sequence[str], warnings: Sequence[str], quiet: bool) -> N
     """Notes on standard error; where nothing is to be said, still those that are warnings."""
     for note in notes:
         if note in warnings:
-            print(f"warning: {note}", file=sys.stderr)
+            tell(f"warning: {note}")
         elif not quiet:
-            print(f"note: {note}", file=sys.stderr)
+            tell(f"note: {note}")
 
 
 def format_table() -> list[dict[str, Any]]:  # Any: JSON
