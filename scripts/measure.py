@@ -1,7 +1,8 @@
 """What scripts/bench runs: our speed as ratios to what people use today, measured side by side.
 
-Every line is a ratio of medians taken in one run, on files in memory-backed storage, the two sides in turn. Absolute
-numbers depend on the machine; they are printed to show what the ratio is made of.
+Every line is a ratio of medians taken in one run, on files in memory-backed storage, the two sides in turn; those of q
+are milliseconds for each file. Absolute numbers depend on the machine; they are printed to show what the ratio is
+made of.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from pathlib import Path
 
 import measure_arrays
 import measure_feeding
+import measure_migration
 import measure_records
 from timing import Bench, Line
 
-LINES: dict[str, Bench] = {**measure_records.LINES, **measure_arrays.LINES, **measure_feeding.LINES}
+LINES: dict[str, Bench] = {
+    **measure_records.LINES,
+    **measure_arrays.LINES,
+    **measure_feeding.LINES,
+    **measure_migration.LINES,
+}
 
 
 def main() -> int:

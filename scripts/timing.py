@@ -19,11 +19,17 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(runs: int, actions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The median seconds of each action; they take turns, and the first turn is not counted."""
+def compare(
+    runs: int, actions: dict[str, Callable[[], object]], before: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """The median seconds of each action; they take turns, and the first turn is not counted.
+
+    What is done before each is not timed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(runs + 1):
         for name, action in actions.items():
+            before()
             elapsed = timed(action)
             if turn:
                 seconds[name].append(elapsed)
@@ -40,6 +46,7 @@ def fresh(target: str, action: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def line(letter: str, what: str, ratio: float, goal: str, detail: str) -> Line:
-    print(f"{letter:<4} {what:<58} {ratio:>7.2f}x   {goal:<10} {detail}", flush=True)
-    return {"line": letter, "what": what, "ratio": ratio, "goal": goal, "detail": detail}
+def line(letter: str, what: str, ratio: float, goal: str, detail: str, unit: str = "x") -> Line:
+    """A line that is printed: of a ratio, or of a number with another unit."""
+    print(f"{letter:<4} {what:<58} {ratio:>7.2f}{unit:<3} {goal:<10} {detail}", flush=True)
+    return {"line": letter, "what": what, "ratio": ratio, "unit": unit, "goal": goal, "detail": detail}
