@@ -438,3 +438,11 @@ def test_places_are_not_those_of_indices_that_are_written_to_again():
     taken = read_from("a.rec", 5).take(indices)
     indices[:] = 0
     check_places(taken, ["a.rec"] * 2)
+
+
+def test_masked_values_are_refused_and_an_empty_mask_is_none():
+    values = np.ma.array([1, 2], mask=[False, True])
+    with pytest.raises(SchemaError, match=r"field 'x': has masked values.*; fill them"):
+        Batch.of({"x": values})
+    assert Batch.of({"x": np.ma.array([1, 2])})["x"].tolist() == [1, 2]
+    assert Batch.of({"x": values.filled(-1)})["x"].tolist() == [1, -1]

@@ -7,14 +7,16 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recordio_bridge as rb
 from recordio_bridge import Field, Schema
-from recordio_bridge.migrate.plan import Wishes, make_plan
+from recordio_bridge.migrate.planning import make_plan
 from recordio_bridge.migrate.shuffled import ShuffledRows
+from recordio_bridge.migrate.wishes import Wishes
 from recordio_bridge.sources import Source
 from tests.reference import crc32c
 from tests.samples import contents, frame_rec, image_payload, image_rec, read_examples, read_rec, read_tfrecord
@@ -185,7 +187,7 @@ def test_a_shuffle_into_more_shards_than_rows_keeps_every_row(tmp_path, rows, wo
 def test_the_shards_of_a_shuffle_share_one_look_through_the_source(tmp_path, monkeypatch, workers):
     source, looks = image_rec(tmp_path / "a.rec", 40), []
     of = ShuffledRows.of
-    monkeypatch.setattr(ShuffledRows, "of", lambda order: looks.append(order) or of(order))
+    monkeypatch.setattr(ShuffledRows, "of", lambda order, memory: looks.append(order) or of(order, memory))
     rb.convert(source, tmp_path / "b.tfrecord", shuffle=True, shards=8, workers=workers)
     assert len(looks) == 1
 
@@ -196,18 +198,13 @@ def test_what_workers_of_a_shuffle_share_comes_back_as_it_was(tmp_path):
     paths = [tmp_path / "a.rec", image_rec(tmp_path / "b.rec", 4)]
     source = Source.open(paths, None, "skip")
     plan = make_plan(source, str(tmp_path / "c.tfrecord"), Wishes(shards=2, shuffle=True, on_bad_record="skip"))
-    made = ShuffledRows.of(plan.orders[0])
-    with made.save() as file:
-        loaded = ShuffledRows.load(plan.orders[1], file.fileno())
-    assert loaded.serves(plan.orders[0])
-    assert loaded.permutation.tolist() == made.permutation.tolist()
-    assert loaded.index.states == made.index.states
-    for left, right in zip(loaded.index.heads, made.index.heads, strict=True):
-        assert (left.offsets.tolist(), left.sizes.tolist()) == (right.offsets.tolist(), right.sizes.tolist())
-    assert [None if heads.numbers is None else heads.numbers.tolist() for heads in loaded.index.heads] == [
-        [0, 1, 2, 4, 5, 6, 7, 8, 9],
-        None,
-    ]
+    with ShuffledRows.of(plan.orders[0]) as made:
+        loaded = ShuffledRows.inherit(plan.orders[1], made.rows.fileno())
+        assert loaded.serves(plan.orders[0])
+        assert loaded.rows.contents == made.rows.contents
+        assert loaded.rows.read(0, 13).tolist() == made.rows.read(0, 13).tolist()
+        rows = np.sort(loaded.rows.read(0, 13), order="row")
+    assert rows["record"].tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3]
 
 
 def test_an_order_of_another_seed_or_source_is_not_served(tmp_path):
@@ -217,8 +214,8 @@ def test_an_order_of_another_seed_or_source_is_not_served(tmp_path):
         make_plan(Source.open(path), str(tmp_path / "c.tfrecord"), each).orders[0]
         for path, each in ((a, wishes), (b, wishes), (a, Wishes(shuffle=True, seed=2)), (a, Wishes()))
     )
-    made = ShuffledRows.of(first)
-    assert [made.serves(each) for each in (first, other_source, other_seed, none)] == [True, False, False, False]
+    with ShuffledRows.of(first) as made:
+        assert [made.serves(each) for each in (first, other_source, other_seed, none)] == [True, False, False, False]
 
 
 def test_neighbours_are_torn_apart_over_the_whole_file_and_not_within_a_window(tmp_path):

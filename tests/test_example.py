@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordio_bridge import Batch, Field, FormatError, LossyError, Ragged, Schema, SchemaError
-from recordio_bridge.example import decode, encode
+from recordio_bridge.example import Survey, decode, encode
 from tests.formats.contract import plain
 from tests.native.messages import chunk, entry, example, group, tag, varint
 
@@ -275,6 +275,15 @@ def test_of_a_key_that_comes_twice_the_last_counts() -> None:
     assert one(example(entry(b"x", list_of(3, 1, 2)), entry(b"y", b""), entry(b"x", list_of(3, 9)))) == [9]
     assert one(example(entry(b"x", list_of(1, b"a")), entry(b"x", list_of(3, 9)))) == [9]
     assert one(example(entry(b"x", list_of(3, 9)), entry(b"x", b""))) == []
+
+
+def test_a_damaged_feature_is_an_error_also_where_a_later_one_of_its_key_counts() -> None:
+    message = example(entry(b"x", chunk(3, chunk(1, b"\x80"))), entry(b"x", list_of(3, 9)))
+    with pytest.raises(FormatError, match="record 0, byte 9 of its payload: a packed list is cut inside a value"):
+        one(message)
+    survey = Survey()
+    with pytest.raises(FormatError, match="record 0, byte 9 of its payload: a packed list is cut inside a value"):
+        survey.add(Ragged.of([message]))
 
 
 def test_several_features_messages_are_merged() -> None:

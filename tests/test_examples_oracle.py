@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import recordio_bridge as rb
+from tests.feed.forked import run_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-PACKAGE_HOME = Path(rb.__file__).resolve().parents[1]
 PROGRAMS = {  # and arguments with which they are done soon
     "step1_feed_dict.py": ["60"],
     "step2_tfrecord.py": ["60"],
@@ -30,10 +26,8 @@ OTHERS = {"make_shapes.py", "toy_digits.py"}
 
 
 def run_example(name: str, folder: Path, *arguments: str) -> str:
-    """What an example prints; warnings, such as those of Keras, are errors."""
-    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *(arguments or PROGRAMS[name])]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    """What an example prints."""
+    done = run_file(EXAMPLES / name, folder, *(arguments or PROGRAMS[name]))
     assert done.returncode == 0, done.stderr
     assert list(folder.iterdir()) == []
     return done.stdout

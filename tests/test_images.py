@@ -248,6 +248,15 @@ def test_a_broken_first_image_tells_no_size(tmp_path):
         decoded(tmp_path, [b"nothing"], on_bad_record="skip")
 
 
+def test_a_broken_first_image_of_a_migration_costs_the_rows_of_its_file(tmp_path):
+    (tmp_path / "src").mkdir()
+    for number, images in enumerate(([b"nothing", encoded(GRAY)], [encoded(GRAY)] * 3)):
+        write_rec(tmp_path / f"src/{number}.rec", [image_payload(n, image=image) for n, image in enumerate(images)])
+    outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", decode=["image"])
+    assert outcome.num_rows == 3
+    assert [(each.path, each.record) for each in outcome.quarantine] == [(str(tmp_path / "src/0.rec"), 0)]
+
+
 def test_a_broken_image_in_a_file_of_arrays_is_named_by_its_row(tmp_path):
     for number, images in enumerate(([encoded(RGB)] * 3, [encoded(RGB), b"x", encoded(RGB)])):
         rb.write(tmp_path / f"{number}.npz", {"image": images})

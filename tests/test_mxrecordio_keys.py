@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -185,3 +186,57 @@ def test_a_flag_is_not_taken_for_a_length_in_a_file_of_more_than_512_mib(tmp_pat
     os.truncate(tmp_path / "i.rec", 600 << 20)
     reader.open()
     assert [reader.read_idx(key) for key in (2, 1, 0)] == records[::-1]
+
+
+ESCAPED = b"b" * 40 + MAGIC + b"c" * 40 + MAGIC + b"d" * 40
+
+
+@pytest.mark.parametrize("key_type", [int, str])
+@pytest.mark.parametrize("before", [(), (0,)], ids=["jumped to", "read ahead"])
+@pytest.mark.parametrize("last", [b"four", b"f" * 1000])
+def test_a_record_that_lost_a_part_from_its_midst_is_not_handed_out_by_key(tmp_path, key_type, before, last):
+    """Its other parts fit together, as no part says how many there are: only the next offset tells."""
+    payloads = [b"zero", ESCAPED, b"two", ESCAPED, last]
+    with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w", key_type)) as writer:
+        for key, payload in enumerate(payloads):
+            writer.write_idx(key_type(key), payload)
+    whole = (tmp_path / "i.rec").read_bytes()
+
+    def read(key: int) -> bytes | None:
+        with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r", key_type)) as reader:
+            for first in before:
+                reader.read_idx(key_type(first))
+            return reader.read_idx(key_type(key))
+
+    assert [read(key) for key in range(5)] == payloads
+    at = whole.index(b"c" * 40) - 8
+    (tmp_path / "i.rec").write_bytes(whole[:at] + whole[at + 48 :])
+    assert read(0) == b"zero"
+    with pytest.raises(
+        FormatError,
+        match=r"key '?1'? of \S*i\.idx at byte 12: its parts end at byte 108, and at byte 156, where the index",
+    ):
+        read(1)
+    for key in (2, 3, 4):
+        with pytest.raises(FormatError):
+            read(key)
+
+
+def test_records_of_several_parts_are_read_by_an_index_that_leaves_others_out(tmp_path):
+    payloads = [ESCAPED, b"one", ESCAPED, b"three", ESCAPED]
+    with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w")) as writer:
+        for key, payload in enumerate(payloads):
+            writer.write_idx(key, payload)
+    lines = (tmp_path / "i.idx").read_text().splitlines(keepends=True)
+    for kept in ([0], [0, 2], [0, 4], [2, 4], [0, 3], [4]):
+        (tmp_path / "i.idx").write_text("".join(lines[key] for key in kept))
+        with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")) as reader:
+            assert [reader.read_idx(key) for key in kept] == [payloads[key] for key in kept]
+
+
+def test_a_record_of_several_parts_is_read_where_the_next_one_has_the_key_of_another(tmp_path):
+    with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "w")) as writer:
+        for key, payload in ((0, ESCAPED), (7, b"one"), (7, b"two")):
+            writer.write_idx(key, payload)
+    with closing(MXIndexedRecordIO(tmp_path / "i.idx", tmp_path / "i.rec", "r")) as reader:
+        assert [reader.read_idx(0), reader.read_idx(7)] == [ESCAPED, b"two"]

@@ -69,7 +69,7 @@ def test_a_file_is_opened_once_and_lent_again():
     files.close()
     assert sorted(log[2:]) == ["-a", "-b"]
     use(files, 1)
-    assert log[4:] == ["+b"]
+    assert log[4:] == ["+b", "-b"]
 
 
 def test_those_used_longest_ago_make_room(monkeypatch):

@@ -10,10 +10,10 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, LossyError, Ragged, Schema, SchemaError, SelectError
-from recordio_bridge.migrate.plan import Order
+from recordio_bridge.migrate.orders import Order
 from recordio_bridge.presets import ready
 from tests.native.test_image_kernel import jpeg, png
-from tests.samples import GOLDEN, copy_golden, image_payload, read_examples, write_rec
+from tests.samples import GOLDEN, copy_golden, image_payload, read_examples, rewrite, write_rec
 
 PHOTO = jpeg(100, 200)
 
@@ -413,7 +413,7 @@ def test_a_file_that_holds_no_names_is_refused(tmp_path, content, said):
 def test_a_sidecar_with_broken_names_is_refused(tmp_path, names):
     converted(labelled(tmp_path, 0.0), "imagenet", class_names=["a"])
     sidecar = tmp_path / "out.tfrecord.schema.json"
-    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "class_names": names}))
+    rewrite(sidecar, {**json.loads(sidecar.read_text()), "class_names": names})
     with pytest.raises(rb.FormatError, match="class_names"):
         rb.inspect(tmp_path / "out.tfrecord")
     assert not rb.verify(tmp_path / "out.tfrecord").ok

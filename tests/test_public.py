@@ -59,8 +59,19 @@ def positional(function: object) -> list[tuple[str, object]]:
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = f"import sys, recordio_bridge; print([name for name in {HEAVY!r} if name in sys.modules])"
+    code = f"import sys; from recordio_bridge import *; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run_python(code) == "[]\n"
+
+
+def test_importing_the_package_alone_loads_not_even_numpy():
+    """So that the command line can see to interrupts before."""
+    code = "import sys, recordio_bridge as rb; before = set(sys.modules); rb.read; print('numpy' in before)"
+    assert run_python(code) == "False\n"
+
+
+def test_dir_names_all_that_is_public_also_before_it_is_imported():
+    code = "import recordio_bridge as rb; print(set(rb.__all__) <= set(dir(rb)), hasattr(rb, 'no_such_name'))"
+    assert run_python(code) == "True False\n"
 
 
 def test_importing_mxrecordio_loads_neither_mxnet_nor_opencv():
@@ -211,6 +222,7 @@ def test_convert_has_the_documented_parameters_and_all_options_by_keyword():
         "source_options": None,
         "target_options": None,
         "allow_lossy": (),
+        "memory": 1 << 30,
     }
     found = {name: each for name, each in parameters(rb.convert).items() if name in expected}
     assert {name: each.default for name, each in found.items()} == expected

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import recordio_bridge as rb
@@ -136,3 +139,69 @@ def test_of_two_conversions_that_may_overwrite_the_last_to_end_wins(tmp_path, li
     report = rb.verify(tmp_path / "b.tfrecord")
     assert (report.ok, report.num_rows, len(report.files)) == (True, 6, 2)
     assert not [name for name in contents(tmp_path) if ".part" in name]
+
+
+def interrupted(call: Callable[..., object], at: Callable[[str], bool], before: bool = False) -> Callable[..., object]:
+    """A call that a Ctrl-C comes just after, or before, once, where its last path is so."""
+    done = []
+
+    def call_and_interrupt(*arguments: object, **options: object) -> object:
+        is_now = not done and at(str(arguments[1 if isinstance(arguments[1], str) else 0]))
+        if is_now:
+            done.append(True)
+        if is_now and before:
+            os.kill(os.getpid(), signal.SIGINT)
+        result = call(*arguments, **options)
+        if is_now and not before:
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    return call_and_interrupt
+
+
+@pytest.mark.parametrize(
+    ("call", "before"), [("open", True), ("rename", True), ("rename", False), ("link", True), ("link", False)]
+)
+@pytest.mark.parametrize("name", ["x.npy", "x.npy.schema.json"])
+def test_an_interrupt_while_files_are_replaced_keeps_the_old_or_gives_the_new(
+    tmp_path, monkeypatch, links, name, call, before
+):
+    rb.write(tmp_path / "x.npy", {"data": np.arange(1000)})
+    old = contents(tmp_path)
+    rb.write(tmp_path / "x.npy", {"data": np.arange(5)}, overwrite=True)
+    new = contents(tmp_path)
+    rb.write(tmp_path / "x.npy", {"data": np.arange(1000)}, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, interrupted(getattr(os, call), lambda path: path == str(tmp_path / name), before))
+        with suppress(KeyboardInterrupt):
+            rb.write(tmp_path / "x.npy", {"data": np.arange(5)}, overwrite=True)
+    assert contents(tmp_path) in (old, new)
+
+
+def test_a_second_interrupt_while_old_files_come_back_loses_none(tmp_path, monkeypatch, links):
+    target = tmp_path / "b.rec"
+    rb.convert(image_rec(tmp_path / "a.rec", 9), target, shards=3)
+    old = contents(tmp_path)
+    failed: list[str] = []
+
+    def fail_first(call: Callable[..., object]) -> Callable[..., object]:
+        def fail_or_call(source: str, final: str) -> object:
+            if not os.path.basename(final).startswith(".") and not failed:
+                failed.append(final)
+                raise KeyboardInterrupt
+            result = call(source, final)
+            if failed and len(failed) < 3:
+                failed.append(final)
+                if len(failed) == 3:  # the second of those that come back
+                    raise KeyboardInterrupt
+            return result
+
+        return fail_or_call
+
+    for call in ("link", "rename"):
+        monkeypatch.setattr(os, call, fail_first(getattr(os, call)))
+    with pytest.raises(KeyboardInterrupt):
+        rb.convert(tmp_path / "a.rec", target, shards=3, overwrite=True)
+    assert len(failed) == 3
+    assert contents(tmp_path) == old
+    assert not any("manifest" in path for path in failed[1:]), "which says that all is there, and comes last"

@@ -305,7 +305,7 @@ def test_an_object_array_of_lists_of_numbers_is_ragged():
         ),
         ([np.ones((2, 2)), np.ones(3)], r"field 'x': a row of shape \(2, 2\).*only one dimension"),
         ([np.ones(2), b"a"], "field 'x': expected"),
-        ([1, 2], "field 'x': expected bytes or text, found int"),
+        ([1, 2], "row 0 of field 'x': expected bytes or text, found int"),
     ],
 )
 def test_object_arrays_of_what_makes_no_column_are_told(rows, message):

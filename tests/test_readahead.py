@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from recordio_bridge.readahead import made_ahead
+from tests.feed.deadline import num_threads, until
 
 
-def readers() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("recordio_bridge-read")]
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = num_threads()
+    yield
+    until(lambda: num_threads() <= before)
 
 
 @pytest.mark.parametrize("numbers", [range(0), range(1), range(2), range(7, 100, 3)])
 def test_each_piece_comes_once_and_in_order(numbers):
     assert list(made_ahead(lambda number: number * 2, numbers)) == [number * 2 for number in numbers]
-    assert readers() == []
 
 
 def test_one_piece_needs_no_thread():
@@ -42,7 +46,6 @@ def test_an_error_comes_where_its_piece_would_and_after_those_before():
     assert [next(pieces), next(pieces)] == [0, 1]
     with pytest.raises(OSError, match="no such luck"):
         next(pieces)
-    assert readers() == []
 
 
 def test_closing_early_waits_for_what_is_under_way():
@@ -61,4 +64,3 @@ def test_closing_early_waits_for_what_is_under_way():
     may_end.set()
     pieces.close()
     assert ended.is_set()
-    assert readers() == []

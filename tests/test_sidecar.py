@@ -15,7 +15,7 @@ import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema
 from recordio_bridge.files import pending_file, publish
 from recordio_bridge.sidecar import find_sidecar, make_sidecar, read_sidecar
-from tests.samples import believe_by_name, image_payload, image_rec, make_example, write_rec, write_tfrecord
+from tests.samples import believe_by_name, image_payload, image_rec, make_example, rewrite, write_rec, write_tfrecord
 
 PIXELS = Schema(Field("pixels", "uint8", (2, 2)), Field("small", "int8"))
 
@@ -207,7 +207,7 @@ def test_a_sidecar_that_describes_other_bytes_than_the_manifest_is_found(tmp_pat
     sidecar = sidecar_of(tmp_path / "b.tfrecord")
     content = json.loads(sidecar.read_text())
     content["ends"]["b.tfrecord"]["crc32c"] ^= 1
-    sidecar.write_text(json.dumps(content))
+    rewrite(sidecar, content)
     assert [problem.path for problem in rb.verify(tmp_path / "b.tfrecord").problems] == [str(sidecar)]
 
 
@@ -278,7 +278,9 @@ def test_a_file_name_that_is_no_utf8_goes_through_the_manifest(tmp_path):
     text = json.dumps(renamed.to_json())
     (tmp_path / "b.tfrecord.manifest.json").unlink()
     publish([renamed.to_file()])
-    assert json.loads((tmp_path / "b.tfrecord.manifest.json").read_bytes()) == json.loads(text)
+    written = json.loads((tmp_path / "b.tfrecord.manifest.json").read_bytes())
+    del written["crc32c"]
+    assert written == json.loads(text)
 
 
 def test_there_is_no_sidecar_where_there_is_none(tmp_path):

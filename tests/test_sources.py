@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import Field, FormatError, Schema, SchemaError, UnknownFormatError
+from recordio_bridge import Field, FormatError, Schema, SchemaError, UnknownFormatError, sources
 from recordio_bridge.sources import expand
+from tests.cli.running import run
 from tests.samples import frame_tfrecord, image_rec, make_example, write_rec, write_tfrecord
 
 
@@ -311,3 +312,74 @@ def test_all_batches_may_be_kept_and_looked_at_later(tmp_path):
     write_rec(tmp_path / "a.rec", payloads)
     batches = list(rb.read(tmp_path / "a.rec", batch_rows=7, payload="raw"))
     assert [payload for batch in batches for payload in batch["record"]] == payloads
+
+
+def test_indexes_beside_data_files_are_not_opened_to_see_what_they_are(tmp_path, monkeypatch):
+    for name in ("a.rec", "a.idx", "a.lst", "a.rec.schema.json"):
+        (tmp_path / name).touch()
+    opened: list[str] = []
+    monkeypatch.setattr(sources, "format_of_source", opened.append)
+    assert sources.expand(tmp_path) == [str(tmp_path / "a.rec")]
+    assert opened == []
+
+
+# ---- what a folder does not stand for ----
+
+
+@pytest.fixture
+def nested(three_files: Path) -> Path:
+    """Three files, and a folder with one more; beside a hidden one."""
+    for name in ("val", ".hidden"):
+        (three_files / name).mkdir()
+        image_rec(three_files / name / "d.rec", 2, first_id=9)
+    return three_files
+
+
+def test_folders_that_are_not_taken_with_a_folder_are_told(nested, caplog):
+    expected = f"{nested}: 1 folder is not taken: val; migrate takes folders with all that is in them"
+    for look in (rb.inspect, rb.open, ids, lambda source: rb.convert(source, nested / "val/x.npz")):
+        caplog.clear()
+        look(nested)
+        assert [(each.levelname, each.getMessage()) for each in caplog.records] == [("WARNING", expected)]
+    assert rb.verify(nested).warnings == [expected]
+
+
+def test_folders_that_fit_a_pattern_are_told_unless_it_goes_through_them(nested, caplog):
+    rb.inspect(nested / "*")
+    expected = f"{nested}/*: 1 folder is not taken: {nested}/val; migrate takes folders with all that is in them"
+    assert [each.getMessage() for each in caplog.records] == [expected]
+    caplog.clear()
+    assert rb.inspect(nested / "**").num_rows == rb.inspect(nested / "*.rec").num_rows + 2
+    assert caplog.records == []
+
+
+def test_of_many_folders_the_first_are_named(three_files, caplog):
+    for number in range(1200):
+        (three_files / f"f{number:04d}").mkdir()
+    rb.inspect(three_files)
+    assert "1,200 folders are not taken: f0000, f0001, f0002, f0003, f0004, and 1,195 more;" in caplog.text
+
+
+def test_the_command_line_tells_of_folders_in_any_case(nested, capsys):
+    assert run(capsys, "info", nested).stderr.count("1 folder is not taken: val") == 1
+    assert run(capsys, "convert", nested, nested / "val/x.npz", "-q").stderr.count("not taken: val") == 1
+    assert run(capsys, "verify", nested, "-q").stderr.count("not taken: val") == 1
+
+
+@pytest.mark.parametrize("name", ["", "*.rec", "*"])
+def test_a_link_that_leads_nowhere_is_an_error_of_a_folder_and_a_glob(three_files, name):
+    (three_files / "b-more.rec").symlink_to("nowhere.rec")
+    (three_files / ".hidden.rec").symlink_to("nowhere.rec")
+    (three_files / "notes.txt").symlink_to("nowhere.txt")
+    for look in (rb.inspect, rb.open, ids, lambda source: rb.convert(source, three_files / "x.npz")):
+        with pytest.raises(FormatError, match=r"/b-more\.rec: is a link that leads nowhere; mend it, or remove it"):
+            look(three_files / name)
+    report = rb.verify(three_files / name)
+    assert [problem.path for problem in report.problems] == [str(three_files / "b-more.rec")]
+    assert report.num_rows == 9
+
+
+def test_the_folders_of_a_mirror_are_verified_and_not_told(nested, tmp_path):
+    outcome = rb.migrate.run(nested, tmp_path / "out", to="npz", mirror=True)
+    assert outcome.num_rows == 11
+    assert rb.verify(tmp_path / "out").warnings == []

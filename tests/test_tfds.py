@@ -13,7 +13,7 @@ from recordio_bridge.shards import parse_shard, shard_names
 from recordio_bridge.tfds import Contents, DatasetName
 from tests.cli.running import run
 from tests.native.test_image_kernel import png
-from tests.samples import contents, frame_rec, image_payload, image_rec
+from tests.samples import contents, frame_rec, image_payload, image_rec, rewrite
 
 SHARDS = ["mydata-train.tfrecord-00000-of-00002", "mydata-train.tfrecord-00001-of-00002"]
 SIDECARS = ["mydata-train.tfrecord.schema.json", "mydata-train.tfrecord.manifest.json"]
@@ -173,7 +173,7 @@ def test_verify_looks_at_every_file_that_was_written(source, folder, capsys, nam
 def test_a_manifest_that_names_a_file_elsewhere_is_none_of_ours(source, folder):
     rb.convert(source, folder, tfds="mydata:1.0.0")
     manifest = folder / SIDECARS[1]
-    manifest.write_text(manifest.read_text().replace('"features.json"', '"../features.json"'))
+    rewrite(manifest, json.loads(manifest.read_text().replace('"features.json"', '"../features.json"')))
     assert "a shard is a file beside the manifest" in str(rb.verify(folder).problems[0])
 
 

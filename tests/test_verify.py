@@ -19,6 +19,7 @@ from tests.samples import (
     image_payload,
     image_rec,
     make_example,
+    rewrite,
     write_rec,
     write_tfrecord,
 )
@@ -190,7 +191,7 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(tmp_path, name):
     manifest = tmp_path / "b.tfrecord.manifest.json"
     content = json.loads(manifest.read_text())
     content["shards"][0]["name"] = name
-    manifest.write_text(json.dumps(content))
+    rewrite(manifest, content)
     report = rb.verify(tmp_path / "b.tfrecord")
     assert not report.ok
     assert any("manifest.json" in str(problem) for problem in report.problems)
@@ -203,7 +204,7 @@ def test_a_manifest_whose_numbers_are_wrong_does_not_fit_its_shards(tmp_path, ch
     manifest = tmp_path / "b.tfrecord.manifest.json"
     content = json.loads(manifest.read_text())
     content["shards"][0].update(change)
-    manifest.write_text(json.dumps(content))
+    rewrite(manifest, content)
     assert not rb.verify(tmp_path / "b.tfrecord").ok
 
 
@@ -251,7 +252,7 @@ def test_the_digest_of_every_kind_of_output_is_taken_again_and_compared(tmp_path
         content = json.loads(whole)
         assert all(len(shard["content"]) == 64 for shard in content["shards"])
         content["shards"][-1]["content"] = "0" * 64
-        manifest.write_text(json.dumps(content))
+        rewrite(manifest, content)
         (problem,) = rb.verify(path).problems
         assert "digest of its rows" in str(problem), way
         manifest.write_text(whole)
@@ -271,7 +272,7 @@ def test_rows_changed_together_with_their_checksum_are_found(tmp_path):
     manifest = tmp_path / "b.rec.manifest.json"
     content = json.loads(manifest.read_text())
     content["shards"][0]["crc32c"] = crc32c((tmp_path / "b.rec").read_bytes())
-    manifest.write_text(json.dumps(content))
+    rewrite(manifest, content)
     assert any("digest of its rows" in str(problem) for problem in rb.verify(tmp_path / "b.rec").problems)
 
 
@@ -283,7 +284,7 @@ def test_a_manifest_that_says_nonsense_of_its_digest_is_found(tmp_path, content_
     manifest = tmp_path / "b.tfrecord.manifest.json"
     content = json.loads(manifest.read_text())
     content["content_of"] = content_of
-    manifest.write_text(json.dumps(content))
+    rewrite(manifest, content)
     (problem,) = rb.verify(tmp_path / "b.tfrecord").problems
     assert "manifest.json" in str(problem)
 
@@ -308,7 +309,7 @@ def test_a_schema_sidecar_that_says_something_else_than_the_manifest_is_found(tm
     source = image_rec(tmp_path / "a.rec", 2)
     rb.convert(source, tmp_path / "b.tfrecord")
     sidecar = tmp_path / "b.tfrecord.schema.json"
-    sidecar.write_text(sidecar.read_text().replace("float32", "float64"))
+    rewrite(sidecar, json.loads(sidecar.read_text().replace("float32", "float64")))
     assert not rb.verify(tmp_path / "b.tfrecord").ok
 
 

@@ -15,7 +15,7 @@ from recordio_bridge import api
 from recordio_bridge.cli import main
 from recordio_bridge.formats import format_names
 from tests.cli.running import run, run_module, start_module
-from tests.samples import image_rec, make_example, write_rec, write_tfrecord
+from tests.samples import frame_rec, image_rec, make_example, write_tfrecord
 
 VERBS = ["convert", "info", "head", "index", "verify", "formats"]
 
@@ -250,7 +250,7 @@ def test_an_interrupt_exits_130_with_a_word_on_standard_error(capsys, tmp_path, 
 
 def start_long_conversion(folder: Path, workers: int) -> subprocess.Popen:
     """A conversion into folder/out that is in the middle of writing."""
-    write_rec(folder / "a.rec", [os.urandom(1 << 20)] * 96)
+    (folder / "a.rec").write_bytes(frame_rec(os.urandom(1 << 20)) * 96)
     (folder / "out").mkdir()
     arguments = ["--in", "payload=raw", "--shards", 8, "--workers", workers]
     process = start_module("convert", folder / "a.rec", folder / "out" / "b.tfrecord.gz", *arguments)

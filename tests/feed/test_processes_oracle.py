@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.feed.program import run_program
+from tests.feed.forked import run_program
 from tests.feed.sources import FORMATS, ROWS, SIZE, write
 
 ORDERED = list(range(ROWS))

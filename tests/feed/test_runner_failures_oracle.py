@@ -356,20 +356,20 @@ def test_an_exception_of_the_model_is_not_hidden_by_one_of_a_thread(tmp_path, ca
     assert "on purpose" in caplog.text
 
 
-def test_two_hundred_starts_and_stops_leave_nothing_behind(tmp_path):
+def test_sixty_starts_and_stops_leave_nothing_behind(tmp_path):
     path = write(tmp_path, "rec")
 
     def start_and_stop() -> None:
-        for number in range(40):
+        for number in range(12):
             with session(CustomRunner(path, SIZE, capacity=1), 1 + number % 3) as take:
                 for _ in range(number % 3):
                     take()
-        for _ in range(20):
+        for _ in range(12):
             with CustomRunner(path, SIZE, capacity=1) as runner:
                 next(iter(runner.dataset(n_threads=2)))
         with CustomRunner(path, SIZE, capacity=1) as runner:
             dataset = runner.dataset(n_threads=2)
-            for number in range(140):
+            for number in range(36):
                 count = 1 + number % 3
                 assert len([*zip(range(count), dataset, strict=False)]) == count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import h5py
@@ -191,13 +192,13 @@ def test_more_rows_than_so_small_a_file_holds_are_not_listed(path: Path) -> None
     """Nothing is stored of an HDF5 dataset that nobody wrote, and nothing of rows of no bytes."""
     if path.suffix == ".h5":
         with h5py.File(path, "w") as file:
-            file.create_dataset("data", (10**12,), "u1", chunks=(1 << 20,))
+            file.create_dataset("data", (9 * 10**7,), "u1", chunks=(1 << 20,))
     else:
         path = path.with_suffix(".npy")
         head = np.lib.format
         with open(path, "wb") as out:
-            head.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": (10**12, 0)})
-    assert rb.inspect(path).num_rows == 10**12
+            head.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": (9 * 10**7, 0)})
+    assert rb.inspect(path).num_rows == 9 * 10**7
     assert len(next(rb.read(path))) == 1024
     target = path.with_suffix(".tfrecord")
     for attempt in (
@@ -205,7 +206,7 @@ def test_more_rows_than_so_small_a_file_holds_are_not_listed(path: Path) -> None
         lambda: rb.convert(path, target, shuffle=True),
         lambda: rb.convert(path, target, shards=2),
     ):
-        with pytest.raises(FormatError, match=r"1000000000000 rows, .* 16000000000000 bytes.* in order") as caught:
+        with pytest.raises(FormatError, match=r"90000000 rows, .* 1440000000 bytes.* in order") as caught:
             attempt()
         assert caught.value.path == str(path)
     assert list(path.parent.iterdir()) == [path]
@@ -219,9 +220,9 @@ def test_many_rows_of_no_bytes_can_be_picked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 2**33, 2**31), (3, 2**33, 2**33)])
-def test_rows_of_any_claimed_size_can_be_looked_at(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_rows_of_any_claimed_size_are_an_error_that_says_so(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("a", shape, "u1", chunks=(1, 1, 1 << 20))
-    assert rb.inspect(tmp_path / "x.h5").num_rows == 3
-    with rb.open(tmp_path / "x.h5") as file:
-        assert len(file) == 3
+    for look in (rb.inspect, rb.open):
+        with pytest.raises(FormatError, match=rf"field 'a' claims {math.prod(shape)} bytes of values"):
+            look(tmp_path / "x.h5")

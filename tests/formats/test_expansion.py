@@ -130,6 +130,7 @@ def test_skip_goes_on_behind_a_length_that_cannot_be(tmp_path: Path) -> None:
 # ---- what can be, and is hardly true ----
 
 
+@pytest.mark.one_lane
 def test_a_huge_record_of_a_small_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tfrecord.gz", gzip.compress(frame(b"one") + head(6 << 30)), 420 * MEMBER)
     for code in (READ, READ.replace("payload=", "on_bad_record='skip', payload="), "rb.inspect(path)", "rb.open(path)"):
@@ -142,6 +143,7 @@ def test_a_huge_record_of_a_small_file_is_refused_before_it_is_unpacked(tmp_path
     assert "batch_rows" not in str(caught.value)
 
 
+@pytest.mark.one_lane
 def test_a_batch_that_fills_memory_is_refused_before_it_does(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tfrecord.gz", frame_zeros(8) * 5)
     printed, grown = peak(READ, path)
@@ -211,6 +213,7 @@ def test_a_conversion_verifies_what_it_wrote_itself_however_much_it_shrank(tmp_p
 # ---- what expands as much and is harmless ----
 
 
+@pytest.mark.one_lane
 def test_small_records_may_expand_as_much_as_they_like(tmp_path: Path) -> None:
     member = gzip.compress(frame(bytes(4080)) * 4096, 9)
     path = write(tmp_path / "x.tfrecord.gz", 32 * member)
@@ -230,6 +233,7 @@ def test_a_batch_may_be_asked_for_that_is_larger_than_any_file(tmp_path: Path, n
     assert sum(len(batch) for batch in rb.read([tmp_path / name] * 2, batch_rows=2**70)) == 600_000
 
 
+@pytest.mark.one_lane
 def test_a_huge_batch_of_a_compressed_file_takes_the_memory_of_its_rows(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tfrecord.gz", gzip.compress(frame(bytes(240)) * 400_000, 1))
     printed, grown = peak(READ.replace("path", "path, 10**12"), path)

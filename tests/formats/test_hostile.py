@@ -21,6 +21,8 @@ from recordio_bridge import BridgeError, Field, FormatError, Schema, TruncatedEr
 from tests.formats.frames import MAGIC, image_payload, rec, rec_parts, tfr, tfr_heads, unrec
 from tests.native.messages import chunk, entry, example
 
+pytestmark = pytest.mark.one_lane
+
 JPEG = b"\xff\xd8\xff\xe0"
 
 

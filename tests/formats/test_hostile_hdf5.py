@@ -2,14 +2,14 @@
 
 Files in the newest format, with checksums of their own (libver="latest", fletcher32), are either read as they were, or
 are errors. Those in the oldest have none but what deflate has, so a flipped bit may be another value, as in a .rec. On
-some of them HDF5 itself never comes back: there, and only there, reading may hang.
+some of them HDF5 itself never comes back, or late: there, and only there, reading may hang. h5py has a fraction of our
+time to show it, as the same work may take twice as long on a busy machine.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from recordio_bridge import FormatError
 from tests.formats.flipped_hdf5 import ours
 
 HOME = Path(rb.__file__).resolve().parents[1]
-PATIENCE_S = 10.0  # for a line; most take some milliseconds
 DIED = "died"
 
 
@@ -52,13 +51,7 @@ def outcomes(path: Path, step: int, first: int = 0, reader: str = "ours") -> Ite
         reading = None
         with subprocess.Popen([*command, *numbers], cwd=HOME, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
-            while True:
-                watch = threading.Timer(PATIENCE_S, child.kill)
-                watch.start()
-                line = child.stdout.readline()
-                watch.cancel()
-                if not line:
-                    break
+            for line in child.stdout:
                 number, found = line.rstrip("\n").split(" ", 1)
                 reading = int(number) if found == "begins" else None
                 if reading is None:

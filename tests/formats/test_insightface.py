@@ -214,6 +214,7 @@ def test_every_cut_is_an_error(tmp_path, protocol):
             rb.inspect(tmp_path / "a.bin", format="insightface")
 
 
+@pytest.mark.one_lane
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_flipped_bit_gives_rows_or_an_error_of_ours(tmp_path, protocol):
     whole = pickle.dumps(([b"a", np.frombuffer(b"bc", np.uint8)], [np.bool_(True)]), protocol)

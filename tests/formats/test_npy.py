@@ -163,6 +163,48 @@ def test_a_hostile_header_is_a_format_error(tmp_path: Path, data: bytes) -> None
         list(rb.read(tmp_path / "x.npy"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{'descr': '<i4', 'fortran_order': False, 'shape': (2L, 3L), }",
+        b"{'descr': [('n 1L', '<i4', (3L,))], 'fortran_order': False, 'shape': (2L,), }",
+    ],
+)
+def test_the_long_integers_of_python_2_are_read(tmp_path: Path, text: bytes) -> None:
+    """As numpy wrote them on Windows; a name is none, whatever is in it."""
+    path = tmp_path / "x.npy"
+    path.write_bytes(header(text + b"\n") + np.arange(6, dtype="<i4").tobytes())
+    with pytest.warns(UserWarning, match="created on Python 2"):
+        expected = np.load(path)
+    (batch,) = rb.read(path)
+    (name,) = batch
+    assert name == ("data/n 1L" if expected.dtype.names else "data")
+    assert batch[name].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+_PLAIN = b"{'descr': '<i4', 'fortran_order': False, 'shape': (1,), }"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    {
+        "a blank no more": header(_PLAIN + b" \xa0 \n"),
+        "a further key": header(_PLAIN[:-1] + b"'x': 1}\n"),
+        "an unknown minor version": header(_PLAIN + b"\n").replace(b"Y\1\0", b"Y\1\1"),
+        "a name that is cut": header(_PLAIN.replace(b"'<i4'", b"[('a', '<i4'), ('a', '<i4')]") + b"\n"),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_header_that_numpy_refuses_is_refused(tmp_path: Path, damaged: tuple[str, bytes]) -> None:
+    """Also where the three keys that count can be made out: its bytes have changed, and maybe not only these."""
+    path = tmp_path / "x.npy"
+    path.write_bytes(damaged[1] + bytes(4))
+    with pytest.raises(ValueError):
+        np.load(path)
+    with pytest.raises(FormatError, match=r"x\.npy"):
+        list(rb.read(path))
+
+
 def test_a_file_that_another_program_cuts_in_mid_read_is_an_error_not_a_dead_process(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((4000, 1000)))
     batches = rb.read(tmp_path / "x.npy", batch_rows=100)
@@ -189,3 +231,16 @@ def test_the_name_of_the_field_is_an_option_and_comes_from_the_sidecar(tmp_path:
     (batch,) = rb.read(tmp_path / "y.npy")
     assert list(batch) == ["class"]
     assert rows_of([batch]) == rows_of(list(rb.read(tmp_path / "x.npy", field="class")))
+
+
+@pytest.mark.parametrize("name", ["5L", "it's 5L", 'say "5L"', "5L\\"])
+def test_a_name_that_looks_like_an_integer_of_python_2_is_kept(tmp_path, name):
+    values = np.zeros(3, [(name, "<i4"), ("it's", "<i4")])
+    np.save(tmp_path / "x.npy", values)
+    schema = rb.inspect(tmp_path / "x.npy").schema
+    assert any(name in field for field in schema)
+    old = bytearray((tmp_path / "x.npy").read_bytes())
+    at = old.index(b"(3,)")
+    old[at : at + 6] = b"(3L,) "  # with the L of Python 2 in the shape as well
+    (tmp_path / "x.npy").write_bytes(old)
+    assert list(rb.inspect(tmp_path / "x.npy").schema) == list(schema)

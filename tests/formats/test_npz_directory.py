@@ -123,6 +123,36 @@ def test_a_member_that_is_no_array_is_a_warning_also_where_no_notes_are_wanted(t
         assert outcome.stderr.count("'f.Npy'") == 1, verb
 
 
+@pytest.mark.parametrize("name", [b"a. npy", b"a.npY", b"a.np\x80", b"\0.npy"])
+def test_an_array_whose_name_is_damaged_in_the_directory_is_no_member_to_leave_out(tmp_path, name):
+    """The name before the member still says that it is an array; numpy refuses to open it."""
+    path = tmp_path / "x.npz"
+    np.savez(path, **{"a" * (len(name) - 4): np.arange(3), "b": np.arange(3)})
+    data = path.read_bytes()
+    entry = data.index(b"PK\x01\x02") + 46
+    path.write_bytes(data[:entry] + name + data[entry + len(name) :])
+    with np.load(path) as file, pytest.raises(zipfile.BadZipFile):
+        [file[key] for key in file.files]
+    for attempt in (rb.inspect, rb.open, lambda path: list(rb.read(path, fields=["b"]))):
+        with pytest.raises(
+            FormatError, match=r"x\.npz: the directory calls a member '.*', and 'a+\.npy' stands before"
+        ):
+            attempt(path)
+    assert not rb.verify(path).ok
+
+
+@pytest.mark.parametrize("offset", [2**63 - 1, 2**63 - 31, 2**62, 10**6])
+def test_a_member_to_leave_out_that_begins_beyond_the_file_is_an_error(tmp_path, offset):
+    path = tmp_path / "x.npz"
+    saved(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("f.txt", b"not looked at")
+        archive.infolist()[-1].header_offset = offset  # which zipfile writes as ZIP64
+    with pytest.raises(FormatError, match=r"x\.npz"):
+        rb.inspect(path)
+    assert not rb.verify(path).ok
+
+
 def test_a_zip_without_arrays_is_an_error(tmp_path):
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w") as archive:
@@ -130,3 +160,17 @@ def test_a_zip_without_arrays_is_an_error(tmp_path):
         archive.writestr("y.txt", b"b")
     with pytest.raises(FormatError, match=r"x\.npz: holds no array \(NAME\.npy\), only 'x\.txt', 'y\.txt'"):
         rb.inspect(path)
+
+
+@pytest.mark.parametrize(
+    "look", [lambda path: rb.open(path)[:], lambda path: rb.convert(path, path.with_suffix(".h5"), shards=2)]
+)
+def test_a_compressed_file_is_unpacked_also_where_a_member_is_no_array(tmp_path, caplog, look):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, **ARRAYS)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y.xpy", b"not looked at")
+    look(path)
+    assert "the member 'y.xpy' is left out" in caplog.text
+    with rb.open(path) as file:
+        assert sorted(file.schema) == sorted(ARRAYS)

@@ -182,6 +182,7 @@ def test_the_image_header_and_the_labels_count_towards_the_limit(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.one_lane
 def test_a_record_of_the_largest_size_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "x.rec"
     rb.write(path, Batch({"record": zeros((1 << 29) - 1)}))

@@ -87,6 +87,23 @@ def test_a_length_that_swallows_good_records_costs_those_at_most(tmp_path: Path)
     assert kept[-1] == b"after"
 
 
+def test_a_length_that_goes_into_a_record_that_is_longer_than_a_block_costs_only_its_own(tmp_path: Path) -> None:
+    good = [b"first", np.random.default_rng(2).bytes(9 << 20), b"last"]
+    swallower = MAGIC + struct.pack("<I", 3000) + bytes(1000)
+    path = tmp_path / "x.rec"
+    path.write_bytes(rec(good[0]) + swallower + part(0, good[1]) + rec(good[2]))
+    assert skip(path, tmp_path) == (good, [(16, 16 + len(swallower))])
+
+
+@pytest.mark.parametrize("batch_rows", [None, 1, 2, 3])
+def test_what_is_kept_does_not_depend_on_the_size_of_batches(tmp_path: Path, batch_rows: int | None) -> None:
+    uncut = part(0, rec(b"inner")), rec(b"inner")  # as SageMaker's writer leaves it
+    path = tmp_path / "x.rec"
+    path.write_bytes(rec(b"one") + uncut[0] + part(1, b"its end is lost") + rec(b"last"))
+    batches = rb.read(path, payload="raw", on_bad_record="skip", batch_rows=batch_rows or 1024)
+    assert [row["record"] for batch in batches for row in batch.rows()] == [b"one", uncut[1], b"last"]
+
+
 @pytest.mark.parametrize("where", ["start", "end", "both"])
 def test_skip_at_the_start_and_the_end(tmp_path: Path, where: str) -> None:
     junk = b"\xff" * 12

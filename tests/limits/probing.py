@@ -1,0 +1,40 @@
+"""Running code on a hostile file where memory is short, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import recordio_bridge as rb
+
+HOME = Path(rb.__file__).resolve().parents[1]
+_PROGRAM = """
+import resource, sys
+import recordio_bridge as rb
+path = {path!r}
+if sys.platform == "linux":
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + {room}, used + {room}))
+try:
+    print("gave", {code})
+except rb.BridgeError as err:
+    print(type(err).__name__, str(err)[:1000].replace(chr(10), " "))
+"""
+READ = "sum(map(len, rb.read(path)))"
+INSPECT = "rb.inspect(path).num_rows"
+VERIFY = "[problem.message for problem in rb.verify(path).problems]"
+OPEN = "len(rb.open(path))"
+
+
+def outcome(code: str, path: Path, room: int = 1 << 30) -> str:
+    """What an expression gives, or our error, with so many bytes of address space more than the imports took.
+
+    Any other error, MemoryError among them, fails the test, as does a process that is killed.
+    """
+    program = _PROGRAM.format(path=str(path), code=code, room=room)
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()

@@ -1,0 +1,305 @@
+"""Files of other programs where a migration is to write: whenever they came, they are not replaced unless asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import MigrationError
+from tests.cli.running import PACKAGE_HOME
+from tests.migrate.trees import arrays, npz_tree, numbers_in
+from tests.samples import contents
+
+MIRROR = {"to": "tfrecord", "mirror": True}
+
+
+class Enough(Exception):
+    """What the caller's own function raises."""
+
+
+def when_written(files: int, then: Callable[[], object]) -> Callable[[object], None]:
+    """Do something once, when so many files are written."""
+    done = []
+
+    def on_event(event: object) -> None:
+        if getattr(event, "phase", "") == "writing" and getattr(event, "files", 0) == files and not done:
+            done.append(then)
+            then()
+
+    return on_event
+
+
+def enough() -> None:
+    raise Enough
+
+
+def begun(src: Path, out: Path, files: int = 1, **options: object) -> None:
+    """A migration that was interrupted after so many files."""
+    with pytest.raises(Enough):
+        rb.migrate.run(src, out, on_event=when_written(files, enough), **options)
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    return npz_tree(tmp_path / "src", [5, 6, 7])
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """Sources of the same names as the last two of src, with other rows."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for number in (1, 2):
+        np.savez(folder / f"part-{number:04d}.npz", **arrays(1000 * number, 4))
+    return folder
+
+
+def files_in(out: Path) -> dict[str, str]:
+    """What is there but what an unfinished migration keeps to itself."""
+    return {name: digest for name, digest in contents(out).items() if "set.unfinished" not in name}
+
+
+# ---- before it goes on ----
+
+
+def test_the_files_of_a_mirror_that_was_done_meanwhile_are_not_replaced(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    begun(src, out, name="set", **MIRROR)
+    other = rb.migrate.run(theirs, out, name="other", **MIRROR)
+    before = files_in(out)
+    with pytest.raises(MigrationError, match=r"part-0001\.tfrecord\S*: would be replaced.*--resume.*--overwrite"):
+        rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert files_in(out) == before
+    assert numbers_in(other, "n") == [*range(1000, 1004), *range(2000, 2004)]
+
+
+def test_moving_them_away_is_a_way_on(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    rb.migrate.run(src, tmp_path / "clean", name="set", **MIRROR)
+    begun(src, out, name="set", **MIRROR)
+    rb.migrate.run(theirs, out, name="other", **MIRROR)
+    (tmp_path / "aside").mkdir()
+    for path in [*out.glob("part-0001*"), *out.glob("part-0002*"), *out.glob("other*")]:
+        shutil.move(path, tmp_path / "aside")
+    rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert contents(out) == contents(tmp_path / "clean")
+
+
+def test_overwrite_is_a_way_on(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    begun(src, out, name="set", **MIRROR)
+    rb.convert(theirs / "part-0002.npz", out / "part-0002.tfrecord")
+    outcome = rb.migrate.run(src, out, name="set", overwrite=True, **MIRROR)
+    assert numbers_in(outcome, "n") == list(range(18))
+    assert rb.migrate.verify(out).ok
+
+
+@pytest.mark.parametrize("kept", [".tfrecord", ".tfrecord.schema.json", ".tfrecord.manifest.json"])
+def test_each_file_of_a_conversion_that_was_done_meanwhile_stays(tmp_path, src, theirs, kept):
+    out = tmp_path / "out"
+    begun(src, out, name="set", **MIRROR)
+    rb.convert(theirs / "part-0002.npz", tmp_path / "part-0002.tfrecord")
+    shutil.copy(tmp_path / f"part-0002{kept}", out)
+    before = (out / f"part-0002{kept}").read_bytes()
+    with pytest.raises(MigrationError, match=rf"part-0002{kept}: would be replaced"):
+        rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert (out / f"part-0002{kept}").read_bytes() == before
+
+
+def test_what_another_overwrote_with_as_many_bytes_is_not_taken_for_done(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    np.savez(theirs / "part-0000.npz", **arrays(100, 5))
+    begun(src, out, name="set", **MIRROR)
+    size = (out / "part-0000.tfrecord").stat().st_size
+    rb.migrate.run(theirs, out, name="other", overwrite=True, **MIRROR)
+    assert (out / "part-0000.tfrecord").stat().st_size == size
+    before = files_in(out)
+    with pytest.raises(MigrationError, match=r"part-0000\.tfrecord\S*: would be replaced"):
+        rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert files_in(out) == before
+
+
+def test_an_index_of_another_program_stays(tmp_path, src):
+    out = tmp_path / "out"
+    begun(src, out, to="rec", mirror=True)
+    (out / "part-0002.idx").write_text("of another")
+    with pytest.raises(MigrationError, match=r"part-0002\.idx: would be replaced"):
+        rb.migrate.run(src, out, to="rec", mirror=True, resume=True)
+    assert (out / "part-0002.idx").read_text() == "of another"
+    assert not (out / "part-0002.rec").exists()
+
+
+def test_a_file_that_was_put_there_and_not_noted_is_ours(tmp_path, src):
+    """As of a run that was killed in between."""
+    rb.migrate.run(src, tmp_path / "clean/out", to="rec", mirror=True)
+    out = tmp_path / "out"
+    begun(src, out, 2, to="rec", mirror=True)
+    for path in (out / "out.unfinished").glob("*.json"):
+        path.unlink()
+    rb.migrate.run(src, out, to="rec", mirror=True, resume=True)
+    assert contents(out) == contents(tmp_path / "clean/out")
+
+
+# ---- while it runs ----
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"workers": 2}])
+def test_a_conversion_that_is_done_while_it_runs_is_not_replaced(tmp_path, src, theirs, options):
+    out = tmp_path / "out"
+
+    def convert() -> None:
+        rb.convert(theirs / "part-0002.npz", out / "part-0002.tfrecord")
+
+    if "workers" in options:  # so that the last of the files is not begun when the first is done
+        src = npz_tree(tmp_path / "many", [5] * 3 + [50_000] * 3)
+        theirs_to = out / "part-0005.tfrecord"
+
+        def convert() -> None:
+            rb.convert(theirs / "part-0002.npz", theirs_to)
+
+    with pytest.raises(MigrationError, match=r"part-000[25]\.tfrecord: would be replaced"):
+        rb.migrate.run(src, out, on_event=when_written(1, convert), **MIRROR, **options)
+    number = 5 if "workers" in options else 2
+    with rb.open(out / f"part-000{number}.tfrecord") as file:
+        assert file[0:4]["n"].tolist() == list(range(2000, 2004))
+    assert rb.verify(out / f"part-000{number}.tfrecord").ok
+
+
+def test_an_output_that_was_overwritten_while_it_ran_keeps_its_manifest(tmp_path, src, theirs):
+    out = tmp_path / "out"
+
+    def convert() -> None:
+        rb.convert(theirs / "part-0002.npz", out / "part-0000.tfrecord", overwrite=True)
+
+    with pytest.raises(MigrationError, match=r"part-0000\.tfrecord\S*: would be replaced|it ended without"):
+        rb.migrate.run(src, out, on_event=when_written(1, convert), **MIRROR)
+    assert rb.verify(out / "part-0000.tfrecord").num_rows == 4
+
+
+# ---- what may be replaced ----
+
+
+def test_an_overwrite_that_was_interrupted_still_may_replace_what_was_there(tmp_path, src):
+    rb.migrate.run(src, tmp_path / "clean/out", to="rec", mirror=True)
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to="rec", mirror=True, select=["n=n"])
+    begun(src, out, to="rec", mirror=True, overwrite=True)
+    rb.migrate.run(src, out, to="rec", mirror=True, resume=True)
+    assert contents(out) == contents(tmp_path / "clean/out")
+
+
+def test_what_came_since_an_overwrite_was_interrupted_stays(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, name="set", shards=1, **MIRROR)
+    begun(src, out, name="set", overwrite=True, **MIRROR)
+    rb.migrate.run(theirs, out, name="other", overwrite=True, **MIRROR)
+    before = files_in(out)
+    with pytest.raises(MigrationError, match="would be replaced"):
+        rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert files_in(out) == before
+
+
+def test_a_file_that_took_the_name_of_one_that_was_to_go_stays(tmp_path, src):
+    """One shard fewer: the others were to go."""
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to="tfrecord", shards=3)
+    begun(src, out, to="tfrecord", shards=2, overwrite=True)
+    stays = out / "out-00002-of-00003.tfrecord"
+    stays.write_bytes(b"of another program")
+    rb.migrate.run(src, out, to="tfrecord", shards=2, resume=True)
+    assert stays.read_bytes() == b"of another program"
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"shards": 2, "shuffle": True}, {"mirror": True}])
+@pytest.mark.parametrize("to", ["tfrecord", "rec"])
+def test_after_a_repair_files_of_this_migration_are_replaced(tmp_path, src, options, to):
+    """Also where the run that began with that was interrupted."""
+    rb.migrate.run(src, tmp_path / "clean/out", to=to, **options)
+    bad = src / "part-0001.npz"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:-30])
+    out = tmp_path / "out"
+    assert not rb.migrate.run(src, out, to=to, **options).is_complete
+    assert not rb.migrate.run(src, out, to=to, resume=True, **options).is_complete
+    bad.write_bytes(good)
+    files = 3 if "mirror" in options else 2
+    with pytest.raises(Enough):
+        rb.migrate.run(src, out, to=to, resume=True, on_event=when_written(files, enough), **options)
+    assert rb.migrate.run(src, out, to=to, resume=True, **options).is_complete
+    assert contents(out) == contents(tmp_path / "clean/out")
+
+
+def test_the_manifest_of_a_run_that_was_killed_when_it_had_written_that_is_ours(tmp_path, src):
+    rb.migrate.run(src, tmp_path / "clean/out", **MIRROR)
+    script = (
+        "import os, signal, sys, recordio_bridge as rb\n"
+        "from recordio_bridge.migrate import conclude\n"
+        "real, done = conclude.put_in_place, []\n"
+        "def put(files):\n"
+        "    real(files)\n"
+        "    done.append(files)\n"
+        "    if len(done) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "conclude.put_in_place = put\n"
+        "rb.migrate.run(sys.argv[1], sys.argv[2], to='tfrecord', mirror=True)\n"
+    )
+    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
+    command = [sys.executable, "-c", script, str(src), str(tmp_path / "out")]
+    assert subprocess.run(command, env=settings, check=False).returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "out").glob("*.manifest.json"))) == 2
+    rb.migrate.run(src, tmp_path / "out", resume=True, **MIRROR)
+    assert contents(tmp_path / "out") == contents(tmp_path / "clean/out")
+
+
+# ---- in the place of the report ----
+
+NO_REPORTS = [b"my notes\n", b"", b'{"path": "x"}\n', b"[" * 100_000, b'{"a": 1}\n{"a": 2}\n', b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("theirs", NO_REPORTS, ids=range(len(NO_REPORTS)))
+@pytest.mark.parametrize("is_bad", [False, True], ids=["all sound", "one in quarantine"])
+def test_a_file_in_the_place_of_the_report_is_neither_replaced_nor_removed(tmp_path, src, overwrite, theirs, is_bad):
+    out = tmp_path / "out"
+    if overwrite:
+        rb.migrate.run(src, out, to="tfrecord", name="set")
+    if is_bad:
+        (src / "part-0001.npz").write_bytes(b"PK\3\4 damaged")
+    out.mkdir(exist_ok=True)
+    (out / "set.quarantine.jsonl").write_bytes(theirs)
+    before = contents(out)
+    with pytest.raises(MigrationError, match=r"set\.quarantine\.jsonl: is in the place of the report.*--name"):
+        rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=overwrite)
+    assert contents(out) == before
+
+
+def test_a_file_that_took_the_place_of_the_report_meanwhile_stays_and_moving_it_away_is_a_way_on(tmp_path, src):
+    out = tmp_path / "out"
+    begun(src, out, name="set", to="tfrecord", shard_bytes=1)
+    report = out / "set.quarantine.jsonl"
+    report.write_bytes(b"my notes")
+    with pytest.raises(MigrationError, match="is in the place of the report"):
+        rb.migrate.run(src, out, name="set", resume=True, to="tfrecord", shard_bytes=1)
+    assert report.read_bytes() == b"my notes"
+    report.unlink()
+    assert rb.migrate.run(src, out, name="set", resume=True, to="tfrecord", shard_bytes=1).num_rows == 18
+
+
+def test_the_report_of_an_earlier_migration_is_replaced_and_removed(tmp_path, src):
+    out, sound = tmp_path / "out", (src / "part-0001.npz").read_bytes()
+    report = out / "set.quarantine.jsonl"
+    for damage in (b"PK\3\4 damaged", b"other damage"):
+        (src / "part-0001.npz").write_bytes(damage)
+        rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
+        assert report.read_bytes().count(b"\n") == 1
+    (src / "part-0001.npz").write_bytes(sound)
+    rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
+    assert not report.exists()
