@@ -3,8 +3,9 @@
     python scripts/kill_a_worker.py --runner=FlinkRunner ...    the runner's arguments, but for its environment
 
 The workers are in processes of Beam's worker pool (--environment_type=EXTERNAL), of which one is killed with SIGKILL as
-soon as the first file has its name. A runner may start another worker and go on, or give up; then the same command with
---resume must finish what is left. Sources and targets are in a temporary folder, which goes at the end.
+soon as the first file has its name. A runner may start another worker and go on, or give up, or wait for it for ever; then
+the command is ended as by Ctrl-C. The same command with --resume must finish what is left. Sources and targets are in a
+temporary folder, which goes at the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from recordio_bridge import mxrecordio
 
 FILES, RECORDS, IMAGE = 24, 400, 50_000  # long enough for a worker to be killed amid them: half a gigabyte
 TIMEOUT_S = 600  # Flink takes half a minute to start
+PATIENCE_S = 60  # without another file, after which a runner that has lost a worker is taken to wait for it
 COMMAND = [sys.executable, "-P", "-m", "recordio_bridge", "migrate"]
 OPTIONS = ["--to", "tfrecord", "--shards", str(FILES), "--name", "set"]
 POOL = [sys.executable, "-P", "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port=0"]
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
             migration = subprocess.Popen([*command, *engine, *environment])
             try:
                 done = kill_a_worker(pool, target, migration)
-                code = migration.wait(TIMEOUT_S)
+                code = end_of(migration, target)
             finally:
                 migration.kill()
             told(f"the migration ended with exit code {code} after {time.monotonic() - began:.1f} s")
@@ -99,6 +101,19 @@ def kill_a_worker(pool: int, target: Path, migration: subprocess.Popen[bytes]) -
             return done
         time.sleep(0.005)
     raise SystemExit(f"the migration ended with exit code {migration.returncode} before any file was done")
+
+
+def end_of(migration: subprocess.Popen[bytes], target: Path) -> int:
+    """Its exit code; one that stands still is interrupted, as its user would."""
+    done, since = 0, time.monotonic()
+    while migration.poll() is None and time.monotonic() < since + PATIENCE_S:
+        if done != (done := len(files_in(target))):
+            since = time.monotonic()
+        time.sleep(0.1)
+    if migration.poll() is None:
+        told(f"no file in {PATIENCE_S} s, {done} of {FILES} files are done: the runner waits for the worker; interrupted")
+        migration.send_signal(signal.SIGINT)
+    return migration.wait(TIMEOUT_S)
 
 
 def children(process: int) -> list[int]:

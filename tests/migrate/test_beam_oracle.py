@@ -1,4 +1,4 @@
-"""Orders on Beam's own runner, in this process and in others. scripts/flink and scripts/prism have real engines."""
+"""Orders on Beam's own runner, in this process and in others; scripts/flink, prism and portable have real engines."""
 
 from __future__ import annotations
 
