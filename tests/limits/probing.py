@@ -15,8 +15,8 @@ import resource, sys
 import recordio_bridge as rb
 path = {path!r}
 if sys.platform == "linux":
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + {room}, used + {room}))
+    used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData:"))
+    resource.setrlimit(resource.RLIMIT_DATA, (used + {room}, used + {room}))
 try:
     print("gave", {code})
 except rb.BridgeError as err:
@@ -29,9 +29,9 @@ OPEN = "len(rb.open(path))"
 
 
 def outcome(code: str, path: Path, room: int = 1 << 30) -> str:
-    """What an expression gives, or our error, with so many bytes of address space more than the imports took.
+    """What an expression gives, or our error, with so many bytes of writable memory more than the imports took.
 
-    Any other error, MemoryError among them, fails the test, as does a process that is killed.
+    Not of address space, of which malloc reserves 128 MiB for a thread that begins at a bad moment. Any other error, MemoryError among them, fails the test, as does a process that is killed.
     """
     program = _PROGRAM.format(path=str(path), code=code, room=room)
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
