@@ -2,10 +2,10 @@
 
     python scripts/kill_a_worker.py --runner=FlinkRunner ...    the runner's arguments, but for its environment
 
-The workers are in processes of Beam's worker pool (--environment_type=EXTERNAL), of which one is killed with SIGKILL as
-soon as the first file has its name. A runner may start another worker and go on, or give up, or wait for it for ever; then
-the command is ended as by Ctrl-C. The same command with --resume must finish what is left. Sources and targets are in a
-temporary folder, which goes at the end.
+The workers are in processes of Beam's worker pool (--environment_type=EXTERNAL), of which one is killed with SIGKILL
+as soon as the first file has its name. A runner may start another worker and go on, or give up, or wait for it for
+ever and be ended as by Ctrl-C; then the same command with --resume must finish what is left. Sources and targets are
+in a temporary folder, which goes at the end.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def end_of(migration: subprocess.Popen[bytes], target: Path) -> int:
             since = time.monotonic()
         time.sleep(0.1)
     if migration.poll() is None:
-        told(f"no file in {PATIENCE_S} s, {done} of {FILES} files are done: the runner waits for the worker; interrupted")
+        told(f"no file in {PATIENCE_S} s, and {done} of {FILES} are done: the runner waits for the worker; interrupted")
         migration.send_signal(signal.SIGINT)
     return migration.wait(TIMEOUT_S)
 

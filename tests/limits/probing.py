@@ -31,7 +31,8 @@ OPEN = "len(rb.open(path))"
 def outcome(code: str, path: Path, room: int = 1 << 30) -> str:
     """What an expression gives, or our error, with so many bytes of writable memory more than the imports took.
 
-    Not of address space, of which malloc reserves 128 MiB for a thread that begins at a bad moment. Any other error, MemoryError among them, fails the test, as does a process that is killed.
+    Not of address space, of which malloc reserves 128 MiB for a thread that begins at a bad moment. Any other error,
+    MemoryError among them, fails the test, as does a process that is killed.
     """
     program = _PROGRAM.format(path=str(path), code=code, room=room)
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
