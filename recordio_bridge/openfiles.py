@@ -67,18 +67,21 @@ class OpenFiles:
 
 
 class _Waiting:
-    """Open files that nobody uses, those used longest ago first."""
+    """Open files that nobody uses, those used longest ago first.
+
+    An interrupt may come anywhere: it can leave a key without files, and files that are counted and gone.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._files: OrderedDict[_Key, list[OpenRows]] = OrderedDict()
-        self._count = self._nbytes = 0
+        self._nbytes = 0
         self._leaving: deque[int] = deque()
 
     def borrow(self, key: _Key) -> OpenRows | None:
         """A file that waits under this key, if there is one."""
         with self._lock:
-            file = self._taken_out(key) if key in self._files else None
+            file = self._taken_out(key)
         self._see_off()
         return file
 
@@ -88,12 +91,12 @@ class _Waiting:
         with self._lock:
             self._files.setdefault(key, []).append(file)
             self._files.move_to_end(key)
-            self._count += 1
             self._nbytes += file.nbytes
-            while self._count > 1 and (self._count > MOST_FILES or self._nbytes > MOST_BYTES):
+            while (count := sum(map(len, self._files.values()))) > 1 and (
+                count > MOST_FILES or self._nbytes > MOST_BYTES
+            ):
                 crowded.append(self._taken_out(next(iter(self._files))))
-        for each in crowded:
-            each.close()
+        _close_each(crowded)
         self._see_off()
 
     def close(self, owner: int) -> None:
@@ -110,26 +113,42 @@ class _Waiting:
         for file in itertools.chain.from_iterable(self._files.values()):
             file.close()
 
-    def _taken_out(self, key: _Key) -> OpenRows:
-        files = self._files[key]
-        file = files.pop()
+    def _taken_out(self, key: _Key) -> OpenRows | None:
+        files = self._files.get(key, [])
+        file = files.pop() if files else None
         if not files:
-            del self._files[key]
-        self._count -= 1
-        self._nbytes -= file.nbytes
+            self._files.pop(key, None)
+        if file is not None:
+            self._nbytes -= file.nbytes
+        if not self._files:
+            self._nbytes = 0
         return file
 
     def _see_off(self) -> None:
         """Close the files of owners who are leaving, unless another will."""
-        while self._leaving and self._lock.acquire(blocking=False):
+        is_ours = True
+        while self._leaving and is_ours:
+            leaving, held = list[OpenRows | None](), list[bool]()
             try:
-                owners = {self._leaving.popleft() for _ in range(len(self._leaving))}
-                keys = [key for key, files in self._files.items() if key[0] in owners for _ in files]
-                leaving = [self._taken_out(key) for key in keys]
+                # Taken and noted by one call of C: an interrupt between the two would leave it locked for ever.
+                held.extend(map(self._lock.acquire, (False,)))
+                is_ours = any(held)
+                if is_ours:
+                    owners = list(self._leaving)
+                    keys = [key for key, files in self._files.items() if key[0] in owners for _ in files or (None,)]
+                    leaving = [self._taken_out(key) for key in keys]
+                    for _ in owners:  # the others came meanwhile
+                        self._leaving.popleft()
             finally:
-                self._lock.release()
-            for file in leaving:
-                file.close()
+                if held and held[0]:
+                    self._lock.release()
+            _close_each(leaving)
+
+
+def _close_each(files: list[OpenRows | None]) -> None:
+    for file in files:
+        if file is not None:
+            file.close()
 
 
 _owners = itertools.count()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import h5py
@@ -19,6 +21,7 @@ from recordio_bridge import Schema, openfiles
 from recordio_bridge.formats.base import Request
 from recordio_bridge.openfiles import OpenFiles
 from recordio_bridge.sources import Source
+from tests.interrupting import Stopped, interrupt_at_opcode
 
 ROWS = np.arange(40, dtype=np.int64)
 SUFFIXES = [".rec", ".tfrecord", ".h5", ".npz", ".npy"]
@@ -129,6 +132,27 @@ def test_a_collection_at_any_point_does_not_wait_for_itself():
     assert log == ["+a", "-a"]
 
 
+def test_an_interrupt_at_any_moment_leaves_nothing_locked_and_nothing_open():
+    codes = {method.__code__ for method in vars(openfiles._Waiting).values() if hasattr(method, "__code__")}
+    tracer = sys.gettrace()
+    for at in count(1):
+        files, _ = fake("ab")
+        is_reached = interrupt_at_opcode(at, codes.__contains__, as_signals=True)
+        try:
+            use(files, 0, 1, 0)
+            files.close()
+        except Stopped:
+            pass
+        finally:
+            sys.settrace(tracer)
+        assert not openfiles._waiting._lock.locked(), at
+        files.close()
+        assert not openfiles._waiting._files, at
+        if not is_reached():
+            break
+    assert at > 50
+
+
 def test_owners_in_a_cycle_are_collected_under_many_threads():
     def work(number: int) -> list[str]:
         log: list[str] = []
@@ -149,7 +173,7 @@ def test_owners_in_a_cycle_are_collected_under_many_threads():
     gc.collect()
     assert all(sorted(log) == ["+a", "+b", "-a", "-b"] for log in logs)
     assert not openfiles._waiting._files
-    assert (openfiles._waiting._count, openfiles._waiting._nbytes) == (0, 0)
+    assert openfiles._waiting._nbytes == 0
 
 
 # ---- files of all formats ----
