@@ -52,6 +52,15 @@ def is_h5pys_own(path: Path) -> bool:
     return done.returncode < 0
 
 
+def passes_alone(target: str, path: Path) -> bool:
+    """Whether an input at which too much memory was taken takes little alone: libFuzzer's own grows with the inputs.
+
+    By 4 to 12 KiB an input of rec-any, where the same 20,000 inputs without it, instrumented or not, left nothing.
+    """
+    pid = start(target, [*LIMITS, str(path)], Path(os.devnull))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 class Turn:
     """A target that is fuzzed for so long."""
 
@@ -80,8 +89,10 @@ class Turn:
         self.count += int(tried[1]) if tried else int(steps[-1]) if steps else 0
         written = re.findall(r"Test unit written to (.*)", said)
         left = self._until - time.monotonic()
-        if self.target == "hdf5" and written and is_h5pys_own(Path(written[-1])):
-            Path(written[-1]).unlink()
+        found = Path(written[-1]) if written else None
+        is_grown = found is not None and "-oom-" in found.name and passes_alone(self.target, found)
+        if found is not None and (is_grown or (self.target == "hdf5" and is_h5pys_own(found))):
+            found.unlink()
             if left > 1:
                 return False
         elif written or not tried:
