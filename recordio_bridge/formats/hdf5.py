@@ -47,10 +47,11 @@ from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
 from .framed import most_held
 from .hdf5_attributes import left_out
+from .hdf5_boxes import read_rows
 from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
 from .hdf5_places import Places
-from .hdf5_virtual import files_beside, refused
+from .hdf5_virtual import chunk_of_sources, files_beside, refused
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
@@ -204,25 +205,28 @@ def _dataset(path: str, local: str, name: str, dataset: h5py.Dataset, fd: int) -
         return "is a single value and has no rows"
     base = h5py.check_vlen_dtype(dtype)
     text = h5py.check_string_dtype(dtype)
+    chunk = chunk_of_sources(local, dataset) if dataset.is_virtual else dataset.chunks
     if text is not None and text.length is None:
         if len(dataset.shape) > 2:
             return "holds text in more than two dimensions; reshape it to rows of lists"
-        return _TextColumn(path, name, dataset)
+        return _TextColumn(path, name, dataset, chunk)
     if base is not None:
         if len(dataset.shape) > 1 or base.kind not in "biuf" or base.name not in DTYPES:
             return "has rows of variable length that no field can hold"
-        return _VlenColumn(path, name, dataset, base)
+        return _VlenColumn(path, name, dataset, chunk, base)
     if dtype.hasobject:
         what = "references" if h5py.check_ref_dtype(dtype) else "members of variable length"
         return f"holds {what}, which are not read; save what they lead to as plain datasets"
-    return H5Array(path, name, dataset, Places.of(fd, dataset))
+    return H5Array(path, name, dataset, chunk, Places.of(fd, dataset))
 
 
 class H5Array:
     """The rows of a dataset."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset, places: Places | None) -> None:
-        self._path, self._name, self._dataset, self._places = path, name, dataset, places
+    def __init__(
+        self, path: str, name: str, dataset: h5py.Dataset, chunk: tuple[int, ...] | None, places: Places | None
+    ) -> None:
+        self._path, self._name, self._dataset, self._chunk, self._places = path, name, dataset, chunk, places
         self.dtype: np.dtype[Any] = dataset.dtype
         self.shape: tuple[int, ...] = dataset.shape
         self.chunk_rows = dataset.chunks[0] if dataset.chunks and places is None else 1
@@ -236,7 +240,7 @@ class H5Array:
             MissingDependencyError: they are compressed by a filter that is not there.
         """
         with _reading(self._path, self._name, self._dataset):
-            return np.asarray(self._dataset[start:stop])
+            return read_rows(self._dataset, self._chunk, start, stop)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
@@ -330,14 +334,14 @@ class _ObjectRows:
 
     is_packed = False
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
-        self._path, self._name, self._dataset = path, name, dataset
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, chunk: tuple[int, ...] | None) -> None:
+        self._path, self._name, self._dataset, self._chunk = path, name, dataset, chunk
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop."""
         with _reading(self._path, self._name, self._dataset):
-            return np.asarray(self._dataset[start:stop])
+            return read_rows(self._dataset, self._chunk, start, stop)
 
     def get(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         """Some rows."""
@@ -347,8 +351,8 @@ class _ObjectRows:
 class _TextColumn(ArrayColumn):
     """Strings of variable length, or rows of them."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset) -> None:
-        self._rows = _ObjectRows(path, name, dataset)
+    def __init__(self, path: str, name: str, dataset: h5py.Dataset, chunk: tuple[int, ...] | None) -> None:
+        self._rows = _ObjectRows(path, name, dataset, chunk)
         self.field = Field(name, "bytes", dataset.shape[1:])
         self.num_rows, self.chunk_rows, self.held = dataset.shape[0], self._rows.chunk_rows, _held(dataset)
 
@@ -375,8 +379,10 @@ def _mislabels_big_endian() -> bool:
 class _VlenColumn(ArrayColumn):
     """Numbers of variable length."""
 
-    def __init__(self, path: str, name: str, dataset: h5py.Dataset, base: np.dtype[Any]) -> None:
-        self._rows = _ObjectRows(path, name, dataset)
+    def __init__(
+        self, path: str, name: str, dataset: h5py.Dataset, chunk: tuple[int, ...] | None, base: np.dtype[Any]
+    ) -> None:
+        self._rows = _ObjectRows(path, name, dataset, chunk)
         self._is_bytes = base == np.uint8
         self._is_swapped = base.byteorder == ">" and _mislabels_big_endian()
         self.field = Field(name, "bytes" if self._is_bytes else base.name, () if self._is_bytes else (None,))

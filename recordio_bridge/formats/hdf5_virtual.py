@@ -50,8 +50,30 @@ def files_beside(local: str, dataset: h5py.Dataset) -> set[str]:
     return set(paths) - {os.path.realpath(local)}
 
 
+def chunk_of_sources(local: str, dataset: h5py.Dataset) -> tuple[int, ...] | None:
+    """The smallest chunk that its values lie in, None where in no chunks; of a virtual dataset that is not refused.
+
+    The last axis of a source is taken for the dataset's last one, as it is where rows, or whole files, are stacked.
+    """
+    names = {(source.file_name, source.dset_name) for source in dataset.virtual_sources()}
+    chunks = []
+    for name in names:
+        with _source(local, dataset.file, *name) as found:
+            plist = found.get_create_plist()
+            if plist.get_layout() == h5py.h5d.CHUNKED:
+                chunks.append((*(1,) * len(dataset.shape), *plist.get_chunk())[-len(dataset.shape) :])
+    return tuple(map(min, zip(*chunks, strict=True))) if chunks else None
+
+
 def _shape(local: str, own: h5py.File, file_name: str, name: str) -> tuple[int, ...]:
     """The shape of a source."""
+    with _source(local, own, file_name, name) as found:
+        return tuple(found.shape)
+
+
+@contextmanager
+def _source(local: str, own: h5py.File, file_name: str, name: str) -> Iterator[Any]:  # Any: h5py has no types
+    """A source, open."""
     with _opened(local, own, _unescaped(file_name)) as file:
         found = _followed(file.id, _unescaped(name).encode("utf-8", "surrogateescape"))
         if found is None:
@@ -65,7 +87,7 @@ def _shape(local: str, own: h5py.File, file_name: str, name: str) -> tuple[int, 
             raise _RefusedError(f"is put together from {name!r} in {file_name!r}, which is put together itself")
         if plist.get_external_count():
             raise _RefusedError(f"is put together from {name!r}, which keeps its values in another file")
-        return tuple(found.shape)
+        yield found
 
 
 def _unescaped(name: str) -> str:
