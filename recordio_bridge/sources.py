@@ -115,6 +115,7 @@ def listing(path: str) -> Listing:
     if os.path.exists(path):
         return Listing(path, [path])
     if is_pattern(path):
+        _check_folders(path)
         fitting = sorted(glob.glob(path, recursive=True))
         folders = [] if "**" in path else filter(os.path.isdir, fitting)  # ** goes through them
         return _fitting(path, list(filter(os.path.isfile, fitting)), tuple(filter(is_dead_link, fitting)), folders)
@@ -132,6 +133,19 @@ def _remote_listing(path: str) -> Listing:
 def is_pattern(path: str) -> bool:
     """Whether a path has a character of a glob, which stands for itself only where a file of that name is there."""
     return any(char in path for char in _GLOB)
+
+
+def _check_folders(pattern: str) -> None:
+    """OSError for a folder that a pattern looks into and that cannot be read: glob passes over it in silence."""
+    folder = os.path.dirname(pattern)
+    if not is_pattern(folder):
+        folders = [folder or os.curdir]
+    else:
+        _check_folders(folder)
+        folders = glob.glob(os.path.join(folder, ""), recursive=True)
+    for each in filter(os.path.isdir, folders):
+        with os.scandir(each):
+            pass
 
 
 def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), folders: Iterable[str] = ()) -> Listing:

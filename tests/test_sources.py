@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import os
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -14,7 +17,7 @@ import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema, SchemaError, UnknownFormatError, sources
 from recordio_bridge.sources import expand
 from tests.cli.running import run
-from tests.samples import frame_tfrecord, image_rec, make_example, write_rec, write_tfrecord
+from tests.samples import frame_rec, frame_tfrecord, image_rec, make_example, write_rec, write_tfrecord
 
 
 def ids(source: object, **options: object) -> list[int]:
@@ -383,3 +386,50 @@ def test_the_folders_of_a_mirror_are_verified_and_not_told(nested, tmp_path):
     outcome = rb.migrate.run(nested, tmp_path / "out", to="npz", mirror=True)
     assert outcome.num_rows == 11
     assert rb.verify(tmp_path / "out").warnings == []
+
+
+@pytest.mark.parametrize("pattern", ["**/*.rec", "*/*.rec"])
+def test_a_folder_that_a_pattern_cannot_look_into_is_an_error(three_files, monkeypatch, pattern):
+    (three_files / "closed").mkdir()
+    shutil.copy(three_files / "a.rec", three_files / "closed/d.rec")
+    (three_files / "open").mkdir()
+    shutil.copy(three_files / "a.rec", three_files / "open/e.rec")
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).rstrip("/").endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    for do in (rb.inspect, lambda source: rb.migrate.run(source, three_files / "out", to="tfrecord")):
+        with pytest.raises(PermissionError, match="closed"):
+            do(three_files / pattern)
+
+
+def saved(save, values):
+    """The bytes of a file of numpy's."""
+    file = io.BytesIO()
+    save(file, np.frombuffer(values, np.uint8))
+    return file.getvalue()
+
+
+HOLDERS = {
+    ".rec": lambda before, inner: frame_rec(before) + frame_rec(inner),
+    ".tfrecord": lambda before, inner: frame_tfrecord(before) + frame_tfrecord(inner),
+    ".npy": lambda before, inner: saved(np.save, before + inner),
+    ".npz": lambda before, inner: saved(np.savez, before + inner),
+}
+
+
+@pytest.mark.parametrize("at", [512, 1024, 2048])
+@pytest.mark.parametrize("suffix", HOLDERS)
+def test_hdf5_within_another_file_is_a_part_of_its_values(tmp_path, suffix, at):
+    """HDF5 may begin behind a block of the user's own: just there, a record can hold it, or an array."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["v"] = np.arange(3)
+    inner, path = (tmp_path / "x.h5").read_bytes(), tmp_path / f"y{suffix}"
+    made = (HOLDERS[suffix](b"x" * size, inner) for size in range(at))
+    path.write_bytes(next(data for data in made if data.index(inner) == at))
+    found = rb.inspect(path, **({"payload": "raw"} if suffix in (".rec", ".tfrecord") else {}))
+    assert found.format == {".rec": "recordio"}.get(suffix, suffix[1:])

@@ -102,9 +102,7 @@ def format_of_source(path: str) -> Format:
         head = file.read(_HEAD) or b""
     compression = compression_of(head)
     for begins in (head, inflate_head(head, compression, _HEAD) if compression else b""):
-        for name in format_names():
-            if name in _TABLE and _TABLE[name][3] not in begins:
-                continue  # it is not even loaded: h5py takes longer than the rest together
+        for name in _asked(begins):
             candidate = get_format(name)
             if candidate.sniff(begins):
                 return candidate
@@ -116,6 +114,17 @@ def format_of_source(path: str) -> Format:
             path=path,
         )
     return by_suffix
+
+
+def _asked(begins: bytes) -> list[str]:
+    """The formats that may know a file by its first bytes; those whose mark stands further in are asked last.
+
+    HDF5's may stand behind a block of the user's own: a record, or an array, can hold a whole HDF5 file just there.
+    """
+    marks = {name: mark for name, (_, _, _, mark) in _TABLE.items()}
+    # one without its mark is not even loaded: h5py takes longer than the rest together
+    names = [name for name in format_names() if marks.get(name, b"") in begins]
+    return sorted(names, key=lambda name: not begins.startswith(marks.get(name, b"")))
 
 
 def _all_suffixes() -> list[str]:
