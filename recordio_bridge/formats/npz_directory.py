@@ -35,12 +35,17 @@ MOST_BYTES = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What the end of a zip says of its directory: members on this disk and in all; its bytes, and where they end."""
+    """What the end of a zip says of its directory: members on this disk and in all; its bytes, and where they begin.
+
+    stop: where they end; behind: bytes behind the end and its comment.
+    """
 
     here: int
     count: int
     nbytes: int
+    start: int
     stop: int
+    behind: int
 
 
 def check_size(path: str, file: IO[bytes]) -> None:
@@ -62,7 +67,8 @@ def check_directory(path: str, file: IO[bytes]) -> None:
     """Compare the directory of a zip, which zipfile could read, with its end.
 
     Raises:
-        FormatError: it lists more or fewer members, or does not end where the end says.
+        FormatError: it lists more or fewer members, or does not end where the end says; bytes stand before the archive,
+            as where two of them were put one behind the other, of which zipfile sees the last; or behind it.
     """
     end = _end_of(file)
     if end is None:
@@ -77,6 +83,13 @@ def check_directory(path: str, file: IO[bytes]) -> None:
             f"members in {end.nbytes} bytes, as its end says; the file is damaged",
             path=path,
             offset=start,
+        )
+    before = end.stop - end.nbytes - end.start
+    if before > 0 or end.behind:
+        raise FormatError(
+            f"{path}: {before} bytes stand before its archive and {end.behind} behind it, expected none; where "
+            "archives were put one behind the other, cut them apart: only the last would be read",
+            path=path,
         )
 
 
@@ -115,15 +128,15 @@ def _end_of(file: IO[bytes]) -> _End | None:
     place = _end_in(tail)
     if place < 0 or len(tail) - place < _END.size:
         return None
-    _, here, count, nbytes, _, _ = _END.unpack_from(tail, place)
-    stop = at + place
+    _, here, count, nbytes, start, comment = _END.unpack_from(tail, place)
+    stop, behind = at + place, max(0, len(tail) - place - _END.size - comment)
     if stop >= _LOCATOR.size + _END_64.size:
         file.seek(stop - _LOCATOR.size - _END_64.size)
         ends = file.read(_LOCATOR.size + _END_64.size)
         if ends.startswith(b"PK\x06\x06") and ends[_END_64.size :].startswith(b"PK\x06\x07"):
-            _, here, count, nbytes, _ = _END_64.unpack_from(ends)
+            _, here, count, nbytes, start = _END_64.unpack_from(ends)
             stop -= len(ends)
-    return _End(here, count, nbytes, stop)
+    return _End(here, count, nbytes, start, stop, behind)
 
 
 def _end_in(tail: bytes) -> int:

@@ -174,3 +174,14 @@ def test_a_compressed_file_is_unpacked_also_where_a_member_is_no_array(tmp_path,
     assert "the member 'y.xpy' is left out" in caplog.text
     with rb.open(path) as file:
         assert sorted(file.schema) == sorted(ARRAYS)
+
+
+@pytest.mark.parametrize("before", [b"", b"#" * 70, None], ids=["behind", "before", "two archives"])
+def test_bytes_that_belong_to_no_member_are_an_error(tmp_path, before):
+    """numpy passes over them in silence: of two archives, one behind the other, it reads the last."""
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.arange(5))
+    data = path.read_bytes()
+    path.write_bytes((data if before is None else before) + data + (b"" if before != b"" else b"four"))
+    with pytest.raises(FormatError, match=r"70 bytes stand before|4 behind it|one behind the other"):
+        list(rb.read(path))
