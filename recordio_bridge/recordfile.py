@@ -260,9 +260,11 @@ class RecordFile:
     def close(self) -> None:
         """Close the files, and remove what was unpacked. To take rows is a ValueError from then on."""
         self._is_closed = True
-        self._files.close()
-        if self._spilled is not None:
-            self._spilled.close()
+        try:
+            self._files.close()
+        finally:
+            if self._spilled is not None:
+                self._spilled.close()
 
     def __enter__(self) -> RecordFile:
         return self

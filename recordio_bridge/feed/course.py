@@ -47,11 +47,11 @@ class Course:
             raise TypeError(f"transform is {described(transform)}: expected a function of a Batch")
         self._source, self._wants = source, wants.checked(state)
         self._transform = transform
-        self.gauge = Gauge()
+        self.gauge = gauge = Gauge()
         self.first = Position(0, 0) if state is None else first_of(state, self._depends_on)
         self.is_single = is_data_iter(source)
         """Whether only one pass can be made at a time."""
-        self._supply = make_supply(source, self._wants, lambda rows: self.gauge.add(skipped=rows))
+        self._supply = make_supply(source, self._wants, lambda rows: gauge.add(skipped=rows))  # not of self: no cycle
         self.first = self._behind(self.first)
         if self.num_batches is not None and self.first.batch > self.num_batches:
             raise FeedError(f"the state is of batch {self.first.batch} of an epoch that has {self.num_batches}")

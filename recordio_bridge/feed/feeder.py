@@ -105,12 +105,16 @@ class Feeder:
             where=where,
         )
         course = self._course = Course(source, wants, transform, state)
-        self._epochs, self._next, self._queue = epochs, course.first, Queue(capacity)
-        work = course.work(course.first, epochs)
-        leads = transform is not None
-        self._pump = Pump(work, self._queue, course.finish, course.gauge, n_threads, leads=leads)
-        self._is_started, self._lock = False, threading.Lock()
-        self._closer = weakref.finalize(self, self._pump.close)
+        try:
+            self._epochs, self._next, self._queue = epochs, course.first, Queue(capacity)
+            work = course.work(course.first, epochs)
+            leads = transform is not None
+            self._pump = Pump(work, self._queue, course.finish, course.gauge, n_threads, leads=leads)
+            self._is_started, self._lock = False, threading.Lock()
+            self._closer = weakref.finalize(self, self._pump.close)
+        except BaseException:  # an interrupt: what was unpacked goes now, and not when this is collected
+            course.close()
+            raise
 
     @property
     def schema(self) -> Schema:
@@ -162,8 +166,10 @@ class Feeder:
 
     def close(self) -> None:
         """Stop the threads, within about a second, also when they are blocked; harmless when done twice."""
-        self._closer()
-        self._course.close()
+        try:
+            self._closer()
+        finally:
+            self._course.close()
 
     def __enter__(self) -> Feeder:
         return self

@@ -55,5 +55,5 @@ def num_threads() -> int:
 
 
 def feed_threads() -> list[threading.Thread]:
-    """The threads of feeds that live."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith(FEED_THREAD)]
+    """The threads of feeds that live. One whose start was interrupted never ran, and stays in the list."""
+    return [each for each in threading.enumerate() if each.name.startswith(FEED_THREAD) and each.is_alive()]
