@@ -31,6 +31,15 @@ def turn_in(folders: Iterable[str]) -> Iterator[None]:
         yield
 
 
+def lock(fd: int) -> bool:
+    """Take the lock of a file or folder, or go on without it where the file system has none; False: another has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as err:
+        return err.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
 @contextmanager
 def _turn(folder: str) -> Iterator[None]:
     fds: list[int] = []
@@ -50,12 +59,7 @@ def _wait(fd: int, folder: str) -> None:
     """Take the lock of a folder; go on without it where there is none, or where it does not become free."""
     began, is_told = time.monotonic(), False
     while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            if err.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                return
-        else:
+        if lock(fd):
             return
         waited_s = time.monotonic() - began
         if waited_s > _PATIENCE_S:

@@ -240,6 +240,15 @@ def test_what_workers_write_to_standard_output_does_not_reach_the_callers(tmp_pa
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_an_interpreter_prints_as_it_begins_is_no_answer(tmp_path, monkeypatch, capfd):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text("print('welcome to the cluster')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    source = image_rec(tmp_path / "a.rec", 6)
+    assert rb.convert(source, tmp_path / "b.tfrecord", shards=2, workers=2).num_rows == 6
+    assert capfd.readouterr().err.count("welcome to the cluster") == 2
+
+
 def test_two_conversions_at_once_in_one_folder_do_not_disturb_each_other(tmp_path):
     source = image_rec(tmp_path / "a.rec", 20)
     bad = write_rec(tmp_path / "bad.rec", [image_payload(n, 0.5 if n == 19 else 1.0) for n in range(20)])

@@ -26,6 +26,7 @@ from ..temporary import share_run_mark
 from . import WORKER_VERB
 
 Json: TypeAlias = dict[str, Any]  # Any: what a JSON object holds
+_ANSWER = b"recordio_bridge> "  # how the lines of a worker begin that are answers
 OnAnswer: TypeAlias = Callable[[int, Json], None]
 """Called with the number of a job and what its worker answered; by one thread at a time."""
 
@@ -171,7 +172,10 @@ def _await(process: subprocess.Popen[bytes], job: Json, progress: Callable[[Json
         process.stdin.flush()
     answers: IO[bytes] = process.stdout
     for line in answers:
-        answer = json.loads(line)
+        if not line.startswith(_ANSWER):  # whatever else the interpreter prints, as where it is set up for a site
+            sys.stderr.write(line.decode(errors="replace"))
+            continue
+        answer = json.loads(line.removeprefix(_ANSWER))
         if "progress" in answer:
             progress(answer["progress"])
         elif "error" in answer:
@@ -247,7 +251,7 @@ def _obey(worker: Worker, line: bytes) -> Mapping[str, object]:
 
 def _answer(content: Mapping[str, object]) -> None:
     try:
-        sys.stdout.write(json.dumps(content) + "\n")
+        sys.stdout.write(f"{_ANSWER.decode()}{json.dumps(content)}\n")
         sys.stdout.flush()
     except BrokenPipeError:  # nobody takes it: the jobs end, too, which breaks this one off, in one way only
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

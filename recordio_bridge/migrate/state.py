@@ -15,7 +15,6 @@ never taken for that of an Order of another plan.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -30,6 +29,7 @@ from ..files import Pending, put_bytes
 from ..formats import get_format
 from ..paths import exists, is_folder, join, list_folder, make_folder, nbytes_of, read_bytes, remove
 from ..remote import is_remote
+from ..turns import lock
 from .bulk_plan import BulkPlan
 from .claims import check_claims
 from .sealed import sealed, unsealed
@@ -210,16 +210,14 @@ class State:
         while True:
             make_folder(self.folder)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_same_file(fd, path):
-                    return fd
-            except BlockingIOError:
+            if not lock(fd):
                 os.close(fd)
                 raise MigrationError(
                     f"{self.folder}: another run works on this migration; wait until it ends, or stop it: --resume "
                     "goes on from what it has done"
-                ) from None
+                )
+            if _is_same_file(fd, path):
+                return fd
             os.close(fd)  # of a run that ended just now, and removed its folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import recordio_bridge as rb
 from tests.cli.running import PACKAGE_HOME, Outcome, run_module
 from tests.migrate.trees import ASKED, TREES, npz_tree, numbers_in
-from tests.samples import contents
+from tests.samples import contents, image_rec
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -303,3 +304,12 @@ def test_a_caller_who_is_slow_to_hear_holds_nothing_up_for_good(tmp_path, src, c
     """The pipes of the workers fill while nobody reads what they tell."""
     rb.migrate.run(src, tmp_path / "out", workers=workers, on_event=lambda event: time.sleep(0.02), **ASKED)
     assert contents(tmp_path / "out") == clean
+
+
+def test_a_file_system_without_locks_is_migrated_to(tmp_path, monkeypatch):
+    def lacking(fd, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    image_rec(tmp_path / "a.rec", 6)
+    assert rb.migrate.run(tmp_path / "a.rec", tmp_path / "out", to="tfrecord").num_rows == 6
