@@ -430,12 +430,19 @@ def _array_column(values: object, name: str, field: Field | None) -> Column:
         raise SchemaError(
             f"field {name!r}: a column is an array or a list, not one {type(values).__name__}", field=name
         )
+    if values.dtype.kind == "O" and field is not None and field.dtype != "bytes" and _are_single(values):
+        return _array_column(values.tolist(), name, field)
     if values.dtype.kind in "SUO":
         rows = values.tolist() if values.dtype.kind != "O" else list(values)
         return Ragged.of(rows, _dtype_of(rows, name) if field is None else field.dtype, name=name)
     if values.dtype.name not in DTYPES:
         raise SchemaError(f"field {name!r}: dtype {values.dtype} has no place in a schema", field=name)
     return np.ascontiguousarray(values, dtype=numpy_dtype(values.dtype.name))
+
+
+def _are_single(values: NDArray[np.object_]) -> bool:
+    """Whether the members of an object array are single values, as in a list of them."""
+    return values.ndim == 1 and not any(isinstance(row, (np.ndarray, list, tuple)) for row in values)
 
 
 def _dtype_of(rows: list[object], name: str) -> str:

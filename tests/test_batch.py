@@ -446,3 +446,13 @@ def test_masked_values_are_refused_and_an_empty_mask_is_none():
         Batch.of({"x": values})
     assert Batch.of({"x": np.ma.array([1, 2])})["x"].tolist() == [1, 2]
     assert Batch.of({"x": values.filled(-1)})["x"].tolist() == [1, -1]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "error"), [([1.5, 2.5], "int64", LossyError), (["a"], "float32", SchemaError)]
+)
+def test_an_array_of_objects_is_cast_as_a_list_of_them(values, dtype, error):
+    schema = Schema(Field("v", dtype))
+    with pytest.raises(error, match="'v'"):
+        Batch.of({"v": np.array(values, dtype=object)}, schema)
+    assert Batch.of({"v": np.array([1, 2], dtype=object)}, schema)["v"].tolist() == [1, 2]
