@@ -95,7 +95,14 @@ def folders_in(folder: str) -> list[str]:
     if is_remote(folder):
         return [name for name, info in remote.listed(folder).items() if info.is_folder]
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
+        return sorted(entry.name for entry in entries if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def join(folder: str, name: str) -> str:

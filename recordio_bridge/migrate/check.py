@@ -147,9 +147,13 @@ def _verify_sidecar(manifest: Manifest, shards: Sequence[Shard], report: Report)
 
 
 def _extra(manifest: Manifest) -> list[str]:
-    """Files beside the output that look like its shards and are not in its manifest."""
+    """Files beside the output that look like its shards and are in no manifest, neither in its own nor in theirs.
+
+    A mirror of a and of a-00000-of-00002, which are two sources, has an output of each.
+    """
     known = set(manifest.paths)
-    return [shard.path for shard in shards_beside(manifest.output) if shard.path not in known]
+    beside = (shard.path for shard in shards_beside(manifest.output))
+    return [path for path in beside if path not in known and not exists(manifest_path(path))]
 
 
 def _verify_shards(manifest: Manifest, shards: Sequence[Shard], report: Report) -> None:

@@ -162,13 +162,14 @@ def test_where_a_file_is_cut_the_sound_parts_are_there(tmp_path):
     assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.parametrize("leads_to", ["nowhere.rec", None], ids=["nowhere", "to itself"])
 @pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
-def test_a_file_that_is_a_dead_link_is_not_passed_over_in_silence(tmp_path, options):
+def test_a_file_that_is_a_dead_link_is_not_passed_over_in_silence(tmp_path, options, leads_to):
     """Another machine's disk that is not mounted, as of the sets that git-annex keeps."""
     src = rec_tree(tmp_path / "src", SIZES)
     bad = middle(src, "rec")
     bad.unlink()
-    bad.symlink_to("nowhere.rec")
+    bad.symlink_to(leads_to or bad.name)
     outcome = rb.migrate.run(src, tmp_path / "out", to="tfrecord", **options)
     assert numbers_in(outcome, "id") == rows_but(BAD)
     assert [each.path for each in outcome.quarantine] == [str(bad)]

@@ -247,3 +247,11 @@ def test_the_library_finds_the_same(out):
     report = rb.migrate.verify(out)
     assert not report.ok
     assert report.problems[0].path == str(shards(out)[0])
+
+
+def test_outputs_of_a_mirror_whose_names_are_those_of_shards_of_another_are_no_extras(tmp_path):
+    (tmp_path / "src").mkdir()
+    for name in ("a", "a-00000-of-00001"):
+        rb.write(tmp_path / f"src/{name}.npz", {"x": [1, 2]})
+    rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", mirror=True)
+    assert rb.verify(tmp_path / "out").ok
