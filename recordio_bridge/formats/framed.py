@@ -44,6 +44,8 @@ _WRONG_CHECKSUM = (_kernels.BAD_LENGTH_CRC, _kernels.BAD_DATA_CRC)
 _NO_HEAD = (_kernels.BAD_MAGIC, _kernels.BAD_LENGTH_CRC)  # at byte 0 they may mean a file of another format
 ADVICE = "recover what is whole with on_bad_record='skip' (convert --on-bad-record skip)"
 """What to do about a bad record; a migration has an advice of its own in its place."""
+IN_ONE_PIECE = "read or convert the file in one piece"
+"""The same where a file was cut at what is no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class BlockReader:
             is_decided = fault or (found and self._crosses)
             self._crosses = self._crosses and not is_decided
             if self._at > self._border:
-                raise self._border_error(count)
+                raise self._border_error(count, starts)
             if self._at == self._border:
                 break
             if is_decided:
@@ -240,15 +242,32 @@ class BlockReader:
         """Where the part ends, from the beginning of the block."""
         return self._stop - self._origin
 
-    def _border_error(self, count: int) -> FormatError:
-        """The error where the last of these records, or damage, goes on beyond the end of the part."""
+    def _border_error(self, count: int, starts: NDArray[np.int64]) -> FormatError:
+        """The error where the last of these records, or damage, goes on beyond the end of the part.
+
+        Its offset is that end, unless a record was damaged whose length leads to no other: then the file was cut well.
+        """
         path, record = self._stream.path, self._record + count - 1 + len(self._gaps)
+        if self._skip is None and not self._framing.has_checksum and count and not self._leads_on(starts[:count]):
+            begin = self._origin + int(starts[count - 1]) - self._framing.header
+            message = (
+                f"{path}: record {record} at byte {begin}: its length goes beyond byte {self._stop}, where another "
+                f"record begins, and ends where none does; {ADVICE}"
+            )
+            return FormatError(message, path=path, record=record, offset=begin)
         message = (
             f"{path}: record {record} goes beyond byte {self._stop}, where the file was cut in parts as a record "
-            "seemed to begin there: its length is damaged, or records lie in its payload as they are; read or convert "
-            "the file in one piece"
+            f"seemed to begin there: its length is damaged, or records lie in its payload as they are; {IN_ONE_PIECE}"
         )
         return FormatError(message, path=path, record=record, offset=self._stop)
+
+    def _leads_on(self, starts: NDArray[np.int64]) -> bool:
+        """Whether a record, or the end of the file, is where the last of these records ends."""
+        header = self._framing.header
+        if self._filled - self._at < header and not self._at_end:
+            self._read_on(self._at + header, starts)
+        following = bytes(self._block[self._at : self._filled][:header])
+        return not following or self._framing.is_head(following)
 
     def _numbers(self, count: int) -> NDArray[np.int64]:
         """The numbers in the file of the records of a batch."""

@@ -190,12 +190,15 @@ def _parts(orders: Iterable[Order]) -> Iterator[tuple[str, Extent | None]]:
 
 
 def _end_of(path: str, extents: list[Extent | None], output: Output) -> list[int]:
-    """Where the last of the extents of a source stops, of arrays, if one says so. They are all of it, or all lack."""
+    """Where the last of the extents of a source stops, of arrays, if one says so.
+
+    They are all of it; or all lack from one on, where what begins there is doubted (borders.py), or the first.
+    """
     parts = [extent for extent in extents if extent is not None]
     if not parts:
         return []
     is_tiled = parts[0].start == 0 and all(a.stop == b.start for a, b in pairwise(parts))
-    if not is_tiled or len(parts) != len(extents):
+    if not is_tiled or parts != extents[: len(parts)]:
         ranges = ", ".join(f"{part.start} to {part.stop}" for part in parts[:4])
         raise _refuse(path, f"is read from {ranges}, which leaves something out, or has it twice")
     numbers = [part.first_record for part in parts]
@@ -203,7 +206,10 @@ def _end_of(path: str, extents: list[Extent | None], output: Output) -> list[int
     if numbers[0] != 0 or known != sorted(known):
         raise _refuse(path, f"its records are said to be numbered {numbers[:4]}")
     stop = parts[-1].stop
-    if stop is None:
+    lacks = len(parts) < len(extents)
+    if lacks and stop is None:
+        raise _refuse(path, "is read to its end, and said to lack what is behind it")
+    if lacks or stop is None:
         return []
     if not isinstance(get_format(output.source_format), ArrayFormat):
         raise _refuse(path, f"is read to byte {stop}, and not to its end")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from ..arguments import described
 from ..errors import MigrationError, PlanMismatchError
@@ -12,10 +13,12 @@ from ..paths import exists, make_folder
 from ..remote import is_remote
 from ..temporary import discard_left_over
 from .beginning import all_files, begin, make_plan, refuse_file, refuse_receipts
+from .borders import without_misread
 from .bulk_plan import BulkPlan
 from .conclude import Outcome, conclude, withdraw
 from .engines import Engine, Event, run_pending
 from .migration import Migration, differences
+from .ours import written_by
 from .perform import check_sources
 from .resuming import if_finished, taken_up
 from .state import State
@@ -50,9 +53,7 @@ def migrate(
         for folder in sorted({os.path.dirname(order.target) for order in plan.orders}):
             make_folder(folder)
         try:
-            run_pending(plan, state, workers, engine, on_event)
-            if len(state.receipts(plan)) < len(plan.orders):  # a worker of a run that died was in the way of the last
-                run_pending(plan, state, workers, engine, on_event)
+            plan = _run(plan, state, workers, engine, on_event)
             if migration.is_permuted:  # each of its orders is of all sources
                 check_sources(plan.orders[0].sources)
                 check_sources(plan.orders[0].beside, gone=True)
@@ -62,6 +63,22 @@ def migrate(
         if outcome.is_complete:
             state.end()
         return outcome
+
+
+def _run(plan: BulkPlan, state: State, workers: int, engine: Engine, on_event: Callable[[Event], None]) -> BulkPlan:
+    """Run the orders that have no receipt; the plan of which all were done in the end."""
+    run_pending(plan, state, workers, engine, on_event)
+    if len(state.receipts(plan)) < len(plan.orders):  # a worker of a run that died was in the way of the last
+        run_pending(plan, state, workers, engine, on_event)
+    receipts = state.receipts(plan)
+    trusted = without_misread(plan, receipts)
+    if trusted is plan:
+        return plan
+    redone = {number for number in receipts if trusted.orders[number] is not plan.orders[number]}
+    trusted = replace(trusted, replaceable={**plan.replaceable, **written_by(plan, receipts, redone)})
+    state.write_plan(trusted)  # first, as without receipts nobody would know that these files are ours
+    state.forget(plan.receipt_names[number] for number in redone)
+    return _run(trusted, state, workers, engine, on_event)
 
 
 def _refuse_other_plan(planned: BulkPlan | None, migration: Migration) -> None:

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ..errors import FormatError, SchemaError
-from ..formats.framed import ADVICE
+from ..formats.framed import ADVICE, IN_ONE_PIECE
 from ..sources import DIFFERING
 
 _ADVICE = {
     ADVICE: "repair it, or begin again with --on-bad-record skip --overwrite, which leaves out such records alone",
+    IN_ONE_PIECE: "nothing says where records begin behind it; migrate the file apart, in one piece (--shards 1)",
     DIFFERING: "migrate it apart, or choose columns that all sources have (--select)",
 }
 """Of a migration, in the place of what is the advice elsewhere."""

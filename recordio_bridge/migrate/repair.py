@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeAlias
 
-from ..formats.base import Extent
 from ..schema import Schema
 from .assembly import assemble_output, source_of
 from .bulk_plan import BulkPlan
-from .fingerprints import SourceFile
 from .orders import Order
+from .parts import Part, parts_of, path_of, with_parts
 from .planning import make_plan
 from .quarantine import Quarantined
 from .scout import Scout, scout
@@ -72,45 +70,25 @@ def _with_output(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
 
 def _positions(order: Order, path: str) -> list[int]:
     """Where among the parts of an order those of a source are."""
-    parts = _parts(order)
-    return [number for number, part in enumerate(parts) if _path_of(part) == path]
-
-
-_Part: TypeAlias = "tuple[Extent, Mapping[str, object], SourceFile] | Quarantined"
-
-
-def _parts(order: Order) -> list[_Part]:
-    """The parts of an order: extents, and what is lacking."""
-    lacking = {each.part: each for each in order.lacking}
-    extents = iter([(extent, opts, file) for (extent, opts), file in zip(order.extents, order.sources, strict=True)])
-    count = len(order.extents) + len(lacking)
-    return [lacking[number] if number in lacking else next(extents) for number in range(count)]
-
-
-def _path_of(part: _Part) -> str:
-    return part.path if isinstance(part, Quarantined) else part[0].path
+    parts = parts_of(order)
+    return [number for number, part in enumerate(parts) if path_of(part) == path]
 
 
 def _with_part(plan: BulkPlan, order: Order, seen: Scout | None, path: str) -> Order:
     """An order with the whole of a source in the place of the first part of it, or with none (seen is None)."""
-    parts: list[_Part] = []
+    parts: list[Part] = []
     is_placed = seen is None
-    for part in _parts(order):
-        if _path_of(part) != path:
+    for part in parts_of(order):
+        if path_of(part) != path:
             parts.append(part)
         elif not is_placed and seen is not None:
             parts.append(_part_of(plan, order, seen))
             is_placed = True
-    return replace(
-        order,
-        extents=tuple((part[0], part[1]) for part in parts if not isinstance(part, Quarantined)),
-        sources=tuple(part[2] for part in parts if not isinstance(part, Quarantined)),
-        beside=order.beside if seen is None else tuple(dict.fromkeys([*order.beside, *seen.beside])),
-        lacking=tuple(replace(part, part=number) for number, part in enumerate(parts) if isinstance(part, Quarantined)),
-    )
+    beside = order.beside if seen is None else tuple(dict.fromkeys([*order.beside, *seen.beside]))
+    return replace(with_parts(order, parts), beside=beside)
 
 
-def _part_of(plan: BulkPlan, order: Order, seen: Scout) -> _Part:
+def _part_of(plan: BulkPlan, order: Order, seen: Scout) -> Part:
     """A source as a part of an order, where it can be read, and as the plan needs it."""
     shard = order.target.rpartition("/")[2]
     if seen.error is not None or seen.file is None or seen.summary is None:
