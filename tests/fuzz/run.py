@@ -25,6 +25,7 @@ H5PY_S = 2  # a tenth of it: what h5py alone does not read in that time is no fi
 
 def start(target: str, arguments: list[str], log: Path) -> int:
     """Begin to run a target; the number of its process."""
+    sys.stdout.flush()  # else each child writes what is in there, too
     pid = os.fork()
     if pid:
         return pid
@@ -41,9 +42,12 @@ def is_h5pys_own(path: Path) -> bool:
     """Whether h5py without us fares no better: it crashes, or needs long."""
     code = (
         "import sys, h5py\n"
-        "with h5py.File(sys.argv[1]) as file:\n"
-        "    file.visititems(lambda _, item: [item[at : at + 2] for at in range(0, min(len(item), 400), 2)]\n"
-        "        if isinstance(item, h5py.Dataset) and item.shape else None)\n"
+        "def read(item):\n"
+        "    if isinstance(item, h5py.Dataset) and item.shape:\n"
+        "        for at in range(0, min(len(item), 400), 2): item[at : at + 2]\n"
+        "        step = 4096 * (item.chunks or (1,))[0]\n"  # of all of it some chunks at a time: see hdf5_boxes.py
+        "        for at in range(0, len(item) if item.nbytes < 1 << 28 else 0, step): item[at : at + step]\n"
+        "with h5py.File(sys.argv[1]) as file: file.visititems(lambda _, item: read(item))\n"
     )
     try:
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, timeout=H5PY_S, check=False)
