@@ -32,6 +32,12 @@ SUFFIXES = [".rec", ".tfrecord.gz", ".h5", ".npz"]
 
 
 @pytest.fixture
+def nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of files that go with their objects: pytest keeps what it is told, with all that the frames hold."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
+
+
+@pytest.fixture
 def alarm() -> Iterator[Callable[[bool], None]]:
     """Sets a handler of SIGALRM, that raises or not."""
 
@@ -87,7 +93,7 @@ def uses(source: Path, out: Path) -> dict[str, Callable[[], object]]:
 USES = ["read", "open", "convert", "shuffle", "write", "verify", "feed"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of files that go with their objects
+@pytest.mark.usefixtures("nobody_told")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_exception_of_a_handler_at_any_moment_leaves_nothing_behind(tmp_path, workshop, alarm, suffix, use):
@@ -239,7 +245,7 @@ def is_of_output(code: CodeType) -> bool:
     return is_inside and code.co_name != "__del__"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of files that go with their objects
+@pytest.mark.usefixtures("nobody_told")
 def test_an_output_interrupted_before_any_opcode_closes_its_file_once(tmp_path, workshop):
     """Twice would close what another opened meanwhile, under the number that became free."""
     source, out, tracer = image_rec(tmp_path / "a.rec", 2), tmp_path / "out", sys.gettrace()
