@@ -168,6 +168,9 @@ class Feeder:
         """Stop the threads, within about a second, also when they are blocked; harmless when done twice."""
         try:
             self._closer()
+        except BaseException:  # an interrupt: what was not done is left to the end of this object
+            self._closer = weakref.finalize(self, self._pump.close)
+            raise
         finally:
             self._course.close()
 

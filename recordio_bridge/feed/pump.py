@@ -20,6 +20,7 @@ from typing import Protocol
 from ..arguments import whole
 from ..batch import Batch
 from ..errors import FeedError
+from .condition import Condition
 from .gauge import Gauge
 from .schedule import Position, Work, position
 
@@ -77,7 +78,7 @@ class Pump:
         num_threads = whole("n_threads", num_threads, 1)
         self._work, self._sink, self._finish, self._gauge = work, sink, finish, gauge
         self._on_failure = on_failure
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._is_taking = self._is_over = self._is_closed = self._is_timed = False
         self._has_lead = not leads
         self._next_ticket = self._turn = 0
@@ -94,7 +95,7 @@ class Pump:
     def start(self) -> None:
         """Start the threads, and the clock."""
         self._gauge.start()
-        with self._changed:
+        with self._changed.lock:
             self._is_timed = True
             is_closed = self._is_closed
         if is_closed:
@@ -105,7 +106,7 @@ class Pump:
 
     def stop_clock(self) -> None:
         """Nothing more is taken: what comes now is no time of this pump; harmless when done twice."""
-        with self._changed:
+        with self._changed.lock:
             was_timed, self._is_timed = self._is_timed, False
         if was_timed:
             self._gauge.stop()
@@ -133,9 +134,9 @@ class Pump:
         """
         if self.was_forked:
             return
-        with self._changed:
+        with self._changed.lock:
             self._is_closed = True
-            self._changed.notify_all()
+            self._changed.notify()
         self.stop_clock()
         self._sink.cancel()
         deadline = monotonic() + _PATIENCE_S
@@ -161,7 +162,7 @@ class Pump:
                 if not self._do(ticket, work):
                     break
         finally:
-            with self._changed:
+            with self._changed.lock:
                 self._busy -= 1
                 is_last = self._busy == 0
             if is_last:
@@ -172,23 +173,29 @@ class Pump:
 
     def _take(self) -> tuple[int, Work | BaseException] | None:
         """The next work, or why there is none, with the number of its turn; None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_taking or self._is_closed)
-            if self._is_closed or self._is_over:
-                return None
-            self._is_taking = True
+        if not self._changed.wait_for(self._may_take)[0]:
+            return None
         work: Work | BaseException | None = None
         try:
             work = next(self._work, None)
         except BaseException as err:  # a border: the consumer is told
             work = err
-        with self._changed:
+        with self._changed.lock:
             self._is_taking = False
             self._is_over = not isinstance(work, Work)
             ticket = self._next_ticket
             self._next_ticket += work is not None
-            self._changed.notify_all()
+            self._changed.notify()
         return None if work is None else (ticket, work)
+
+    def _may_take(self) -> list[bool]:
+        """Whether this thread is the one that takes; nothing while another is."""
+        if self._is_closed or (self._is_over and not self._is_taking):
+            return [False]
+        if self._is_taking:
+            return []
+        self._is_taking = True
+        return [True]
 
     def _do(self, ticket: int, work: Work | BaseException) -> bool:
         """Make batches and hand them over; whether to go on."""
@@ -223,24 +230,23 @@ class Pump:
         if failure is not None:
             self._fail(failure)
             return False
-        with self._changed:
+        with self._changed.lock:
             self._turn += 1
-            self._changed.notify_all()
+            self._changed.notify()
         return True
 
     def _made(self, at: Position, batch: Batch) -> tuple[Position, Batch]:
         position.set(at)
         finished = self._finish(batch)
         if not self._has_lead:
-            with self._changed:
+            with self._changed.lock:
                 self._has_lead = True
-                self._changed.notify_all()
+                self._changed.notify()
         return at, finished
 
     def _wait_for(self, claim: Callable[[], bool]) -> None:
         """Until it holds, or this is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: claim() or self._is_closed)
+        self._changed.wait_for(lambda: claim() or self._is_closed)
 
     def _put(self, at: Position, batch: Batch) -> None:
         if self._is_closed:
@@ -269,9 +275,9 @@ class Pump:
 
     def _give_up(self) -> None:
         """The turn stays where it is, so nobody comes behind: let those go who wait for it."""
-        with self._changed:
+        with self._changed.lock:
             self._is_closed = True
-            self._changed.notify_all()
+            self._changed.notify()
 
     def _fail(self, failure: BaseException) -> None:
         self.failure = failure
@@ -296,40 +302,45 @@ class Queue:
     def __init__(self, capacity: int) -> None:
         self.capacity = whole("capacity", capacity, 1, "a number of batches")
         self._waiting: deque[tuple[Position, Batch]] = deque()
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._has_ended = self._is_cancelled = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, at: Position, batch: Batch) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < self.capacity or self._is_cancelled)
+        def do() -> bool:
             if self._is_cancelled:
                 raise Closed
+            if len(self._waiting) == self.capacity:
+                return False
+            self._changed.notify()
             self._waiting.append((at, batch))
-            self._changed.notify_all()
+            return True
+
+        self._changed.wait_for(do)
 
     def get(self) -> tuple[Position, Batch] | None:
         """The next batch, when it is there; None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._has_ended or self._is_cancelled)
-            if self._is_cancelled or not self._waiting:
-                return None
-            taken = self._waiting.popleft()
-            self._changed.notify_all()
-            return taken
+
+        def do() -> list[tuple[Position, Batch] | None]:
+            if not self._waiting:
+                return [None] if self._has_ended or self._is_cancelled else []
+            self._changed.notify()
+            return [self._waiting.popleft()]
+
+        return self._changed.wait_for(do)[0]
 
     def end(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._has_ended = True
-            self._changed.notify_all()
+            self._changed.notify()
 
     def cancel(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._is_cancelled = True
             self._waiting.clear()
-            self._changed.notify_all()
+            self._changed.notify()
 
 
 def failure_of(failure: BaseException) -> FeedError:
