@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
-from .files import atomic, discard, publish, refuse_existing
+from .files import discard
 from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
 from .paths import real
+from .publishing import atomic, publish, refuse_existing
 from .recordfile import RecordFile
 from .schema import Packing, Schema
 from .shards import manifest_path, schema_path, shards_beside

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -28,7 +28,7 @@ _FEW = 8  # files that are asked for one by one; for more, their folder is liste
 
 
 def upload_all(pending: Sequence[Pending], replaced: Sequence[str], *, overwrite: bool) -> None:
-    """files.publish, where the final names are remote."""
+    """publishing.publish, where the final names are remote."""
     finals = [file.final for file in pending]
     if not overwrite:
         _refuse_appeared(finals)
@@ -59,15 +59,15 @@ def upload_all(pending: Sequence[Pending], replaced: Sequence[str], *, overwrite
     discard(pending)
 
 
-def replace_all(pending: Sequence[Pending]) -> None:
-    """files.put_in_place, where the final names are remote: one by one, the first one last.
+def replace_all(pending: Sequence[Pending], there: Collection[str]) -> None:
+    """publishing.put_in_place, where the final names are remote: one by one, the first one last.
 
     What is there stays where that fails, as it may be of another run, which writes the same bytes.
     """
     begun: dict[Pending, bool] = {}
     try:
         for file in reversed(pending):
-            _send(file, begun, overwrite=True)
+            _send(file, begun, overwrite=file.final in there)
     except Exception:  # not an interrupt: what is on its way by then may be of the run that comes next
         _abort(begun)
         raise
@@ -123,7 +123,7 @@ def _abort(begun: Mapping[Pending, bool]) -> None:
 
 
 def refuse_remote(targets: Sequence[str], overwrite: bool) -> None:
-    """files.refuse_existing, of remote targets."""
+    """publishing.refuse_existing, of remote targets."""
     folders = {target.rpartition("/")[0]: target for target in targets}
     for target in folders.values():
         remote.check_place(target)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import ChecksumError, FormatError, SourceChangedError, TruncatedError, files
+from recordio_bridge import ChecksumError, FormatError, SourceChangedError, TruncatedError, files, publishing
 from tests.samples import fail_rename, frame_rec, frame_tfrecord, image_rec, interrupt_link, write_rec, write_tfrecord
 
 MEGABYTE = 1 << 20
@@ -42,7 +42,7 @@ def read_all(stream: files.Stream, step: int = 7) -> bytes:
 
 
 def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):
-    with files.atomic(str(tmp_path / "a.bin")) as out:
+    with publishing.atomic(str(tmp_path / "a.bin")) as out:
         out.write(b"hello ")
         assert "a.bin" not in names(tmp_path)
         assert len(names(tmp_path)) == 1
@@ -53,14 +53,14 @@ def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):
 
 
 def test_the_temporary_file_lies_beside_its_target_and_is_hidden(tmp_path):
-    with files.atomic(str(tmp_path / "a.bin")) as out:
+    with publishing.atomic(str(tmp_path / "a.bin")) as out:
         out.write(b"x")
         assert all(name.startswith(".") for name in names(tmp_path))
 
 
 def write_half(path: Path, error: type[BaseException]) -> None:
     """Start a file, and fail before it is complete."""
-    with files.atomic(str(path)) as out:
+    with publishing.atomic(str(path)) as out:
         out.write(b"half")
         raise error("stop")
 
@@ -83,7 +83,7 @@ def test_an_exception_leaves_the_earlier_file_as_it_was(tmp_path):
 
 def test_two_outputs_of_one_name_do_not_share_a_temporary_file(tmp_path):
     target = str(tmp_path / "a.bin")
-    with files.atomic(target, overwrite=True) as first, files.atomic(target) as second:
+    with publishing.atomic(target, overwrite=True) as first, publishing.atomic(target) as second:
         first.write(b"first")
         second.write(b"second")
         assert len(names(tmp_path)) == 2
@@ -92,7 +92,7 @@ def test_two_outputs_of_one_name_do_not_share_a_temporary_file(tmp_path):
 
 def test_a_name_without_a_folder_is_written_in_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with files.atomic("a.bin") as out:
+    with publishing.atomic("a.bin") as out:
         out.write(b"x")
     assert names(tmp_path) == ["a.bin"]
 
@@ -188,21 +188,21 @@ def test_a_link_to_a_folder_is_written_through(tmp_path):
 def test_an_existing_target_is_refused_with_what_to_pass(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"")
     with pytest.raises(FileExistsError, match=r"a\.bin.*overwrite=True"):
-        files.refuse_existing([str(tmp_path / "b.bin"), str(tmp_path / "a.bin")], False)
+        publishing.refuse_existing([str(tmp_path / "b.bin"), str(tmp_path / "a.bin")], False)
 
 
 def test_a_link_to_nothing_is_an_existing_target(tmp_path):
     (tmp_path / "a.bin").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileExistsError):
-        files.refuse_existing([str(tmp_path / "a.bin")], False)
+        publishing.refuse_existing([str(tmp_path / "a.bin")], False)
 
 
 def test_overwrite_allows_existing_files_but_never_a_folder(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"")
     (tmp_path / "folder").mkdir()
-    files.refuse_existing([str(tmp_path / "a.bin")], True)
+    publishing.refuse_existing([str(tmp_path / "a.bin")], True)
     with pytest.raises(OSError, match="folder"):
-        files.refuse_existing([str(tmp_path / "folder")], True)
+        publishing.refuse_existing([str(tmp_path / "folder")], True)
 
 
 def test_writing_over_a_file_is_refused_before_any_batch_is_asked_for(tmp_path):
@@ -344,7 +344,7 @@ def test_a_failure_while_the_files_of_a_rec_take_their_names_leaves_none_of_them
 def test_a_write_that_takes_only_some_bytes_is_continued(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, memoryview(data)[: max(1, len(data) // 2)]))
-    with files.atomic(str(tmp_path / "a.bin")) as out:
+    with publishing.atomic(str(tmp_path / "a.bin")) as out:
         out.write(bytes(range(256)) * 3)
     assert (tmp_path / "a.bin").read_bytes() == bytes(range(256)) * 3
 
@@ -493,6 +493,6 @@ def test_garbage_behind_a_compressed_stream_is_an_error(tmp_path, compress):
 
 
 def test_small_files_written_atomically_are_whole(tmp_path):
-    files.publish([files.pending_file(str(tmp_path / "a.json"), b"{}\n")])
+    publishing.publish([files.pending_file(str(tmp_path / "a.json"), b"{}\n")])
     assert names(tmp_path) == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"{}\n"

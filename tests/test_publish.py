@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import files
+from recordio_bridge import publishing
 from recordio_bridge.migrate import finish
 from tests.samples import contents, image_rec
 
@@ -42,14 +42,14 @@ def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
 
 def before_publishing(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
     """Do something once, between the last check and the first final name."""
-    publish, done = files.publish, []
+    publish, done = publishing.publish, []
 
     def act_and_publish(*arguments: object, **options: object) -> None:
         if not done:
             done.append(action())
         publish(*arguments, **options)
 
-    for module in (files, finish, rb.api):
+    for module in (publishing, finish, rb.api):
         monkeypatch.setattr(module, "publish", act_and_publish)
 
 

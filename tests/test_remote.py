@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recordio_bridge as rb
-from recordio_bridge import copies, files, rangefile, remote
+from recordio_bridge import copies, files, publishing, rangefile, remote
 from recordio_bridge.errors import FormatError, MissingDependencyError, SourceChangedError, VerificationError
 
 fsspec = pytest.importorskip("fsspec")
@@ -73,10 +73,10 @@ def test_small_files_are_put_listed_read_and_removed_here_and_there(place: str) 
     path = files.join(place, "plan.json")
     files.make_folder(place)
     assert not files.exists(path)
-    files.put_bytes(path, b"one")
-    files.put_bytes(path, b"two more")
+    publishing.put_bytes(path, b"one")
+    publishing.put_bytes(path, b"two more")
     files.make_folder(files.join(place, "receipts"))
-    files.put_bytes(files.join(files.join(place, "receipts"), "1"), b"")
+    publishing.put_bytes(files.join(files.join(place, "receipts"), "1"), b"")
     assert files.exists(path)
     assert not files.is_folder(path)
     assert files.is_folder(place)
@@ -92,7 +92,7 @@ def test_small_files_are_put_listed_read_and_removed_here_and_there(place: str) 
 def test_what_is_not_there_or_too_large_is_an_error_here_and_there(place: str) -> None:
     files.make_folder(place)
     path = files.join(place, "a")
-    files.put_bytes(path, b"12345")
+    publishing.put_bytes(path, b"12345")
     with pytest.raises(FormatError, match="5 bytes, expected at most 4"):
         files.read_bytes(path, 4)
     for missing in (files.join(place, "b"), files.join(place, "b/c")):
@@ -110,7 +110,7 @@ def test_what_is_not_there_or_too_large_is_an_error_here_and_there(place: str) -
 def test_nothing_of_a_small_file_that_could_not_be_put_stays(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
-        files.put_bytes(str(tmp_path / "folder"), b"x")
+        publishing.put_bytes(str(tmp_path / "folder"), b"x")
     assert os.listdir(tmp_path) == ["folder"]
 
 
@@ -138,14 +138,14 @@ class ServerError(Exception):
 
 
 def test_failures_that_may_pass_are_tried_again(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    files.put_bytes(f"{store}/a", b"bytes")
+    publishing.put_bytes(f"{store}/a", b"bytes")
     failing = Failing(monkeypatch, "cat_file", ConnectionResetError("cut"), TimeoutError(), ServerError("busy"))
     assert remote.read_range(f"{store}/a", 1, 4) == b"yte"
     assert failing.calls == 4
 
 
 def test_endless_failures_end_in_an_error_that_names_the_path(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    files.put_bytes(f"{store}/a", b"bytes")
+    publishing.put_bytes(f"{store}/a", b"bytes")
     failing = Failing(monkeypatch, "cat_file", *[ServerError("busy")] * 100)
     with pytest.raises(OSError, match=r"reading bytes 1 to 4 failed \(ServerError: busy\); try again") as caught:
         remote.read_range(f"{store}/a", 1, 4)
@@ -154,7 +154,7 @@ def test_endless_failures_end_in_an_error_that_names_the_path(store: str, monkey
 
 
 def test_a_short_answer_is_never_taken_for_the_bytes(store: str) -> None:
-    files.put_bytes(f"{store}/a", b"bytes")
+    publishing.put_bytes(f"{store}/a", b"bytes")
     with pytest.raises(OSError, match="gave 1 bytes of 2 from byte 4 on"):
         remote.read_range(f"{store}/a", 4, 6)
 

@@ -12,7 +12,7 @@ import pytest
 import s3fs.core
 
 import recordio_bridge as rb
-from recordio_bridge import files, remote
+from recordio_bridge import files, publishing, remote
 from tests.s3 import BUCKET, Wire, Witness, authenticate_after, pointed_at, refusing
 from tests.test_remote import left_in
 
@@ -246,9 +246,9 @@ def test_small_files_of_a_migration_work_on_s3(bucket: Witness) -> None:
     files.make_folder(folder)
     assert not files.exists(folder)
     assert not files.is_folder(folder)
-    files.put_bytes(f"{folder}/b", b"1")
-    files.put_bytes(f"{folder}/b", b"22")
-    files.put_bytes(f"{folder}/a/c", b"")
+    publishing.put_bytes(f"{folder}/b", b"1")
+    publishing.put_bytes(f"{folder}/b", b"22")
+    publishing.put_bytes(f"{folder}/a/c", b"")
     bucket.put("out/plan/", b"")  # as some programs mark a folder
     assert files.is_folder(folder)
     assert files.list_folder(folder) == ["a", "b"]

@@ -13,7 +13,8 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import Field, FormatError, Schema
-from recordio_bridge.files import pending_file, publish
+from recordio_bridge.files import pending_file
+from recordio_bridge.publishing import publish
 from recordio_bridge.sidecar import find_sidecar, make_sidecar, read_sidecar
 from tests.samples import believe_by_name, image_payload, image_rec, make_example, rewrite, write_rec, write_tfrecord
 

@@ -37,8 +37,9 @@ from numpy.typing import NDArray
 from ..batch import Batch, Column, Ragged, concat, spread
 from ..copies import on_disk
 from ..errors import FormatError, MissingDependencyError, SchemaError
-from ..files import Pending, Scratch, publish, read_head, read_spans, unwritable
+from ..files import Pending, Scratch, read_head, read_spans, unwritable
 from ..paths import nbytes_of
+from ..publishing import publish
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 from ..sidecar import make_sidecar
 from .array_columns import Array, ArrayColumn, as_rows, read_each, with_bools

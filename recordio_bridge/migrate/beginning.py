@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import FormatError
-from ..files import refuse_existing
 from ..formats import get_format
 from ..paths import exists, free_bytes, is_folder, join, nbytes_of, real
+from ..publishing import refuse_existing
 from ..remote import is_remote
 from ..temporary import discard_left_over
 from ..tfds import labels_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from ..arguments import described
@@ -21,7 +21,7 @@ from .migration import Migration, differences
 from .ours import written_by
 from .perform import check_sources
 from .resuming import if_finished, taken_up
-from .state import State
+from .state import State, mirroring
 from .work import Receipt
 
 
@@ -38,7 +38,8 @@ def migrate(
     """Do a migration, or what is left of it; planned is its plan, where that was made already."""
     _refuse_other_plan(planned, migration)
     state = State(migration.out, migration.name)
-    with _made(migration.out), state.locked():
+    alone = mirroring(migration.out) if migration.mirror else nullcontext()
+    with _made(migration.out), state.locked(), alone:
         finished = if_finished(migration, state) if resume else None
         if finished is not None:
             return finished

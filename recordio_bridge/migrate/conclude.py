@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 
 from ..documents import as_document, read_document
 from ..errors import FormatError, MigrationError, SchemaError
-from ..files import Pending, crc_of, discard, put_bytes, put_in_place
+from ..files import Pending, crc_of, discard
 from ..paths import exists, join, read_bytes, remove
+from ..publishing import put_bytes, put_in_place
 from ..shards import manifest_path
 from ..sidecar import make_sidecar
 from .bulk_plan import BulkPlan, Output
@@ -122,8 +123,7 @@ def _conclude_output(plan: BulkPlan, output: Output, receipts: Sequence[Receipt]
         written = [receipt.files for receipt in receipts]
         files.append(make_sidecar(output.path, written, output.schema, output.payload, manifest.class_names))
         files.insert(0, manifest.to_file())
-        refuse_others(files, plan.replaceable)
-        put_in_place(files)  # the manifest last
+        put_in_place(files, refuse_others(files, plan.replaceable))  # the manifest last
     except BaseException:
         discard(files)
         raise

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import SourceChangedError
-from ..files import Pending, discard, publish
+from ..files import Pending, discard
 from ..formats import get_format
 from ..formats.base import Skipped
 from ..presets import report
+from ..publishing import publish
 from ..sidecar import ClassNames, make_sidecar
 from ..tally import Tally, total
 from .classes import names_of

@@ -62,19 +62,24 @@ def unchanged(paths: Iterable[str], replaceable: States) -> list[str]:
     return [path for path in paths if path in replaceable and _state_of(path) == replaceable[path]]
 
 
-def refuse_others(files: Sequence[Pending], replaceable: States, void: Iterable[str] = ()) -> None:
-    """MigrationError where a file that would be replaced, or go (void), is none of ours.
+def refuse_others(files: Sequence[Pending], replaceable: States, void: Iterable[str] = ()) -> set[str]:
+    """MigrationError where a file that would be replaced, or go (void), is none of ours; the names that have a file.
 
     One with the bytes that it shall have is ours: the run that put it there ended before it was noted.
     """
     made = {file.final: file for file in files}
+    there: set[str] = set()
     for path in dict.fromkeys([*made, *void]):
         state = _state_of(path)
-        if state is None or replaceable.get(path) == state:
+        if state is None:
+            continue
+        there.add(path)
+        if replaceable.get(path) == state:
             continue
         file = made.get(path)
         if file is None or state[0] != file.nbytes or crc_of(path) != file.crc32c:
             raise other(path)
+    return there
 
 
 def other(path: str) -> MigrationError:

@@ -14,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import FormatError, MigrationError, SchemaError, SourceChangedError
-from ..files import discard, put_in_place
+from ..files import discard
 from ..formats import get_format
 from ..formats.base import Skipped, Summary
 from ..formats.numbering import Numbering
 from ..paths import remove, state_of
+from ..publishing import put_in_place
 from ..temporary import discard_left_over, run_mark
 from ..unpacked import naming_originals
 from .fingerprints import SourceFile, fingerprint
@@ -94,9 +95,11 @@ class Performer:
                 check_sources(order.sources)
                 check_sources(order.beside, gone=True)
             belonging = get_format(order.target_format).files_of(order.target)
-            refuse_others(done.files, {path: tuple(state) for path, state in job["replaceable"].items()}, belonging)
+            there = refuse_others(
+                done.files, {path: tuple(state) for path, state in job["replaceable"].items()}, belonging
+            )
             _refuse_other_run(state, job)  # last: the look at files may have taken a while
-            put_in_place(done.files)
+            put_in_place(done.files, there)
             remove(set(belonging) - {file.final for file in done.files})  # of an earlier file
         except BaseException:
             discard(done.files)

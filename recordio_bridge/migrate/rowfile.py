@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from .. import _kernels
 from ..errors import MigrationError
-from ..files import Checksum, Output, publish, read_spans, write_all
+from ..files import Checksum, Output, read_spans, write_all
+from ..publishing import publish
 from ..taking import FileState
 from .claims import check_claims
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from ..documents import parse_json
 from ..errors import MigrationError
-from ..files import put_bytes
 from ..paths import join, read_bytes
+from ..publishing import put_bytes
 from .claims import check_claims
 from .orders import Order, SourceFields, sources_from_json
 from .quarantine import Quarantined, quarantined_from_json

@@ -25,9 +25,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ..errors import FormatError, MigrationError
-from ..files import Pending, put_bytes
+from ..files import Pending
 from ..formats import get_format
 from ..paths import exists, is_folder, join, list_folder, make_folder, nbytes_of, read_bytes, remove
+from ..publishing import put_bytes
 from ..remote import is_remote
 from ..turns import lock
 from .bulk_plan import BulkPlan
@@ -186,7 +187,7 @@ class State:
             )
         self._refuse_others()
         path = join(self.folder, "lock")
-        fd = self._acquire(path)
+        fd = _acquire(path, f"{self.folder}: another run works on this migration")
         try:
             yield
         finally:
@@ -206,19 +207,38 @@ class State:
                     "end; move it away, or give the output another name (--name)"
                 )
 
-    def _acquire(self, path: str) -> int:
-        while True:
-            make_folder(self.folder)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            if not lock(fd):
-                os.close(fd)
-                raise MigrationError(
-                    f"{self.folder}: another run works on this migration; wait until it ends, or stop it: --resume "
-                    "goes on from what it has done"
-                )
-            if _is_same_file(fd, path):
-                return fd
-            os.close(fd)  # of a run that ended just now, and removed its folder
+
+@contextmanager
+def mirroring(out: str) -> Iterator[None]:
+    """Keep other mirrors from a folder, on this machine: under another --name they may write the same files.
+
+    Raises:
+        MigrationError: another run mirrors into it.
+    """
+    if is_remote(out):
+        yield
+        return
+    path = join(out, ".mirror.lock")
+    fd = _acquire(path, f"{out}: another run with --mirror works in this folder")
+    try:
+        yield
+    finally:
+        if _is_same_file(fd, path):
+            remove([path])
+        os.close(fd)
+
+
+def _acquire(path: str, held: str) -> int:
+    """The lock of this file, which is made; MigrationError where another run has it, with what is held."""
+    while True:
+        make_folder(os.path.dirname(path))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        if not lock(fd):
+            os.close(fd)
+            raise MigrationError(f"{held}; wait until it ends, or stop it: --resume goes on from what it has done")
+        if _is_same_file(fd, path):
+            return fd
+        os.close(fd)  # of a run that ended just now, and removed it
 
 
 def _is_of(receipt: Receipt, target_format: str, target: str) -> bool:

@@ -15,18 +15,22 @@ from tests.cli.running import PACKAGE_HOME
 _STOPS = """
 import os, signal, sys
 if "STOP_BEFORE" in os.environ and "_work" in sys.orig_argv:
-    name, _, file = os.environ["STOP_BEFORE"].partition(" ")
-    real, at, pid = getattr(os, name), 1 if name == "replace" else 0, os.getpid()
-    def stop_and_call(*arguments, **options):
-        if file in str(arguments[at]) and (name == "replace" or str(arguments[0]).endswith(".part")):
-            setattr(os, name, real)
-            with open(os.environ["TELL"], "w") as tell:
-                tell.write(f"{pid}\\n")
-            os.kill(pid, signal.SIGSTOP)
-        return real(*arguments, **options)
-    setattr(os, name, stop_and_call)
+    calls, _, file = os.environ["STOP_BEFORE"].partition(" ")
+    names, at, pid, done = calls.split("|"), 0 if calls == "open" else 1, os.getpid(), []
+    def stopping(real):
+        def stop_and_call(*arguments, **options):
+            if not done and file in str(arguments[at]) and (at or str(arguments[0]).endswith(".part")):
+                done.append(file)
+                with open(os.environ["TELL"], "w") as tell:
+                    tell.write(f"{pid}\\n")
+                os.kill(pid, signal.SIGSTOP)
+            return real(*arguments, **options)
+        return stop_and_call
+    for name in names:
+        setattr(os, name, stopping(getattr(os, name)))
 """
-STOPS = [f"{call} {file}" for call in ("open", "replace") for file in ("00000-of-00003.tfrecord", "out.unfinished")]
+_CALLS = ["open", "link|replace"]  # a file is begun, and given its name
+STOPS = [f"{calls} {file}" for calls in _CALLS for file in ("00000-of-00003.tfrecord", "out.unfinished")]
 
 
 def orphan_of(tmp_path: Path, src: Path, stop: str) -> int:
@@ -42,7 +46,9 @@ def orphan_of(tmp_path: Path, src: Path, stop: str) -> int:
     }
     command = ["migrate", src, tmp_path / "out", "--to", "tfrecord", "--shards", "3", "--workers", "2", "-q"]
     process = subprocess.Popen([sys.executable, "-m", "recordio_bridge", *map(str, command)], env=settings)
-    with open(tmp_path / "tell") as tell:
+    with open(os.open(tmp_path / "tell", os.O_RDWR)) as tell, open(os.pidfd_open(process.pid)) as end:
+        told, _, _ = select.select([tell, end], [], [])
+        assert tell in told, "it ended before any worker stopped"
         worker = int(tell.readline())
     others = [pid for pid in children_of(process.pid) if pid != worker]
     process.kill()

@@ -9,7 +9,8 @@ import io
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,10 @@ def test_a_write_that_fails_is_an_oserror_that_names_the_file_and_resume_finishe
     assert contents(tmp_path / "out") == clean
 
 
-@pytest.mark.parametrize(("name", "code"), [("fsync", errno.EIO), ("replace", errno.EACCES), ("replace", errno.ENOSPC)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("fsync", errno.EIO), ("replace", errno.EACCES), ("replace", errno.ENOSPC), ("link", errno.EPERM)],
+)
 @pytest.mark.parametrize("at", [1, 3, 4, 8])
 def test_a_sync_or_a_rename_that_fails_is_an_oserror_and_resume_finishes(tmp_path, src, clean, name, code, at):
     with pytest.MonkeyPatch.context() as patch:
@@ -80,14 +84,14 @@ def test_a_sync_or_a_rename_that_fails_is_an_oserror_and_resume_finishes(tmp_pat
 
 def test_what_was_done_before_the_disk_was_full_is_kept(tmp_path, src):
     with pytest.MonkeyPatch.context() as patch:
-        replace = os.replace
 
-        def full_after_two(old: str, new: str) -> None:
+        def full_after_two(call: Callable[[str, str], None], old: str, new: str) -> None:
             if new.endswith("00002-of-00003.tfrecord"):
                 raise OSError(errno.ENOSPC, "No space left on device", old, None, new)
-            replace(old, new)
+            call(old, new)
 
-        patch.setattr(os, "replace", full_after_two)
+        for name in ("link", "rename", "replace"):
+            patch.setattr(os, name, partial(full_after_two, getattr(os, name)))
         with pytest.raises(OSError, match="No space left"):
             rb.migrate.run(src, tmp_path / "out", **ASKED)
     kept = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.tfrecord")}
@@ -142,12 +146,12 @@ def test_a_disk_that_is_full_for_a_worker_process_is_said_by_the_command(tmp_pat
 _DIES = """
 import os, signal, sys
 if "_work" in sys.orig_argv:
-    replace = os.replace
+    link = os.link
     def die(old, new):
         if new.endswith("00001-of-00003.tfrecord"):
             os.kill(os.getpid(), signal.SIGKILL)
-        replace(old, new)
-    os.replace = die
+        link(old, new)
+    os.link = die
 """
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import MigrationError
+from recordio_bridge.files import Pending
+from recordio_bridge.migrate import conclude, perform
 from tests.cli.running import PACKAGE_HOME
 from tests.migrate.trees import arrays, npz_tree, numbers_in
 from tests.samples import contents
@@ -244,8 +246,8 @@ def test_the_manifest_of_a_run_that_was_killed_when_it_had_written_that_is_ours(
         "import os, signal, sys, recordio_bridge as rb\n"
         "from recordio_bridge.migrate import conclude\n"
         "real, done = conclude.put_in_place, []\n"
-        "def put(files):\n"
-        "    real(files)\n"
+        "def put(files, there):\n"
+        "    real(files, there)\n"
         "    done.append(files)\n"
         "    if len(done) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
         "conclude.put_in_place = put\n"
@@ -257,6 +259,74 @@ def test_the_manifest_of_a_run_that_was_killed_when_it_had_written_that_is_ours(
     assert len(list((tmp_path / "out").glob("*.manifest.json"))) == 2
     rb.migrate.run(src, tmp_path / "out", resume=True, **MIRROR)
     assert contents(tmp_path / "out") == contents(tmp_path / "clean/out")
+
+
+# ---- another run at the same time ----
+
+
+def test_two_mirrors_of_one_folder_do_not_run_at_once_whatever_their_names(tmp_path, src):
+    (tmp_path / "other").mkdir()
+    shutil.copy(src / "part-0000.npz", tmp_path / "other")
+    out, said = tmp_path / "out", []
+
+    def begin_another() -> None:
+        with pytest.raises(
+            MigrationError, match=r"out: another run with --mirror works in this folder; wait until"
+        ) as err:
+            rb.migrate.run(tmp_path / "other", out, name="two", **MIRROR)
+        said.append(err)
+        assert rb.migrate.run(src, out, to="tfrecord", name="set", shards=2).is_complete  # its files are called set
+
+    before = when_written(2, begin_another)
+    assert rb.migrate.run(src, out, name="one", on_event=before, **MIRROR).is_complete
+    assert len(said) == 1
+    assert not list(out.glob(".*"))
+    assert rb.migrate.verify(out).ok
+
+
+def test_a_mirror_goes_on_where_one_was_killed(tmp_path, src):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".mirror.lock").touch()
+    assert rb.migrate.run(src, out, **MIRROR).is_complete
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize("module", [perform, conclude], ids=["a shard", "the manifest"])
+def test_a_file_that_appears_when_all_was_looked_at_stays(tmp_path, src, monkeypatch, module):
+    """Between the last look and the naming."""
+    out, put, theirs = tmp_path / "out", module.put_in_place, []
+
+    def appear(files: Sequence[Pending], there: Collection[str]) -> None:
+        if not theirs:
+            theirs.append(Path(files[0].final))
+            theirs[0].write_bytes(b"of another run")
+        put(files, there)
+
+    monkeypatch.setattr(module, "put_in_place", appear)
+    with pytest.raises(FileExistsError, match="appeared while this ran"):
+        rb.migrate.run(src, out, **MIRROR)
+    assert theirs[0].read_bytes() == b"of another run"
+    theirs[0].unlink()
+    assert rb.migrate.run(src, out, resume=True, **MIRROR).is_complete
+    rb.migrate.run(src, tmp_path / "clean/out", **MIRROR)
+    assert contents(out) == contents(tmp_path / "clean/out")
+
+
+def test_of_two_that_write_the_same_bytes_at_once_none_is_in_the_way(tmp_path, src, monkeypatch):
+    """As two workers of Beam that were given the same order."""
+    out, put, done = tmp_path / "out", perform.put_in_place, []
+
+    def appear(files: Sequence[Pending], there: Collection[str]) -> None:
+        for file in files:
+            shutil.copy(file.temporary, file.final)
+        done.append(there)
+        put(files, there)
+
+    monkeypatch.setattr(perform, "put_in_place", appear)
+    assert rb.migrate.run(src, out, **MIRROR).is_complete
+    assert done == [set()] * 3
+    assert not list(out.glob(".*"))
 
 
 # ---- in the place of the report ----

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge.files import pending_file, publish
+from recordio_bridge.files import pending_file
+from recordio_bridge.publishing import publish
 from tests.feed.program import run_program
 
 SUFFIXES = [".rec", ".tfrecord", ".tfrecord.gz", ".h5", ".npz", ".npy"]
