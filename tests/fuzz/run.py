@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,11 @@ class Turn:
         arguments = [*LIMITS, f"-max_total_time={left}", f"-artifact_prefix={findings}-", str(corpus)]
         return start(self.target, arguments, self.log)
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have ended long ago."""
+        return time.monotonic() > self._until + 3 * LONGEST_S
+
     def is_done(self) -> bool:
         """Take what the process said that has ended; whether that was all."""
         said = self.log.read_bytes()[self._read :].decode(errors="replace")
@@ -110,6 +116,21 @@ class Turn:
         ever, lasted_s = totals()[self.target]
         numbers = f"{self.count:>12,}{self.count // self.seconds:>10,}{ever:>14,}{lasted_s / 60:>9.1f}"
         return f"{self.target:<18}{numbers}  {', '.join(self.found) or '-'}"
+
+
+def first_ended(running: dict[int, Turn]) -> int:
+    """The process that ends first. One that goes on beyond its time hangs, and is killed.
+
+    So does the handler of atheris for inputs that take long, where it breaks off whoever holds the lock of malloc.
+    """
+    while True:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            return pid
+        for pid, turn in running.items():
+            if turn.is_overdue:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def totals() -> dict[str, tuple[int, int]]:
@@ -146,8 +167,7 @@ def main() -> int:
         while waiting and len(running) < at_once:
             turn = Turn(waiting.pop(), seconds)
             running[turn.start()] = turn
-        pid, _ = os.wait()
-        turn = running.pop(pid)
+        turn = running.pop(first_ended(running))
         if turn.is_done():
             print(turn.row(), flush=True)
             status |= bool(turn.found)
