@@ -339,8 +339,28 @@ def convert(
     with nullcontext() if wishes.dataset is None else made_folder(os.path.dirname(target)):
         _refuse_output(target, wishes, overwrite)
         source = Source.open(src, source_options, on_bad_record)
+        _refuse_own_set(source, target, wishes)
         with source.keep, clearing_up():
             return _convert(source, target, wishes, 1 if workers is None else workers, progress, overwrite, memory)
+
+
+def _refuse_own_set(source: Source, target: str, wishes: Wishes) -> None:
+    """ValueError where sources would be replaced, of which or by which there are several.
+
+    Names are given one by one: whoever is killed meanwhile leaves rows under hidden names alone, which look like rests.
+    """
+    from .migrate.ledger import earlier_files
+
+    targets = wishes.shard_names(target)
+    if len(targets) == len(source.paths) == 1:
+        return
+    replaced = set(map(real, [*targets, *earlier_files(target)]))
+    for path in source.paths:
+        if real(path) in replaced:
+            raise ValueError(
+                f"{path}: is a source, and of the files that would be replaced; a run that is killed meanwhile would "
+                f"leave its rows under hidden names alone: give the output another name than {target}"
+            )
 
 
 def _convert(

@@ -547,3 +547,33 @@ def test_a_tfrecord_whose_examples_disagree_is_refused_with_the_record(tmp_path)
     with pytest.raises(BridgeError, match="'x'"):
         rb.convert(source, tmp_path / "b.rec", select={"y": "x"})
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("sources", "shards"),
+    [
+        ("b.tfrecord", 2),
+        ("b.tfrecord", 3),
+        ("b.tfrecord", None),
+        ("b-00001-of-00002.tfrecord", 2),
+        ("[bc].tfrecord", 1),
+    ],
+)
+def test_a_set_is_not_converted_onto_its_own_names(tmp_path, sources, shards):
+    """Killed between two names, it would be hidden files alone, that look like what a killed run left."""
+    (tmp_path / "d").mkdir()
+    for name, count in (("b", 2), ("c", None)) if sources.startswith("b") else (("b", None), ("c", None)):
+        rb.convert(image_rec(tmp_path / f"{name}.rec", 9), tmp_path / f"d/{name}.tfrecord", shards=count)
+    before = contents(tmp_path / "d")
+    with pytest.raises(ValueError, match=r"d/b.*\.tfrecord: is a source, and of the files that would be replaced"):
+        rb.convert(str(tmp_path / "d" / sources), tmp_path / "d/b.tfrecord", shards=shards, overwrite=True)
+    assert contents(tmp_path / "d") == before
+    rb.convert(str(tmp_path / "d" / sources), tmp_path / "d/new.tfrecord", shards=shards)
+
+
+def test_one_file_of_a_set_may_be_made_of_another_set(tmp_path):
+    source = image_rec(tmp_path / "a.rec", 9)
+    rb.convert(source, tmp_path / "b.tfrecord", shards=2)
+    rb.convert(source, tmp_path / "c.tfrecord", shards=2)
+    rb.convert(tmp_path / "b.tfrecord", tmp_path / "c.tfrecord", shards=3, overwrite=True)
+    assert rb.verify(tmp_path / "c.tfrecord").ok
