@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
 
-from ..errors import FormatError, MigrationError, SchemaError
+from ..errors import BridgeError, FormatError, MigrationError, SchemaError
 from ..formats import get_format
 from ..formats.base import Extent
 from ..presets import prepared
@@ -21,6 +21,7 @@ from .bulk_plan import BulkPlan, Output
 from .fingerprints import SourceFile
 from .gather import Found
 from .migration import SHARD_BYTES, Migration
+from .names import check_names
 from .orders import Order, Shuffle
 from .planning import Plan, make_plan, merged
 from .quarantine import Quarantined, reason_of
@@ -57,13 +58,13 @@ def _assemble_mirror(migration: Migration, found: Sequence[Found], scouts: Seque
     some = {good[0], good[len(good) // 2], good[-1]}
     outputs: dict[int, tuple[Output, list[Order]]] = {}
     errors = {number: seen.error for number, seen in enumerate(scouts) if seen.error is not None}
-    failures: list[SchemaError | FormatError] = []
+    failures: list[BridgeError] = []
     for number in sorted(good, key=lambda number: number not in some):
         ratios = [output.expansion for output, _ in outputs.values()][: len(some)]
         ratio = None if number in some or not ratios else sum(ratios) / len(ratios)
         try:
             outputs[number] = assemble_output(migration, paths[number], [scouts[number]], ratio)
-        except (SchemaError, FormatError) as err:
+        except (SchemaError, FormatError, MigrationError) as err:
             failures.append(err)
             errors[number] = Quarantined.of(err, scouts[number].path, "", 0)
     if not outputs:
@@ -115,7 +116,12 @@ def _nothing_to_read(scouts: Sequence[Scout]) -> MigrationError:
 def assemble_output(
     migration: Migration, path: str, scouts: Sequence[Scout], ratio: float | None = None
 ) -> tuple[Output, list[Order]]:
-    """An output, and the order for each of its files. ratio: how many bytes a byte becomes; None to sample that."""
+    """An output, and the order for each of its files. ratio: how many bytes a byte becomes; None to sample that.
+
+    Raises:
+        MigrationError: none of the sources can be read, or no file system takes the names of the files.
+        FormatError, SchemaError: as of assemble.
+    """
     good = [seen for seen in scouts if seen.error is None]
     if not good:
         raise _nothing_to_read(scouts)
@@ -130,6 +136,7 @@ def assemble_output(
         ratio = expansion(plan.orders[0], {seen.path: seen for seen in agreeing})
     total = sum(piece.nbytes for piece in pieces)
     names = _shard_names(migration, path, wishes, int(total * ratio))
+    check_names(path, names)
     groups = _grouped(pieces, len(names))
     if wishes.shards is None and migration.is_cut:  # what cannot be cut may leave some without any piece
         groups = [group for group in groups if group] or groups[:1]
@@ -166,6 +173,7 @@ def assemble_permuted(
     for plan, (first, stop) in zip(plans, pairwise(bounds), strict=True):
         nbytes = sum(source.nbytes for source in template.sources) * (stop - first) // max(total, 1)
         shards = _shard_names(migration, plan.output, wishes, int(nbytes * ratio))
+        check_names(plan.output, shards)
         parts = () if migration.wishes.shuffle else tuple(bounds)
         mine = _dealt(template, shards, Shuffle(migration.wishes.seed or 0, first, stop, parts), nbytes)
         stop_at = len(orders) + len(mine)

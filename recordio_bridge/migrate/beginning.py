@@ -25,6 +25,7 @@ from .engines import Event
 from .gather import Found, gather
 from .ledger import earlier_files, read_manifest, written_files
 from .migration import Migration
+from .names import refuse_files_for_folders
 from .ours import files_beside, states_of
 from .scout import scout_all
 from .state import State
@@ -77,11 +78,13 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
 
     Raises:
         FileExistsError: a file of an output is there, and not to be replaced.
+        NotADirectoryError: a file is where a folder is to be.
         MigrationError: a file that no migration wrote has the name of its report.
         ValueError: it is one of the sources.
     """
     refuse_outside(plan.migration.out, touched(plan, state))
     refuse_other_report(plan.migration.out, plan.migration.name)
+    refuse_files_for_folders(plan.migration.out, [order.target for order in plan.orders])
     _warn_of_room(plan)
     _refuse_outputs(plan, overwrite)
     stale = within(plan.migration.out, _earlier(plan, state)) if overwrite else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from ..arguments import described
-from ..errors import MigrationError, PlanMismatchError
+from ..errors import FormatError, MigrationError, PlanMismatchError
 from ..paths import exists, make_folder
 from ..remote import is_remote
 from ..temporary import discard_left_over
@@ -20,9 +21,11 @@ from .engines import Engine, Event, run_pending
 from .migration import Migration, differences
 from .ours import written_by
 from .perform import check_sources
-from .resuming import if_finished, taken_up
+from .resuming import if_finished, new_sources, refuse_new_sources, taken_up
 from .state import State, mirroring
 from .work import Receipt
+
+_log = logging.getLogger(__name__)
 
 
 def migrate(
@@ -47,6 +50,8 @@ def migrate(
             refuse_receipts(state)
         plan = taken_up(migration, state, workers, on_event) if resume else None
         if plan is None:
+            if planned is not None:
+                refuse_new_sources(migration, {each.path for each in planned.found})
             plan = planned or make_plan(migration, workers, on_event)
             plan = begin(plan, state, overwrite=overwrite)
         else:
@@ -59,6 +64,7 @@ def migrate(
                 check_sources(plan.orders[0].sources)
                 check_sources(plan.orders[0].beside, gone=True)
             outcome = conclude(plan, _all_receipts(plan, state), state)
+            _warn_of_new(plan)
         finally:
             discard_left_over(all_files(plan, state))
         if outcome.is_complete:
@@ -80,6 +86,23 @@ def _run(plan: BulkPlan, state: State, workers: int, engine: Engine, on_event: C
     state.write_plan(trusted)  # first, as without receipts nobody would know that these files are ours
     state.forget(plan.receipt_names[number] for number in redone)
     return _run(trusted, state, workers, engine, on_event)
+
+
+def _warn_of_new(plan: BulkPlan) -> None:
+    """Whoever deletes the sources next would lose what appeared in them."""
+    try:
+        new = new_sources(plan.migration, {each.path for each in plan.found})
+    except (FormatError, OSError, ValueError) as err:
+        _log.warning("the sources cannot be listed again, to see whether any appeared meanwhile: %s", err)
+        return
+    if new:
+        more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
+        _log.warning(
+            "%s%s: appeared while the migration ran, and is not in its output; migrate new files apart, to another "
+            "folder or name (--name)",
+            new[0],
+            more,
+        )
 
 
 def _refuse_other_plan(planned: BulkPlan | None, migration: Migration) -> None:

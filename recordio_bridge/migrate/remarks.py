@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ..formats import is_called_as_data
 from ..paths import exists, folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
+from ..shards import manifest_path, sidecar_candidates
 from ..sources import is_pattern
 from ..tfds import DATASET_INFO, FEATURES
 from .gather import Found, folders_of
@@ -33,7 +34,7 @@ _ENDINGS = (
 
 def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
     """What is to be said of the files that were found, and of those that were passed over."""
-    return [*_passed_over(found, sources, out), *_same(found)]
+    return [*_passed_over(found, sources, out), *_same(found), *_written(found)]
 
 
 def on_seen(scouts: Sequence[Scout]) -> list[str]:
@@ -141,3 +142,31 @@ def _same(found: Sequence[Found]) -> list[str]:
         f"{path} is the same file as {known}, by a link: its rows are taken twice{more}; leave one of the "
         "two out where they are to be there once"
     ]
+
+
+def _written(found: Sequence[Found]) -> list[str]:
+    """Of files that a manifest beside them names, among others: they may be made of those."""
+    manifests: dict[str, list[str]] = {}  # of each folder
+    written: dict[str, str] = {}
+    for each in found:
+        folder = os.path.dirname(each.path)
+        if folder not in manifests:
+            manifests[folder] = [name for name in _names_in(folder) if name.endswith(".manifest.json")]
+        for output in sidecar_candidates(each.path) if manifests[folder] else []:
+            if os.path.basename(manifest_path(output)) in manifests[folder]:
+                written[each.path] = manifest_path(output)
+    if not 0 < len(written) < len(found):
+        return []
+    path, manifest = next(iter(written.items()))
+    what = f"{path} is" if len(written) == 1 else f"{path}, and {len(written) - 1:,} more of the sources, are"
+    return [
+        f"{what} the output of an earlier conversion (by {manifest}), and taken beside others: where it was made of "
+        "those, their rows are taken twice; leave it out by a pattern, or move it away"
+    ]
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return list_folder(folder or ".")
+    except OSError:
+        return []  # the scout will say why

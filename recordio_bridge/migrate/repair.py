@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..errors import FormatError, MigrationError, SchemaError
 from ..schema import Schema
 from .assembly import assemble_output, source_of
 from .bulk_plan import BulkPlan
@@ -60,12 +61,15 @@ def _with_output(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
     if seen.error is not None:
         return plan
     path = plan.migration.mirrored(plan.found[number])
-    output, orders = assemble_output(plan.migration, path, [seen])
+    lacking = tuple(each for each in plan.lacking if each.path != seen.path)
+    try:
+        output, orders = assemble_output(plan.migration, path, [seen])
+    except (SchemaError, FormatError, MigrationError) as err:  # it can be read now, and still has no output
+        (known,) = (each for each in plan.lacking if each.path == seen.path)
+        return replace(plan, lacking=(*lacking, replace(Quarantined.of(err, seen.path, "", 0), shards=known.shards)))
     first = len(plan.orders)
     output = replace(output, first=first, stop=first + len(orders))
-    lacking = tuple(each for each in plan.lacking if each.path != seen.path)
-    known = (*plan.outputs, output), (*plan.orders, *orders)
-    return replace(plan, outputs=known[0], orders=known[1], lacking=lacking)
+    return replace(plan, outputs=(*plan.outputs, output), orders=(*plan.orders, *orders), lacking=lacking)
 
 
 def _positions(order: Order, path: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,7 @@ def if_finished(migration: Migration, state: State) -> Outcome | None:
             "--overwrite"
         )
     known = {source.path for manifest in manifests for source in manifest.sources}
-    _refuse_new_sources(migration, known)
+    refuse_new_sources(migration, known)
     for manifest in manifests:
         _refuse_loss(manifest, migration)
         check_sources(manifest.sources, by_time=False)
@@ -109,7 +109,7 @@ def taken_up(migration: Migration, state: State, workers: int, on_event: Callabl
     plan = replace(plan, migration=replace(plan.migration, memory=migration.memory))
     refuse_outside(migration.out, touched(plan, state), state.plan_path)
     discard_left_over(all_files(plan, state))
-    _refuse_new_sources(migration, {each.path for each in plan.found})
+    refuse_new_sources(migration, {each.path for each in plan.found})
     known = state.whole_receipts(plan)
     finished: dict[str, Any] = {}  # Any: what a JSON object holds
     with suppress(FormatError):  # damaged: nobody knows
@@ -165,13 +165,19 @@ def _renewed(plan: BulkPlan, bad: set[str], workers: int, on_event: Callable[[Ev
     return repaired(plan, changed)
 
 
-def _refuse_new_sources(migration: Migration, known: set[str]) -> None:
+def refuse_new_sources(migration: Migration, known: set[str]) -> None:
     """SourceChangedError where there are sources that the plan did not know."""
+    new = new_sources(migration, known)
+    if new:
+        more = f", nor were {len(new) - 1} more" if len(new) > 1 else ""
+        raise SourceChangedError(
+            f"{new[0]}: was not there when the plan was made{more}; migrate new files apart, to another folder or "
+            "name (--name), or begin again (--overwrite)"
+        )
+
+
+def new_sources(migration: Migration, known: Collection[str]) -> list[str]:
+    """The sources that a plan does not know."""
     with suppress(FileNotFoundError):  # what is gone is seen where it is looked at
-        new = [each.path for each in gather(migration.sources, migration.out) if each.path not in known]
-        if new:
-            more = f", nor were {len(new) - 1} more" if len(new) > 1 else ""
-            raise SourceChangedError(
-                f"{new[0]}: was not there when the plan was made{more}; migrate new files apart, to another folder or "
-                "name (--name), or begin again (--overwrite)"
-            )
+        return [each.path for each in gather(migration.sources, migration.out) if each.path not in known]
+    return []

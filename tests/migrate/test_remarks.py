@@ -205,3 +205,21 @@ def test_an_empty_table_of_another_dtype_says_which_field_and_where(tmp_path):
     (each,) = outcome.quarantine
     assert each.path == str(src / "zero.h5")
     assert f"field 'x' is float32[2] in {src}/part-0000.h5, and float64[2] in {src}/zero.h5" in each.reason
+
+
+# ---- written before ----
+
+
+def test_an_earlier_output_among_its_sources_is_told(tmp_path, caplog):
+    src = npz_tree(tmp_path / "src", [5, 6])
+    rb.migrate.run(src, src / "old", to="npz", shards=2)
+    (line,) = said(caplog, src, tmp_path / "out")
+    shards = [str(src / f"old/old-0000{number}-of-00002.npz") for number in range(2)]
+    assert line.startswith(f"{shards[0]}, and 1 more of the sources, are the output of an earlier conversion (by {src}")
+    assert said(caplog, [src / "part-0000.npz", src / "part-0001.npz"], tmp_path / "out") == []
+
+
+def test_a_dataset_that_is_all_an_earlier_output_is_migrated_without_a_word(tmp_path, caplog):
+    src = npz_tree(tmp_path / "src", [5, 6])
+    rb.migrate.run(src, tmp_path / "old", to="rec", shards=2)
+    assert said(caplog, tmp_path / "old", tmp_path / "out") == []

@@ -1,0 +1,124 @@
+"""Outputs that cannot be put where they belong: told while they are planned, and in the way of no others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import MigrationError
+from tests.migrate.trees import npz_tree
+from tests.samples import contents
+
+MIRROR = {"to": "tfrecord", "mirror": True}
+LONGEST = 255 - len(".") - len(".tfrecord.manifest.json.12345678-12345678.part")
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    return npz_tree(tmp_path / "src", [5, 6])
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 1}, {"shards": 2}])
+def test_a_mirror_goes_on_where_the_name_of_one_output_would_be_too_long(tmp_path, src, options):
+    """Also with an option by which that is cut, which takes some letters more."""
+    bad = src / f"{'n' * (LONGEST + 1)}.npz"
+    rb.write(bad, {"x": np.arange(3)})
+    for resume in (False, True):
+        outcome = rb.migrate.run(src, tmp_path / "out", resume=resume, **MIRROR, **options)
+        (each,) = outcome.quarantine
+        assert each.path == str(bad)
+        assert "would have too long a name: with what is put beside it while it is made 25" in each.reason
+        assert outcome.num_rows == 11
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 2}])
+def test_the_longest_name_that_fits_is_written(tmp_path, src, options):
+    name = "n" * (LONGEST - bool(options))
+    (src / "part-0001.npz").rename(src / f"{name}.npz")
+    assert rb.migrate.run(src, tmp_path / "out", **MIRROR, **options).is_complete
+    assert rb.migrate.verify(tmp_path / "out").ok
+
+
+def test_a_source_of_a_mirror_that_was_mended_and_still_has_no_output_stays_in_quarantine(tmp_path, src):
+    bad = src / f"{'n' * (LONGEST + 1)}.npz"
+    bad.write_bytes(b"PK\x03\x04 cut")
+    out = tmp_path / "out"
+    (first,) = rb.migrate.run(src, out, **MIRROR).quarantine
+    rb.write(bad, {"x": np.arange(3)}, overwrite=True)
+    (second,) = rb.migrate.run(src, out, resume=True, **MIRROR).quarantine
+    assert "too long a name" not in first.reason
+    assert "too long a name" in second.reason
+    assert first.shards == second.shards == (f"{bad.stem}.tfrecord",)
+
+
+def test_a_mirror_of_nothing_but_too_long_names_says_so(tmp_path):
+    (tmp_path / "src").mkdir()
+    rb.write(tmp_path / f"src/{'n' * (LONGEST + 1)}.npz", {"x": np.arange(3)})
+    with pytest.raises(MigrationError, match="too long a name"):
+        rb.migrate.run(tmp_path / "src", tmp_path / "out", **MIRROR)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"split": "train=0.5,test=0.5"}])
+def test_too_long_a_name_of_the_output_is_refused_before_anything_is_begun(tmp_path, src, options):
+    with pytest.raises(MigrationError, match="too long a name"):
+        rb.migrate.run(src, tmp_path / "out", to="tfrecord", name="n" * 220, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_a_folder_of_a_mirror_is_to_be_is_refused_before_anything_is_begun(tmp_path, src):
+    (src / "d/e").mkdir(parents=True)
+    shutil.copy(src / "part-0000.npz", src / "d/e")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "d").write_text("theirs")
+    with pytest.raises(NotADirectoryError, match=r"out/d: is a file, and a folder of the output is to be there"):
+        rb.migrate.run(src, out, **MIRROR)
+    assert os.listdir(out) == ["d"]
+    (out / "d").unlink()
+    assert rb.migrate.run(src, out, **MIRROR).is_complete
+
+
+# ---- sources that come and go ----
+
+
+def test_sources_that_appear_after_the_plan_are_refused_with_it(tmp_path, src):
+    plan = rb.migrate.plan(src, tmp_path / "out", to="tfrecord")
+    shutil.copy(src / "part-0000.npz", src / "new.npz")
+    with pytest.raises(rb.SourceChangedError, match=r"new\.npz: was not there when the plan was made"):
+        rb.migrate.run(src, tmp_path / "out", to="tfrecord", planned=plan)
+    assert not (tmp_path / "out").exists()
+    (src / "new.npz").unlink()
+    assert rb.migrate.run(src, tmp_path / "out", to="tfrecord", planned=plan).num_rows == 11
+
+
+@pytest.mark.parametrize("options", [{"to": "tfrecord"}, MIRROR])
+def test_sources_that_appear_while_it_runs_are_told_in_the_end(tmp_path, src, caplog, options):
+    rb.migrate.run(src, tmp_path / "clean/out", **options)
+    assert caplog.messages == []
+
+    def appear(event: object) -> None:
+        if getattr(event, "phase", "") == "writing":
+            for name in ("new.npz", "newer.npz"):
+                shutil.copy(src / "part-0000.npz", src / name)
+
+    outcome = rb.migrate.run(src, tmp_path / "out", on_event=appear, **options)
+    assert outcome.num_rows == 11
+    (said,) = caplog.messages
+    assert said.startswith(f"{src}/new.npz (and 1 more): appeared while the migration ran, and is not in its output")
+    assert contents(tmp_path / "out") == contents(tmp_path / "clean/out")
+
+
+def test_sources_that_cannot_be_listed_again_are_told_in_the_end(tmp_path, src, caplog):
+    def two_sets(event: object) -> None:
+        if getattr(event, "phase", "") == "writing":
+            for name in ("a-00000-of-00001.npz", "a-00000-of-00002.npz", "a-00001-of-00002.npz"):
+                shutil.copy(src / "part-0000.npz", src / name)
+
+    assert rb.migrate.run(src, tmp_path / "out", to="tfrecord", on_event=two_sets).is_complete
+    assert "cannot be listed again" in caplog.text
