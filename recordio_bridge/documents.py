@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from operator import ne
 
 from . import _kernels
 from .errors import FormatError
@@ -33,7 +34,16 @@ def read_document(path: str, most: int) -> object:
 def parse_document(path: str, data: bytes) -> object:
     """As read_document, of bytes that were read from path."""
     content = parse_json(path, data)
-    if isinstance(content, dict) and _CHECKSUM in content:
+    if not isinstance(content, dict):
+        return content
+    for key in content:
+        if len(key) == len(_CHECKSUM) and sum(map(ne, key, _CHECKSUM)) == 1:  # else a letter would turn the check off
+            raise FormatError(
+                f"{path}: damaged or edited: it has {key!r} where {_CHECKSUM!r} was written; put it back as it was "
+                "written, or take that out of it to have it believed",
+                path=path,
+            )
+    if _CHECKSUM in content:
         known, crc = content.pop(_CHECKSUM), _crc_of(content)
         if known != crc:
             raise FormatError(

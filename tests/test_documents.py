@@ -74,6 +74,22 @@ def test_no_digit_or_letter_of_it_changes_unnoticed(kept, name):
             assert not report.ok, (at, sound[at - 20 : at + 20])
 
 
+@pytest.mark.parametrize("name", KEPT)
+def test_no_bit_of_the_name_of_the_checksum_turns_the_check_off(kept, name):
+    path = Path(name)
+    sound = path.read_bytes()
+    first = sound.rindex(b'"crc32c"')
+    for at in range(first, first + len('"crc32c":')):
+        for bit in range(8):
+            path.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << bit]) + sound[at + 1 :])
+            try:
+                list(rb.read("out/b.tfrecord"))
+                report = rb.verify("out")
+            except FormatError:
+                continue
+            assert not report.ok, (at - first, bit)
+
+
 @pytest.mark.parametrize("key", ["num_rows", "complete", "outputs"])
 def test_the_end_of_a_migration_cannot_be_edited_unnoticed(kept, key):
     path = Path(KEPT[2])
