@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import struct
-import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -240,10 +239,8 @@ class Asks:
 
 def refused(path: Path, content: bytes, said: str) -> None:
     path.write_bytes(content)
-    started = time.monotonic()
     with pytest.raises(FormatError, match=said):
         rb.inspect(path, format="insightface")
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -328,11 +325,9 @@ def test_texts_cannot_be_turned_to_bytes_again_and_again(tmp_path):
 
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
     with (tmp_path / "a.bin").open("wb") as file:
-        file.truncate((1 << 31) + 1)
-    refused_at = time.monotonic()
+        file.truncate(1 << 40)  # which no memory holds
     with pytest.raises(FormatError, match="expected at most"):
         rb.inspect(tmp_path / "a.bin", format="insightface")
-    assert time.monotonic() - refused_at < 1
 
 
 HEAD = b"\x80\x05]q\0"

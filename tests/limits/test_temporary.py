@@ -5,6 +5,7 @@ What waits in the folder for temporary files, which others share, is the user's 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -139,3 +140,25 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path, workshop: Path, to: str)
         rb.convert(path, target, source_options={"payload": "image"})
     assert contents(tmp_path) == before
     assert list(workshop.iterdir()) == []
+
+
+@pytest.mark.parametrize(("suffix", "compression"), [(".gz", "GZIP"), (".zz", "ZLIB")])
+def test_what_fills_the_disk_while_it_is_unpacked_is_an_error_and_goes(
+    tmp_path, workshop, monkeypatch, suffix, compression
+):
+    """32 MB of zeros are 32 kB when packed."""
+    packed = tmp_path / f"a.tfrecord{suffix}"
+    rb.write(packed, {"x": np.zeros((8, 1_000_000), np.float32)}, compression=compression)
+    left, write = [10_000_000], os.write
+
+    def until_full(fd: int, data: bytes) -> int:
+        left[0] -= len(data)
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", until_full)
+    with pytest.raises(OSError, match=r"No space left on device for .* more bytes after") as error:
+        rb.open(packed)
+    assert str(workshop) in str(error.value.filename)
+    assert os.listdir(workshop) == []
