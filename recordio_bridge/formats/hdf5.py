@@ -52,10 +52,9 @@ from .hdf5_boxes import read_rows
 from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
 from .hdf5_places import Places
+from .hdf5_superblock import PLACES, SIGNATURE, refuse_joined
 from .hdf5_virtual import chunk_of_sources, files_beside, refused
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_PLACES = (0, 512, 1024, 2048)  # where a user block lets the signature stand; further ones are not looked for
 _WRITE = 1 << 22  # bytes of rows written together
 _WRITE_ROWS = 1 << 16  # and rows at most
 _RAGGED_ROW = 1 << 16  # what a row of variable length is taken to hold when the rows that are read together are counted
@@ -86,7 +85,7 @@ class Hdf5(ArrayFormat):
     options = Hdf5Options
 
     def sniff(self, head: bytes) -> bool:
-        return any(head[place : place + 8] == _SIGNATURE for place in _PLACES)
+        return any(head[place : place + 8] == SIGNATURE for place in PLACES)
 
     @contextmanager
     def store(self, path: str, options: Hdf5Options, keep: int = 0) -> Iterator[Store]:
@@ -94,6 +93,7 @@ class Hdf5(ArrayFormat):
             found: dict[str, Array | ArrayColumn | str] = {}
             beside: set[str] = set()
             is_matlab = read_head(path, 10) == b"MATLAB 7.3"
+            refuse_joined(path, local)
             with _h5_errors(path, path):
                 fd = file.id.get_vfd_handle() if file.driver == "sec2" else -1
                 for name, item in walk(path, file, partial(_access, keep, most_held(path))):
