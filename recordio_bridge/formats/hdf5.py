@@ -48,7 +48,7 @@ from .base import Extent, OnBadRecord, Request, Summary, Written
 from .flatten import Flattener
 from .framed import most_held
 from .hdf5_attributes import left_out
-from .hdf5_boxes import read_rows
+from .hdf5_boxes import has_whole_chunks, read_rows
 from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
 from .hdf5_places import Places
@@ -204,6 +204,8 @@ def _dataset(path: str, local: str, name: str, dataset: h5py.Dataset, fd: int) -
         return "is empty and has no shape"
     if not dataset.shape:
         return "is a single value and has no rows"
+    if not has_whole_chunks(dataset):
+        return "has chunks of another size than its type and their shape make; the file is damaged"
     base = h5py.check_vlen_dtype(dtype)
     text = h5py.check_string_dtype(dtype)
     chunk = chunk_of_sources(local, dataset) if dataset.is_virtual else dataset.chunks
