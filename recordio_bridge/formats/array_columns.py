@@ -313,9 +313,10 @@ def _ragged(
 ) -> RaggedColumn | None:
     """values and offsets as a column; None where they are just two arrays. most: bytes that offsets may take."""
     parts = {label: arrays.get(f"{name}/{label}") for label in ("values", "inner_offsets", "offsets")}
-    found = {
-        label: part for label, part in parts.items() if part is not None and not isinstance(part, (ArrayColumn, str))
-    }
+    there = {label: part for label, part in parts.items() if part is not None}
+    found = {label: part for label, part in there.items() if not isinstance(part, (ArrayColumn, str))}
+    if len(found) < len(there):  # of which one cannot be read, or is no array: that one's name is told
+        return None
     values = found.pop("values", None)
     if values is None or values.dtype.kind not in "biuf" or values.dtype.name not in DTYPES or len(values.shape) != 1:
         return None

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError
+from recordio_bridge import FormatError, SchemaError
 from tests.formats.flipped_hdf5 import ours
 
 HOME = Path(rb.__file__).resolve().parents[1]
@@ -89,3 +89,15 @@ def test_a_cut_file_is_an_error(tmp_path: Path, make: object) -> None:
         path.write_bytes(data[:size])
         with pytest.raises(FormatError, match=r"x\.h5"):
             ours(path)
+
+
+@pytest.mark.parametrize("label", ["values", "offsets", "inner_offsets"])
+def test_of_rows_of_variable_length_the_part_that_cannot_be_read_is_named(tmp_path, label):
+    path = tmp_path / "a.h5"
+    parts = {"values": np.arange(3), "inner_offsets": np.array([0, 1, 3]), "offsets": np.array([0, 1, 2])}
+    with h5py.File(path, "w") as file:
+        for name, part in parts.items():
+            external = [(str(tmp_path / "other"), 0, 8 * len(part))] if name == label else None
+            file.create_dataset(f"x/{name}", data=part, external=external)
+    with pytest.raises(SchemaError, match=f"'x/{label}' keeps its values in another file"):
+        rb.inspect(path)
