@@ -78,7 +78,7 @@ class Pump:
         num_threads = whole("n_threads", num_threads, 1)
         self._work, self._sink, self._finish, self._gauge = work, sink, finish, gauge
         self._on_failure = on_failure
-        self._changed = Condition()
+        self._changed, self._closing = Condition(), threading.Lock()
         self._is_taking = self._is_over = self._is_closed = self._is_timed = False
         self._has_lead = not leads
         self._next_ticket = self._turn = 0
@@ -151,6 +151,11 @@ class Pump:
                 _PATIENCE_S,
             )
         elif not self._is_taking:
+            self._close_work()
+
+    def _close_work(self) -> None:
+        """End the generator, and close the files that it has open; where another thread does, that is enough."""
+        if self._closing.acquire(blocking=False):  # and not released: it is done once
             self._work.close()
 
     # ---- on the threads ----
@@ -166,7 +171,7 @@ class Pump:
                 self._busy -= 1
                 is_last = self._busy == 0
             if is_last:
-                self._work.close()  # and the files that it has open
+                self._close_work()
                 _running.discard(self)
             if is_last and not self._is_closed:
                 self._sink.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from time import sleep
@@ -15,10 +16,22 @@ import pytest
 from recordio_bridge.batch import Batch
 from recordio_bridge.feed import Feeder, condition, feeder, pump
 from recordio_bridge.feed.condition import Condition
-from recordio_bridge.feed.pump import Closed, Queue
-from recordio_bridge.feed.schedule import Position
+from recordio_bridge.feed.gauge import Gauge
+from recordio_bridge.feed.pump import Closed, Pump, Queue
+from recordio_bridge.feed.schedule import Position, Work
 from tests.feed.deadline import Call, feed_threads, until
 from tests.interrupting import Stopped, interrupt_at_opcode
+
+
+class Job:
+    """Batches that are there already."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    def make(self) -> list[Batch]:
+        return self._batches
+
 
 BATCH = Batch.of({"x": np.arange(3)})
 
@@ -96,6 +109,33 @@ def test_an_interrupt_of_who_takes_leaves_a_queue_that_others_can_use(waits):
         if not is_reached():
             break
     assert at > 10
+
+
+def test_who_ends_last_leaves_the_work_to_who_closes_it_already(monkeypatch):
+    """Of two threads, the second is started when the feed was closed, as by another thread."""
+    gate, closing, failures = threading.Event(), threading.Event(), list[object]()
+
+    def batches() -> Iterator[Work]:
+        try:
+            yield from (Work(Position(0, number), Job([BATCH])) for number in range(9))
+        finally:
+            closing.set()
+            gate.wait()
+
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    queue = Queue(1)
+    feed = Pump(batches(), queue, lambda batch: batch, Gauge(), 2)
+    first, second = feed.threads
+    first.start()
+    queue.get()
+    closer = Call(feed.close)
+    assert closing.wait(30)
+    second.start()
+    second.join(30)
+    gate.set()
+    closer.wait()
+    assert not failures
+    assert feed.is_done
 
 
 def is_of_feeds(code: CodeType) -> bool:
