@@ -74,12 +74,14 @@ def num_descriptors() -> int:
 def take_sample(began: float, rounds: int, workshop: Path) -> Sample:
     """A look at this process, where all that can be collected is, and what is under way has ended.
 
-    A feed that is dropped lets its threads end by themselves, and its temporary files go with them: that has some time.
+    A feed that is dropped lets its threads end by themselves, and its temporary files go with them: that has some time,
+    and is collected anew, as a thread may have held the last of a cycle.
     """
     gc.collect()
     until = time.monotonic() + _ENDING_S
     while (our_threads() or left_over(workshop)) and time.monotonic() < until:
         time.sleep(0.01)
+        gc.collect()
     lines = Path("/proc/self/maps").read_text().splitlines()
     mine = children()
     return Sample(
