@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,11 +34,11 @@ def left_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def store() -> Iterator[str]:
-    """An empty folder on a remote store."""
+    """An empty folder on a remote store, of a new name: whoever still holds a file of a test before holds no other."""
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     memory.pseudo_dirs[:] = [""]
-    yield "memory://lake/data"
+    yield f"memory://lake/data-{secrets.token_hex(4)}"
     memory.store.clear()
 
 
