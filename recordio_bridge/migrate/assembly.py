@@ -15,7 +15,7 @@ from ..formats import get_format
 from ..formats.base import Extent
 from ..presets import prepared
 from ..recordfile import count_rows
-from ..shards import shard_names, split_suffix
+from ..shards import shard_names
 from ..sources import Source, target_format
 from .bulk_plan import BulkPlan, Output
 from .fingerprints import SourceFile
@@ -28,6 +28,7 @@ from .quarantine import Quarantined, reason_of
 from .sample import check_held, expansion
 from .scout import Scout
 from .splits import Splits
+from .tree import outputs_of, refuse_clashes
 from .wishes import Wishes
 
 
@@ -38,7 +39,7 @@ def assemble(migration: Migration, found: Sequence[Found], scouts: Sequence[Scou
         MigrationError: none of the sources can be read.
         FormatError: they are of several formats, and go into one output.
         SchemaError: what is asked for does not fit them.
-        ValueError: two sources would become the same file.
+        ValueError: two sources would become the same file, or a file and a folder of one name.
     """
     if migration.is_permuted:
         permuted, dealt, counts, bad = assemble_permuted(migration, scouts)
@@ -51,7 +52,7 @@ def assemble(migration: Migration, found: Sequence[Found], scouts: Sequence[Scou
 
 def _assemble_mirror(migration: Migration, found: Sequence[Found], scouts: Sequence[Scout]) -> BulkPlan:
     """The plan in which each source has an output of its own. How large they will be is sampled of three of them."""
-    paths = _mirrored(migration, found)
+    paths = outputs_of(migration, found)
     good = [number for number, seen in enumerate(scouts) if seen.error is None]
     if not good:
         raise _nothing_to_read(scouts)
@@ -78,33 +79,12 @@ def _assemble_mirror(migration: Migration, found: Sequence[Found], scouts: Seque
     lacking = tuple(
         replace(errors[number], shards=(os.path.relpath(paths[number], migration.out),)) for number in sorted(errors)
     )
+    refuse_clashes(migration, found, paths, [order.target for order in orders])
     return BulkPlan(migration, tuple(found), _files(scouts), tuple(placed), tuple(orders), lacking)
 
 
 def _files(scouts: Sequence[Scout]) -> tuple[SourceFile | None, ...]:
     return tuple(None if seen.error is not None else seen.file for seen in scouts)
-
-
-def _mirrored(migration: Migration, found: Sequence[Found]) -> list[str]:
-    """The output of each source."""
-    outputs: dict[str, Found] = {}
-    for each in found:
-        output = migration.mirrored(each)
-        if output in outputs:
-            raise _collision(each, outputs[output], output)
-        outputs[output] = each
-    return list(outputs)
-
-
-def _collision(one: Found, other: Found, output: str) -> ValueError:
-    """Of two sources that would become the same file: mostly of two formats, with names that are else the same."""
-    suffixes = [split_suffix(each.path)[1] for each in (other, one)]
-    way = "migrate one of the two apart, to another folder"
-    if suffixes[0] != suffixes[1]:
-        root = one.path.removesuffix(one.relative)
-        patterns = " and ".join(f"'{os.path.join(root, '**', f'*{suffix}')}'" for suffix in suffixes)
-        way = f"migrate each format by its own pattern, {patterns}, to a folder of its own"
-    return ValueError(f"{other.path} and {one.path} would both become {output}; {way}")
 
 
 def _nothing_to_read(scouts: Sequence[Scout]) -> MigrationError:

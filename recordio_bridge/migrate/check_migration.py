@@ -9,10 +9,11 @@ from typing import Any
 from ..errors import FormatError
 from ..files import crc_of
 from ..formats import is_called_as_data
-from ..paths import exists, is_folder, join, list_folder
+from ..paths import exists, join, list_folder
 from .conclude import read_finished
 from .findings import Problem, Report
 from .quarantine import quarantined_from_json
+from .unfinished import SUFFIX, is_unfinished
 
 VerifyManifest = Callable[[str, Report], set[str]]
 
@@ -23,8 +24,8 @@ def verify_migrations(folder: str, report: Report, verify_manifest: VerifyManife
     mirrors = False
     for name in list_folder(folder):
         path = join(folder, name)
-        if name.endswith(".unfinished") and is_folder(path):
-            stem = name.removesuffix(".unfinished")
+        if is_unfinished(path):
+            stem = name.removesuffix(SUFFIX)
             if not exists(join(folder, f"{stem}.migration.json")):
                 message = f"{path}: a migration was begun here and is not done; go on with it (migrate --resume)"
                 report.problems.append(Problem(path, message))

@@ -11,6 +11,7 @@ from itertools import islice
 from ..paths import exists, folders_in, is_folder, is_readable, join, normal, real
 from ..shards import absent_shards
 from ..sources import fits, is_pattern, listing
+from .unfinished import is_unfinished, state_around
 
 _MOST_ABSENT = 1000  # shards of a set that are told one by one
 
@@ -26,7 +27,8 @@ class Found:
 def gather(sources: Sequence[str], out: str) -> list[Found]:
     """All files that these sources stand for, each once, in the order of the sources and of names in folders.
 
-    Unlike elsewhere, a folder stands also for the folders in it; but for out, as that is where they are written to.
+    Unlike elsewhere, a folder stands also for the folders in it; but for out, as that is where they are written to, and
+    for those of unfinished migrations, as what these made of sources for a while lies there.
 
     Raises:
         FileNotFoundError: a source is not there, or nothing of a known format in it.
@@ -42,8 +44,10 @@ def gather(sources: Sequence[str], out: str) -> list[Found]:
             raise ValueError(
                 f"{source}: is a source, and lies in the folder of the output: give the output one of its own"
             )
-        root = _root(source)
-        files = [path for path in _files_of(source) if not real(path).startswith(place)]
+        root = root_of(source)
+        files = [
+            path for path in _files_of(source) if not real(path).startswith(place) and not state_around(path, root)
+        ]
         for path in _with_absent(source, files):
             found.setdefault(normal(path), Found(path, os.path.relpath(path, root)))
     if not found:
@@ -76,7 +80,7 @@ def _files_of(source: str) -> Iterable[str]:
 
 
 def folders_of(root: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """A folder and all in it, in the order of their names; not hidden ones, and not in a circle of links."""
+    """A folder and all in it, in the order of their names; not hidden ones, states of migrations, nor in a circle."""
     place = real(root)
     if place in above:
         return
@@ -84,8 +88,9 @@ def folders_of(root: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     if not is_readable(root):
         return
     for name in folders_in(root):
-        if not name.startswith("."):
-            yield from folders_of(join(root, name), (*above, place))
+        folder = join(root, name)
+        if not name.startswith(".") and not is_unfinished(folder):
+            yield from folders_of(folder, (*above, place))
 
 
 def _data_in(folder: str) -> list[str]:
@@ -99,7 +104,7 @@ def _data_in(folder: str) -> list[str]:
     return sorted([*found.files, *found.dead_links]) if found.dead_links else found.files
 
 
-def _root(source: str) -> str:
+def root_of(source: str) -> str:
     """Where the tree of a source begins: itself, its folder, or that of a pattern up to where it varies."""
     if is_folder(source):
         return source

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 
 from ..formats import is_called_as_data
-from ..paths import exists, folders_in, is_folder, is_readable, join, list_folder, normal, real
+from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
 from ..shards import manifest_path, sidecar_candidates
 from ..sources import is_pattern
 from ..tfds import DATASET_INFO, FEATURES
-from .gather import Found, folders_of
+from .gather import Found, folders_of, root_of
 from .scout import Scout
+from .unfinished import is_unfinished, state_around
 
 _SHOWN = 5  # names in a remark
 _BESIDE = (FEATURES, DATASET_INFO, "property")
@@ -55,14 +56,29 @@ def _listed(paths: Sequence[str]) -> str:
 def _passed_over(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
     taken = {normal(each.path) for each in found}
     place = join(real(out), "")
-    others = [path for source in sources for path in (_others_in(source) if is_folder(source) else _fitting(source))]
-    inside, passed = [], []
-    for path in dict.fromkeys(others):
+    others = {
+        path: root_of(source)
+        for source in sources
+        for path in (_others_in(source) if is_folder(source) else _fitting(source))
+    }
+    inside, states, passed = [], [], []
+    for path, root in others.items():
         if join(real(path), "").startswith(place):
             inside += [path] if is_called_as_data(path) else []
+        elif (state := state_around(path.rstrip("/"), root)) is not None:
+            states.append(state)
         elif normal(path) not in taken:
             passed.append(path)
-    return [*_inside(inside, out), *_not_taken(passed)]
+    return [*_inside(inside, out), *map(_unfinished, dict.fromkeys(states)), *_not_taken(passed)]
+
+
+def _unfinished(state: str) -> str:
+    """Of a state among the sources."""
+    return (
+        f"{state}: is what a migration keeps that was begun in {os.path.dirname(state) or '.'} and is not done, and is "
+        "not taken; what it wrote there is, as any file: finish it first (--resume), or leave its output out, or rows "
+        "are taken twice"
+    )
 
 
 def _inside(paths: Sequence[str], out: str) -> list[str]:
@@ -77,11 +93,7 @@ def _inside(paths: Sequence[str], out: str) -> list[str]:
 
 def _was_written(out: str) -> bool:
     """Whether a migration has, or had, its output there."""
-    return any(
-        name.endswith(".migration.json")
-        or (name.endswith(".unfinished") and exists(join(join(out, name), "plan.jsonl")))
-        for name in list_folder(out)
-    )
+    return any(name.endswith(".migration.json") or is_unfinished(join(out, name)) for name in list_folder(out))
 
 
 def _not_taken(passed: Sequence[str]) -> list[str]:
@@ -95,14 +107,16 @@ def _not_taken(passed: Sequence[str]) -> list[str]:
 
 
 def _others_in(root: str) -> Iterator[str]:
-    """All in a folder but what belongs to data files; of hidden folders (a slash behind their names) not what is in."""
+    """All in a folder but what belongs to data files. Of hidden folders, and states of migrations, not what is in them:
+    they have a slash behind their names.
+    """
     for folder in folders_of(root):
         if not is_readable(folder):
             continue  # which is in quarantine
         inside = set(folders_in(folder))
         for name in list_folder(folder):
             if name in inside:
-                if name.startswith("."):
+                if name.startswith(".") or is_unfinished(join(folder, name)):
                     yield join(join(folder, name), "")
             elif not _belongs(name):
                 yield join(folder, name)

@@ -31,6 +31,7 @@ from ..paths import exists, is_folder, join, list_folder, make_folder, nbytes_of
 from ..publishing import put_bytes
 from ..remote import is_remote
 from ..turns import lock
+from . import unfinished
 from .bulk_plan import BulkPlan
 from .claims import check_claims
 from .sealed import sealed, unsealed
@@ -52,7 +53,7 @@ class State:
     """The folder of an unfinished migration."""
 
     def __init__(self, out: str, name: str) -> None:
-        self.folder = join(out, f"{name}.unfinished")
+        self.folder = join(out, f"{name}{unfinished.SUFFIX}")
         self.finished_path = join(out, f"{name}.migration.json")
 
     def files(self) -> list[str]:
@@ -61,7 +62,7 @@ class State:
 
     @property
     def plan_path(self) -> str:
-        return join(self.folder, "plan.jsonl")
+        return join(self.folder, unfinished.PLAN)
 
     def receipt_path(self, name: str) -> str:
         """Where the receipt of an Order belongs; for its name see BulkPlan.receipt_names."""
@@ -145,7 +146,7 @@ class State:
     def clear_work(self) -> None:
         """Remove all that is ours but the lock and the plan: receipts, and what was made for a shuffle."""
         if exists(self.folder):
-            kept = ("lock", os.path.basename(self.plan_path))
+            kept = (unfinished.LOCK, unfinished.PLAN)
             ours = filter(_OURS.fullmatch, list_folder(self.folder))
             paths = [join(self.folder, name) for name in ours if name not in kept]
             for path in paths:
@@ -163,7 +164,7 @@ class State:
     def _clear(self) -> None:
         """Remove the folder and all in it that is ours."""
         self.clear_work()
-        remove([join(self.folder, "lock")])
+        remove([join(self.folder, unfinished.LOCK)])
         with suppress(OSError):  # another run came, and found no lock
             os.rmdir(self.folder)
 
@@ -186,7 +187,7 @@ class State:
                 f"{self.folder}: is a link, and a migration keeps its state in a folder; remove the link"
             )
         self._refuse_others()
-        path = join(self.folder, "lock")
+        path = join(self.folder, unfinished.LOCK)
         fd = _acquire(path, f"{self.folder}: another run works on this migration")
         try:
             yield

@@ -84,6 +84,59 @@ def test_a_file_where_a_folder_of_a_mirror_is_to_be_is_refused_before_anything_i
     assert rb.migrate.run(src, out, **MIRROR).is_complete
 
 
+def moved(src: Path, place: str) -> Path:
+    """The tree with its second source in a folder of it."""
+    (src / place).mkdir(parents=True)
+    (src / "part-0001.npz").rename(src / place / "a.npz")
+    return src
+
+
+@pytest.mark.parametrize(
+    "place", [f"out.unfinished{inner}" for inner in ("", "/unpacked", "/unpacked/d", "/lock", "/plan.jsonl", "/x")]
+)
+def test_an_output_of_a_mirror_among_its_state_is_refused_before_anything_is_begun(tmp_path, src, place):
+    """It would go with the state, in the end."""
+    moved(src, place)
+    for ask in (rb.migrate.plan, rb.migrate.run):
+        with pytest.raises(ValueError, match=r"a\.npz would become .*out\.unfinished.* keeps its state.*--name"):
+            ask(src, tmp_path / "out", **MIRROR)
+    assert not (tmp_path / "out").exists()
+    assert rb.migrate.run(src, tmp_path / "out", name="set", **MIRROR).is_complete
+    assert (tmp_path / "out" / place / "a.tfrecord").exists()
+    assert rb.migrate.verify(tmp_path / "out").ok
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("part-0000.tfrecord", {}),
+        ("part-0000.tfrecord/d/e", {}),
+        ("part-0000.tfrecord.manifest.json", {}),
+        ("part-0000.tfrecord.schema.json", {}),
+        ("part-0000.tfrecord.schema.pbtxt", {"tfmd": True}),
+        ("part-0000.idx", {"to": "rec"}),
+        ("part-0000-00001-of-00002.tfrecord", {"shards": 2}),
+        ("part-0000.tfrecord", {"shards": 2}),
+        ("out.migration.json", {}),
+        ("out.quarantine.jsonl", {}),
+    ],
+)
+@pytest.mark.parametrize("is_bad", [False, True])
+def test_a_folder_of_a_mirror_where_a_file_is_to_be_is_refused_before_anything_is_begun(
+    tmp_path, src, place, options, is_bad
+):
+    moved(src, place)
+    if is_bad:  # once it is repaired, it needs the folder all the same
+        (src / place / "a.npz").write_bytes(b"PK\x03\x04 cut")
+    asked = {**MIRROR, **options}
+    for ask in (rb.migrate.plan, rb.migrate.run):
+        with pytest.raises(
+            ValueError, match=r"would be a folder, for .*a\.npz, and is the name of another output, or of a file of one"
+        ):
+            ask(src, tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
+
+
 # ---- sources that come and go ----
 
 

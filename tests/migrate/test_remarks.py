@@ -22,6 +22,45 @@ def said(caplog: pytest.LogCaptureFixture, source: object, out: Path, **options:
     return [record.getMessage() for record in caplog.records]
 
 
+# ---- what another migration keeps ----
+
+
+def left_by_a_killed_one(folder: Path) -> Path:
+    """A folder of a source, and of what a shuffle to it of packed sources kept when it was killed: rows, once more."""
+    rec_tree(folder, [3])
+    state = folder / "new.unfinished"
+    (state / "unpacked/00001").mkdir(parents=True)
+    (state / "lock").touch()
+    image_rec(state / "unpacked/00000-a.rec", 5)
+    image_rec(state / "unpacked/00001/b.rec", 5)
+    return state
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.rec"])
+@pytest.mark.parametrize("inner", ["", "data/deep"])
+def test_what_an_unfinished_migration_keeps_is_no_source_and_is_told(tmp_path, caplog, pattern, inner):
+    state = left_by_a_killed_one(tmp_path / "src" / inner)
+    source = f"{tmp_path / 'src'}{pattern}"
+    (line,) = said(caplog, source, tmp_path / "out")
+    assert line.startswith(f"{state}: is what a migration keeps that was begun in {state.parent} and is not done")
+    outcome = rb.migrate.run(source, tmp_path / "out", to="tfrecord", mirror=True)
+    assert numbers_in(outcome, "id") == [0, 1, 2]
+
+
+def test_what_it_keeps_can_be_named(tmp_path):
+    """As by whoever looks for rows that are nowhere else."""
+    state = left_by_a_killed_one(tmp_path / "src")
+    assert rb.migrate.run(state / "unpacked", tmp_path / "a", to="tfrecord").num_rows == 10
+    assert rb.migrate.run(state / "unpacked/00000-a.rec", tmp_path / "b", to="tfrecord").num_rows == 5
+
+
+def test_a_folder_that_is_called_as_one_of_its_is_a_source(tmp_path, caplog):
+    left_by_a_killed_one(tmp_path / "src")
+    (tmp_path / "src/new.unfinished/lock").unlink()
+    assert said(caplog, tmp_path / "src", tmp_path / "out") == []
+    assert rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord").num_rows == 13
+
+
 # ---- not taken ----
 
 
