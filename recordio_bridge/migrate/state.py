@@ -40,12 +40,15 @@ from .work import Receipt
 _Of = TypeVar("_Of")
 _To = TypeVar("_To")
 _LARGEST = 1 << 32  # bytes of a plan that we read
-_OURS = re.compile(
-    r"plan\.jsonl|lock|unpacked|rows-.*\.order|sources-.*\.json|[0-9a-f]{32}-.*\.json|"
-    r"\..+\.[0-9a-f]{8}-[0-9a-f]{8}\.part|recordio_bridge-.*|\.nfs.*",  # in the making; what NFS keeps of an open file
-    re.DOTALL,
+_SHUFFLED = (
+    r"rows-[0-9a-f]{16}\.order|sources-[0-9a-f]{32}\.json|"
+    r"\..+\.[0-9a-f]{8}-[0-9a-f]{8}\.part|recordio_bridge-[a-z0-9_]{8}|"  # in the making
+    r"\.nfs[0-9a-f]+"  # what NFS keeps of an open file
 )
+_OURS = re.compile(rf"plan\.jsonl|lock|unpacked|[0-9a-f]{{32}}-[0-9a-f]{{16}}\.json|{_SHUFFLED}", re.DOTALL)
 """The names of what a migration keeps."""
+_UNPACKED = re.compile(rf"[0-9]{{5,}}(-.*)?|{_SHUFFLED}", re.DOTALL)
+"""The names in unpacked/."""
 _AT_ONCE = 16  # receipts that are asked of a store at a time
 
 
@@ -198,15 +201,22 @@ class State:
 
     def _refuse_others(self) -> None:
         """MigrationError where the folder holds what is not ours: all in it is removed in the end."""
-        names: list[str] = []
-        with suppress(FileNotFoundError):  # there is none, or another run ended just now
-            names = list_folder(self.folder)
-        for name in names:
-            if _OURS.fullmatch(name) is None:
-                raise MigrationError(
-                    f"{join(self.folder, name)}: was not put there by a migration, and the folder is removed in the "
-                    "end; move it away, or give the output another name (--name)"
-                )
+        other = next(self._others(), None)
+        if other is not None:
+            raise MigrationError(
+                f"{other}: was not put there by a migration, and the folder is removed in the end; move it away, or "
+                "give the output another name (--name)"
+            )
+
+    def _others(self) -> Iterator[str]:
+        yield from (join(self.folder, name) for name in _names_in(self.folder) if _OURS.fullmatch(name) is None)
+        if is_remote(self.folder):  # where neither of these is kept
+            return
+        unpacked = join(self.folder, "unpacked")
+        yield from (join(unpacked, name) for name in _names_in(unpacked) if _UNPACKED.fullmatch(name) is None)
+        for path in (unpacked, join(self.folder, unfinished.LOCK)):  # a folder, and an empty file
+            if os.path.isfile(path) and os.path.getsize(path):
+                yield path
 
 
 @contextmanager
@@ -255,6 +265,13 @@ def _are_there(receipt: Receipt) -> bool:
 
 def _is_there(file: Pending) -> bool:
     return exists(file.final) and nbytes_of(file.final) == file.nbytes
+
+
+def _names_in(folder: str) -> list[str]:
+    """The names in a folder; none where there is none, or another run ended just now."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return list_folder(folder)
+    return []
 
 
 def _is_same_file(fd: int, path: str) -> bool:

@@ -257,14 +257,31 @@ def test_a_link_in_the_place_of_the_state_is_refused_and_its_folder_is_not_clear
 
 
 @pytest.mark.parametrize("asked", [{}, {"overwrite": True}, {"resume": True}])
-@pytest.mark.parametrize("name", ["mine.txt", "mine.json", "deep/mine.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mine.txt",
+        "mine.json",
+        "deep/mine.txt",
+        "unpacked/mine.txt",
+        "unpacked/deep/mine.txt",
+        "recordio_bridge-notes.txt",
+        "rows-mine.order",
+        "sources-mine.json",
+        f"{'0' * 32}-mine.json",
+        ".nfs-mine",
+        "lock",
+        "unpacked",
+    ],
+)
 def test_a_folder_of_the_users_in_the_place_of_the_state_is_refused_and_stays(
     tmp_path: Path, src: Path, asked: dict[str, bool], name: str
 ) -> None:
     mine = tmp_path / "out/out.unfinished" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
-    expected = rf"out\.unfinished/{name.partition('/')[0]}: was not put there by a migration.*--name"
+    found = name.removesuffix("/mine.txt") if "deep" in name else name
+    expected = rf"out\.unfinished/{found}: was not put there by a migration.*--name"
     with pytest.raises(MigrationError, match=expected):
         rb.migrate.run(src, tmp_path / "out", **asked, **ASKED)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [mine]
