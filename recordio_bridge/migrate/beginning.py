@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
-from ..errors import FormatError
 from ..formats import get_format
-from ..paths import exists, free_bytes, is_folder, join, nbytes_of, real
+from ..paths import exists, free_bytes, is_folder, nbytes_of, real
 from ..publishing import refuse_existing
 from ..remote import is_remote
 from ..temporary import discard_left_over
@@ -19,11 +16,11 @@ from ..tfds import labels_name
 from . import remarks
 from .assembly import assemble
 from .bulk_plan import BulkPlan
-from .conclude import quarantine_path, read_finished, refuse_other_report, withdraw
+from .conclude import quarantine_path, refuse_other_report, withdraw
 from .confines import refuse_outside, within
+from .earlier import earlier
 from .engines import Event
 from .gather import Found, gather
-from .ledger import earlier_files, read_manifest, written_files
 from .migration import Migration
 from .names import refuse_files_for_folders
 from .ours import files_beside, states_of
@@ -87,7 +84,7 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
     refuse_files_for_folders(plan.migration.out, [order.target for order in plan.orders])
     _warn_of_room(plan)
     _refuse_outputs(plan, overwrite)
-    stale = within(plan.migration.out, _earlier(plan, state)) if overwrite else []
+    stale = _stale(plan, state) if overwrite else []
     _refuse_sources(plan, [*all_files(plan, state), *stale])
     plan = replace(plan, stale=tuple(sorted(set(stale) - set(target_files(plan)))))  # which are replaced one by one
     discard_left_over(stale)
@@ -146,19 +143,18 @@ def _refuse_sources(plan: BulkPlan, written: Sequence[str]) -> None:
             )
 
 
-def _earlier(plan: BulkPlan, state: State) -> list[str]:
-    """The files of what was here before: of conversions to the same outputs, and of a migration of the same name."""
-    files = [file for output in plan.outputs for file in earlier_files(output.path)]
-    with suppress(FormatError):  # damaged: nobody knows
-        begun = state.read_plan()
-        if begun is not None and begun.migration.out == plan.migration.out:  # else it was copied, and is of the other
-            files += all_files(begun, state)
-    with suppress(FormatError, KeyError, TypeError):
-        finished: dict[str, Any] = read_finished(state.finished_path) or {"outputs": []}  # Any: JSON
-        for each in finished["outputs"]:
-            manifest = read_manifest(join(plan.migration.out, each["manifest"]))
-            files += [*written_files(manifest), *manifest.files[-2:]]
-    return [file for file in files if not file.startswith(join(state.folder, ""))]
+def _stale(plan: BulkPlan, state: State) -> list[str]:
+    """The files of what was here before, in the folder of the output, which go; of others that stay, it is said."""
+    goes, stays = earlier(plan, state)
+    replaced = {*target_files(plan), *(file for output in plan.outputs for file in files_beside(output))}
+    for file in stays:
+        if file not in replaced:
+            _log.warning(
+                "%s: was of the migration that is begun again, and was replaced or changed since; it stays. Remove it "
+                "if it is not needed",
+                file,
+            )
+    return within(plan.migration.out, goes)
 
 
 def target_files(plan: BulkPlan) -> list[str]:

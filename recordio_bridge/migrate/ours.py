@@ -6,7 +6,7 @@ put there is looked at just before it would be replaced.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16  # files that a store is asked about at a time
 
+_PIECE = 1 << 20  # bytes of two files that are compared at a time
 States: TypeAlias = "Mapping[str, tuple[int, int]]"
 """Of files that are there: size and time, by path."""
 
@@ -65,7 +66,8 @@ def unchanged(paths: Iterable[str], replaceable: States) -> list[str]:
 def refuse_others(files: Sequence[Pending], replaceable: States, void: Iterable[str] = ()) -> set[str]:
     """MigrationError where a file that would be replaced, or go (void), is none of ours; the names that have a file.
 
-    One with the bytes that it shall have is ours: the run that put it there ended before it was noted.
+    One with the bytes that it shall have is ours: the run that put it there ended before it was noted. So is one that
+    has the first of them, as after a power cut.
     """
     made = {file.final: file for file in files}
     there: set[str] = set()
@@ -77,9 +79,24 @@ def refuse_others(files: Sequence[Pending], replaceable: States, void: Iterable[
         if replaceable.get(path) == state:
             continue
         file = made.get(path)
-        if file is None or state[0] != file.nbytes or crc_of(path) != file.crc32c:
+        if file is None or not (_is_as_made(path, state[0], file) or _is_cut(path, state[0], file)):
             raise other(path)
     return there
+
+
+def _is_as_made(path: str, nbytes: int, file: Pending) -> bool:
+    return nbytes == file.nbytes and crc_of(path) == file.crc32c
+
+
+def _is_cut(path: str, nbytes: int, file: Pending) -> bool:
+    """Whether a file has the first bytes of one that was made, and no others."""
+    if nbytes >= file.nbytes or is_remote(path):  # what a store has is whole
+        return False
+    with open(path, "rb", buffering=0) as there, open(file.temporary, "rb", buffering=0) as made:
+        while piece := there.read(_PIECE):
+            if made.read(len(piece)) != piece:
+                return False
+    return True
 
 
 def other(path: str) -> MigrationError:
@@ -91,17 +108,24 @@ def other(path: str) -> MigrationError:
 
 
 def refuse_other_manifests(plan: BulkPlan, finished: Mapping[str, int], receipts: Mapping[int, Receipt]) -> None:
-    """MigrationError where an output has a manifest that is not of this migration: it is of another, and done.
+    """MigrationError where an output has a manifest that is not of this migration; arguments as of other_manifests."""
+    for path in other_manifests(plan, finished, receipts):
+        raise other(path)
 
-    finished: the checksums of manifests that the migration is known to have written; receipts: all that there are, also
-    those of files that are gone.
+
+def other_manifests(plan: BulkPlan, finished: Mapping[str, int], receipts: Mapping[int, Receipt]) -> Iterator[str]:
+    """The manifests of outputs of a plan that are not of this migration: they are of others, which are done.
+
+    Args:
+        finished: the checksums of manifests that the migration is known to have written.
+        receipts: all that there are, also those of files that are gone.
     """
     outputs = {manifest_path(output.path): output for output in plan.outputs}
     for path, state in states_of(outputs).items():
         if plan.replaceable.get(path) == state or finished.get(path) == crc_of(path):
             continue
         if not _tells_of(path, outputs[path], receipts):
-            raise other(path)
+            yield path
 
 
 def _tells_of(path: str, output: Output, receipts: Mapping[int, Receipt]) -> bool:
@@ -130,9 +154,21 @@ def files_beside(output: Output) -> list[str]:
 
 
 def written_by(plan: BulkPlan, receipts: Mapping[int, Receipt], redone: Iterable[int]) -> dict[str, tuple[int, int]]:
-    """What lies there of orders that are to be redone, and beside outputs that were done: all of it may be replaced."""
-    files = [file.final for number in redone if number in receipts for file in receipts[number].files]
+    """What lies there of orders that are to be redone, and beside outputs that were done: all of it may be replaced.
+
+    Of an order, files of the size and, where that takes no transfer, the checksum of its receipt; others are others'.
+    """
+    made = [file for number in redone if number in receipts for file in receipts[number].files]
+    files = [file.final for file in made if _is_still(file)]
     for each in plan.outputs:
         if _is_done(each, receipts) or exists(manifest_path(each.path)):
             files += files_beside(each)
     return states_of(files)
+
+
+def _is_still(file: Pending) -> bool:
+    """Whether a file is there as it was written; of a remote one, by its size."""
+    state = _state_of(file.final)
+    if state is None or state[0] != file.nbytes:
+        return False
+    return is_remote(file.final) or crc_of(file.final) == file.crc32c

@@ -151,6 +151,108 @@ def test_a_file_that_was_put_there_and_not_noted_is_ours(tmp_path, src):
     assert contents(out) == contents(tmp_path / "clean/out")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: data + b"more", lambda data: b"\0" + data[1:-7], lambda data: b"precious"],
+    ids=["more", "cut", "other"],
+)
+def test_a_file_that_was_done_and_is_another_by_now_stays_and_moving_it_away_is_a_way_on(tmp_path, src, change):
+    out = tmp_path / "out"
+    begun(src, out, files=2, to="tfrecord", shards=3)
+    mine = next(iter(out.glob("*.tfrecord")))
+    mine.write_bytes(change(mine.read_bytes()))
+    before = mine.read_bytes()
+    with pytest.raises(MigrationError, match=r"would be replaced.*or was changed; it stays"):
+        rb.migrate.run(src, out, to="tfrecord", shards=3, resume=True)
+    assert mine.read_bytes() == before
+    mine.rename(tmp_path / "mine")
+    assert rb.migrate.run(src, out, to="tfrecord", shards=3, resume=True).is_complete
+    assert rb.migrate.verify(out).ok
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"shards": 2, "shuffle": True}])
+@pytest.mark.parametrize("is_as_long", [True, False])
+def test_a_file_of_another_in_the_place_of_one_that_is_redone_after_a_repair_stays(tmp_path, src, options, is_as_long):
+    bad = src / "part-0001.npz"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:-30])
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to="tfrecord", **options)
+    bad.write_bytes(good)
+    theirs = {}
+    for path in out.glob("*.tfrecord"):
+        theirs[path] = b"\1" * path.stat().st_size if is_as_long else b"precious"
+        path.write_bytes(theirs[path])
+    with pytest.raises(MigrationError, match="would be replaced"):
+        rb.migrate.run(src, out, to="tfrecord", resume=True, **options)
+    assert {path: path.read_bytes() for path in theirs} == theirs
+
+
+# ---- before it is begun again ----
+
+
+def test_an_output_that_is_of_another_migration_by_now_stays_when_it_is_begun_again(tmp_path, src, theirs, caplog):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, name="set", **MIRROR)
+    rb.migrate.run(theirs, out, name="other", overwrite=True, **MIRROR)
+    before = {name: digest for name, digest in files_in(out).items() if "part-0001" in name or "part-0002" in name}
+    caplog.clear()
+    rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True)
+    after = files_in(out)
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if "part-0000" in name]
+    assert [record.getMessage().partition(": was of the migration")[0] for record in caplog.records] == [
+        f"{out}/part-000{number}.tfrecord.manifest.json" for number in (1, 2)
+    ]
+    assert rb.migrate.verify(out).ok
+
+
+def test_an_output_of_another_stays_also_where_it_was_begun_and_not_done(tmp_path, src, theirs, caplog):
+    out = tmp_path / "out"
+    begun(src, out, name="set", **MIRROR)
+    rb.convert(theirs / "part-0001.npz", out / "part-0001.tfrecord", overwrite=True)
+    before = {name: digest for name, digest in files_in(out).items() if "part-0001" in name}
+    caplog.clear()
+    rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True)
+    after = files_in(out)
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if "part-0000" in name]
+    assert f"{out}/part-0001.tfrecord: was of the migration" in caplog.text
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_file_of_another_size_in_the_place_of_one_that_would_go_stays(tmp_path, src, caplog, is_done):
+    out = tmp_path / "out"
+    if is_done:
+        rb.migrate.run(src, out, to="tfrecord", shards=3)
+    else:
+        begun(src, out, files=2, to="tfrecord", shards=3)
+    mine = out / "out-00001-of-00003.tfrecord"
+    mine.write_bytes(b"precious")
+    rb.migrate.run(src, out, to="tfrecord", shards=2, overwrite=True)
+    assert mine.read_bytes() == b"precious"
+    assert f"{mine}: was of the migration that is begun again, and was replaced" in caplog.text
+    assert [path.name for path in out.glob("*-of-00003.tfrecord")] == [mine.name]
+
+
+def test_a_file_of_another_that_was_to_go_stays_also_the_second_time(tmp_path, src):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to="tfrecord", shards=3)
+    begun(src, out, to="tfrecord", shards=2, overwrite=True)
+    mine = out / "out-00002-of-00003.tfrecord"
+    mine.write_bytes(b"precious")
+    rb.migrate.run(src, out, to="tfrecord", shards=1, overwrite=True)
+    assert mine.read_bytes() == b"precious"
+
+
+def test_it_is_begun_again_where_a_manifest_of_it_is_gone(tmp_path, src):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, **MIRROR)
+    (out / "part-0001.tfrecord.manifest.json").unlink()
+    rb.migrate.run(src, out, overwrite=True, **MIRROR)
+    assert rb.migrate.verify(out).ok
+
+
 # ---- while it runs ----
 
 

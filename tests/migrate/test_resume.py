@@ -93,7 +93,7 @@ def test_an_index_that_was_done_and_is_gone_is_made_again(tmp_path, src):
     assert contents(tmp_path / "out") == contents(tmp_path / "clean/out")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data + b"more", lambda data: b""])
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:1], lambda data: b""])
 def test_a_file_that_was_done_and_has_another_size_is_not_taken_for_done(tmp_path, src, clean, damage):
     begun(src, tmp_path / "out", 2)
     path = next(iter((tmp_path / "out").glob("*.tfrecord")))

@@ -1,0 +1,80 @@
+"""What was here before a migration was begun again (--overwrite): the files that it, or a conversion, wrote then.
+
+They go, but for those that are another's by now: the output of another migration, or a file of another size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ..errors import FormatError
+from ..files import crc_of
+from ..formats import get_format
+from ..paths import exists, is_beside, join
+from ..shards import manifest_path
+from .bulk_plan import BulkPlan
+from .conclude import read_finished
+from .ledger import read_manifest, written_files
+from .ours import crcs_of_manifests, files_beside, other_manifests, states_of, unchanged
+from .state import State
+
+_ANOTHERS = -1
+"""In place of the bytes that a file had."""
+
+
+def earlier(plan: BulkPlan, state: State) -> tuple[list[str], list[str]]:
+    """The names of the files that go, whether they are there or not, and the files that stay."""
+    at_the_same_place = (each for output in plan.outputs for each in _of(manifest_path(output.path)))
+    known = [*at_the_same_place, *_begun(plan, state), *_finished(plan, state)]
+    states = states_of(file for file, nbytes in known if nbytes is not None)
+    stays = {file for file, nbytes in known if file in states and states[file][0] != nbytes and nbytes is not None}
+    goes = [file for file, nbytes in known if file not in stays and nbytes != _ANOTHERS]
+    return [file for file in goes if not file.startswith(join(state.folder, ""))], sorted(stays)
+
+
+def _of(path: str) -> Iterator[tuple[str, int | None]]:
+    """The files that a conversion wrote which has this manifest, if there is one, and their bytes, if known."""
+    if not is_beside(path):
+        return
+    with suppress(FormatError):  # damaged: nobody knows
+        manifest = read_manifest(path)
+        sizes = {file: shard.nbytes for file, shard in zip(manifest.paths, manifest.shards, strict=True)}
+        for file in [*written_files(manifest), *manifest.files[-2:]]:
+            yield file, sizes.get(file)
+
+
+def _begun(plan: BulkPlan, state: State) -> Iterator[tuple[str, int | None]]:
+    """The same of a migration of the same name that was begun."""
+    try:
+        begun = state.read_plan()
+    except FormatError:  # damaged: nobody knows
+        return
+    if begun is None or begun.migration.out != plan.migration.out:  # it was copied, and is of the other
+        return
+    receipts = state.whole_receipts(begun)
+    sizes = {file.final: file.nbytes for receipt in receipts.values() for file in receipt.files}
+    crcs = crcs_of_manifests(_what_finished(state), begun.migration.out)
+    others = set(other_manifests(begun, crcs, receipts))
+    for output in begun.outputs:
+        format = get_format(begun.orders[output.first].target_format)
+        is_anothers = manifest_path(output.path) in others
+        for file in (file for order in begun.orders_of(output) for file in format.files_of(order.target)):
+            yield file, _ANOTHERS if is_anothers else sizes.get(file)
+        for file in files_beside(output):
+            yield file, _ANOTHERS if is_anothers else None
+    yield from ((file, None) for file in unchanged(begun.stale, begun.replaceable))
+
+
+def _finished(plan: BulkPlan, state: State) -> Iterator[tuple[str, int | None]]:
+    """The same of one that is done."""
+    for path, crc in crcs_of_manifests(_what_finished(state), plan.migration.out).items():
+        if exists(path):
+            yield from _of(path) if crc_of(path) == crc else [(path, _ANOTHERS)]
+
+
+def _what_finished(state: State) -> Mapping[str, Any]:  # Any: what a JSON object holds
+    with suppress(FormatError):  # damaged: nobody knows
+        return read_finished(state.finished_path) or {}
+    return {}
