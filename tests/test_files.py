@@ -17,7 +17,16 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import ChecksumError, FormatError, SourceChangedError, TruncatedError, files, publishing
-from tests.samples import fail_rename, frame_rec, frame_tfrecord, image_rec, interrupt_link, write_rec, write_tfrecord
+from tests.samples import (
+    contents,
+    fail_rename,
+    frame_rec,
+    frame_tfrecord,
+    image_rec,
+    interrupt_link,
+    write_rec,
+    write_tfrecord,
+)
 
 MEGABYTE = 1 << 20
 
@@ -144,6 +153,37 @@ def test_overwriting_through_a_link_replaces_what_it_leads_to_and_keeps_the_link
     assert linked.is_symlink()
     assert rb.inspect(linked).num_rows == 1
     assert names(tmp_path / "there") == ["big.tfrecord"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "beside"),
+    [(".rec", ".idx"), (".rec", ".rec.schema.json"), (".tfrecord", ".tfrecord.schema.json")]
+    + [(suffix, f"{suffix}.manifest.json") for suffix in (".rec", ".tfrecord", ".h5", ".npz")],
+)
+def test_a_link_to_a_file_with_others_beside_it_is_not_written_through(tmp_path, suffix, beside):
+    """An index that stays tells where the rows were of the file that was there before."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    rows = {"id": np.arange(3, dtype=np.uint64), "label": np.zeros((3, 1), np.float32), "image": [b"\xff\xd8"] * 3}
+    rb.write(tmp_path / "a.rec", rows)
+    rb.convert(tmp_path / "a.rec", tmp_path / f"there/big{suffix}")
+    for path in (tmp_path / "there").iterdir():
+        if path.name not in (f"big{suffix}", f"big{beside}"):
+            path.unlink()
+    link = tmp_path / f"here/b{suffix}"
+    link.symlink_to(tmp_path / f"there/big{suffix}")
+    before = contents(tmp_path / "there")
+    assert len(before) == 2
+    expected = rf"here/b\{suffix}: leads to .*/there/big\{suffix}, and .*/big\{beside}"
+    with pytest.raises(ValueError, match=expected):
+        rb.convert(tmp_path / "a.rec", link, overwrite=True)
+    with pytest.raises(ValueError, match=expected):
+        rb.write(link, rows, overwrite=True)
+    assert contents(tmp_path / "there") == before
+    assert names(tmp_path / "here") == [link.name]
+    (tmp_path / f"here/b{beside}").symlink_to(tmp_path / f"there/big{beside}")  # each by a link of its own
+    rb.convert(tmp_path / "a.rec", link, overwrite=True)
+    assert rb.verify(link).ok
 
 
 def test_a_link_that_leads_nowhere_is_written_through(tmp_path, linked):

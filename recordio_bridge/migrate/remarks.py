@@ -41,7 +41,9 @@ def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[s
 def on_seen(scouts: Sequence[Scout]) -> list[str]:
     """What is to be said of sources that were looked at."""
     empty = [seen.path for seen in scouts if seen.error is None and seen.is_empty]
-    return [f"{_counted(empty)} no rows: {_listed(empty)}"] if empty else []
+    if not empty:
+        return []
+    return [f"{_counted(empty)} no rows: {_listed(empty)}; filled later, they are others, which --resume refuses"]
 
 
 def _counted(paths: Sequence[str]) -> str:

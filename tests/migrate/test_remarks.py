@@ -195,13 +195,15 @@ def test_a_folder_that_is_named_twice_by_a_link_is_told_in_one_line(tmp_path, ca
 
 # ---- empty ----
 
+LATER = "; filled later, they are others, which --resume refuses"
+
 
 @pytest.mark.parametrize("name", ["a.rec", "b.tfrecord"])
 def test_a_file_without_a_byte_is_told(tmp_path, caplog, name):
     kind = name.rpartition(".")[2]
     src = TREES[kind](tmp_path / "src", [3])
     (src / name).touch()
-    assert said(caplog, src, tmp_path / "out") == [f"1 file holds no rows: {src}/{name}"]
+    assert said(caplog, src, tmp_path / "out") == [f"1 file holds no rows: {src}/{name}{LATER}"]
     caplog.clear()
     outcome = rb.migrate.run(src, tmp_path / "out", to="tfrecord")
     assert numbers_in(outcome, NUMBERS[kind]) == [0, 1, 2]
@@ -211,7 +213,7 @@ def test_a_file_without_a_byte_is_told(tmp_path, caplog, name):
 def test_tables_without_rows_are_told(tmp_path, caplog):
     src = npz_tree(tmp_path / "src", [3, 0, 2, 0])
     (line,) = said(caplog, src, tmp_path / "out", mirror=True)
-    assert line == f"2 files hold no rows: {src}/part-0001.npz, {src}/part-0003.npz"
+    assert line == f"2 files hold no rows: {src}/part-0001.npz, {src}/part-0003.npz{LATER}"
 
 
 def test_no_rows_are_a_number_of_rows(tmp_path):
