@@ -51,6 +51,7 @@ def test_only_one_place_of_the_command_line_prints():
         assert (prints, writes) == ([], []) or path.name == "terminal.py", path
 
 
+@pytest.mark.one_lane
 @pytest.mark.parametrize("name", [FORGED_NAME, UNDECODABLE])
 @pytest.mark.parametrize("json_or_not", [[], ["--json"]])
 def test_a_name_of_a_file_is_shown_escaped_by_every_verb(tmp_path, name, json_or_not):
@@ -77,6 +78,7 @@ def test_a_name_of_a_file_is_shown_escaped_by_every_verb(tmp_path, name, json_or
         assert not json_or_not or outcome.stdout.isascii()
 
 
+@pytest.mark.one_lane
 @pytest.mark.parametrize("name", [FORGED_NAME, UNDECODABLE])
 def test_a_name_of_a_file_is_shown_escaped_in_every_error(tmp_path, name):
     bad, missing = tmp_path / f"{name}.rec", tmp_path / f"{name}.none"

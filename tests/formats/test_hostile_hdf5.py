@@ -71,6 +71,7 @@ def test_a_flipped_bit_under_a_checksum_is_an_error_or_changes_nothing(tmp_path:
     assert all(outcome.startswith(("'rows", "'error FormatError'")) for outcome in found)
 
 
+@pytest.mark.one_lane
 def test_any_flipped_bit_is_an_error_of_ours_or_rows_or_more_than_h5py_survives(tmp_path: Path) -> None:
     path = oldest(tmp_path / "x.h5")
     for number, outcome in outcomes(path, 97):

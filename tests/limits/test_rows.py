@@ -134,6 +134,7 @@ def test_bytes_of_hdf5_that_were_never_written_are_bounded_and_other_fields_are_
     assert sum(map(len, rb.read(path, batch_rows=100_000, fields=["n"]))) == IMAGES[0]
 
 
+@pytest.mark.one_lane
 def test_room_for_a_million_images_of_which_some_are_there_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:

@@ -101,6 +101,7 @@ def test_what_is_in_quarantine_is_tried_again_and_can_be_mended(src: Path, tmp_p
     assert records(outcome) == [*OUTER, *OUTER[:30], b"now a plain one", *OUTER[30:], *OUTER]
 
 
+@pytest.mark.one_lane
 def test_a_length_that_leads_to_no_head_costs_its_own_part(tmp_path: Path) -> None:
     """Damage, and so the records behind it are what they seem to be."""
     image_rec(tmp_path / "a.rec", 30_000)
