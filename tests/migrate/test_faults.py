@@ -169,8 +169,7 @@ def small_disk(folder: Path, nbytes: int) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={nbytes}", "none", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        yield folder
-        return
+        pytest.skip("no file system can be mounted here")
     try:
         yield folder
     finally:
@@ -179,22 +178,20 @@ def small_disk(folder: Path, nbytes: int) -> Iterator[Path]:
 
 @pytest.mark.parametrize("to", ["tfrecord", "h5", "npz"])
 def test_a_disk_that_is_really_full(tmp_path, to):
-    """h5py and numpy write by themselves. Where no small disk can be mounted, nothing fails here."""
+    """h5py and numpy write by themselves."""
     src = npz_tree(tmp_path / "src", [3000, 3000, 3000])
     asked = ("--to", to, "--shards", 3, "--workers", 1)
     assert run_module("migrate", src, tmp_path / "clean/out", *asked).code == 0
     clean = contents(tmp_path / "clean/out")
     largest = max(path.stat().st_size for path in (tmp_path / "clean/out").iterdir())
     with small_disk(tmp_path / "disk", 2 * largest) as disk:
-        is_full = os.statvfs(disk).f_blocks * os.statvfs(disk).f_frsize < 100 * largest
         failed = run_module("migrate", src, disk / "out", *asked)
-        if is_full:
-            assert failed.code == 1, failed.stderr
-            assert "No space left on device" in failed.stderr
-            assert f"{disk / 'out'}/out-0000" in failed.stderr
-            assert "Traceback" not in failed.stderr
-            whole_files(disk / "out", clean)
-            subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert failed.code == 1, failed.stderr
+        assert "No space left on device" in failed.stderr
+        assert f"{disk / 'out'}/out-0000" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        whole_files(disk / "out", clean)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         resumed = run_module("migrate", src, disk / "out", *asked, "--resume")
         assert resumed.code == 0, resumed.stderr
         assert contents(disk / "out") == clean
