@@ -20,7 +20,7 @@ from .publishing import atomic, publish, refuse_existing
 from .recordfile import RecordFile
 from .remote import is_remote
 from .schema import Packing, Schema
-from .shards import manifest_path, schema_path, shards_beside
+from .shards import manifest_path, schema_path, shards_beside, sidecar_candidates
 from .sidecar import make_sidecar, read_names
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
 from .temporary import TemporaryFolder, clearing_up, place_of
@@ -438,7 +438,8 @@ def _refuse_rests(format: Format, targets: Iterable[str]) -> None:
 
 
 def _with_sidecars(format: Format, target: str) -> list[str]:
-    return [*format.files_of(target), manifest_path(target), schema_path(target)]
+    sidecars = [path for output in sidecar_candidates(target) for path in (manifest_path(output), schema_path(output))]
+    return [*format.files_of(target), *sidecars]
 
 
 def _names(given: PathLike | Sequence[str] | None) -> tuple[str, ...] | None:

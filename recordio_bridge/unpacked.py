@@ -29,6 +29,9 @@ _Report = TypeVar("_Report", bound="Skipped")
 AfterEach: TypeAlias = Callable[[int, "FormatError | SchemaError | OSError | None"], None]
 
 
+_MOST_BYTES = 150  # of a name, of which file systems take 255
+
+
 class Unpacked:
     """The files of a source, written plain to a folder; source reads them there.
 
@@ -49,7 +52,7 @@ class Unpacked:
         paths, options = [], []
         for number, (path, opts) in enumerate(zip(packed.paths, packed.options, strict=True)):
             place = folder / f"{number:05d}"
-            plain = str(place / os.path.basename(path) if as_they_are else f"{place}-{os.path.basename(path)}")
+            plain = str(place / os.path.basename(path) if as_they_are else f"{place}-{_end_of(os.path.basename(path))}")
             failure = None
             try:
                 if as_they_are:
@@ -100,6 +103,11 @@ class Unpacked:
     def original(self, report: _Report) -> _Report:
         """A report about the packed file."""
         return replace(report, path=self._originals.get(report.path, report.path))
+
+
+def _end_of(name: str) -> str:
+    """The end of a name, which leaves room for what is put before it and behind it."""
+    return os.fsdecode(os.fsencode(name)[-_MOST_BYTES:])
 
 
 def _fetched(format: Format, path: str, folder: Path) -> str:

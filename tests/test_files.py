@@ -186,6 +186,16 @@ def test_a_link_to_a_file_with_others_beside_it_is_not_written_through(tmp_path,
     assert rb.verify(link).ok
 
 
+def test_a_link_to_a_shard_of_a_set_is_not_written_through(tmp_path):
+    rb.convert(image_rec(tmp_path / "a.rec", 3), tmp_path / "set.tfrecord", shards=2)
+    link = tmp_path / "b.tfrecord"
+    link.symlink_to("set-00000-of-00002.tfrecord")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"leads to .*, and .*/set\.tfrecord\.manifest\.json is beside"):
+        rb.convert(tmp_path / "a.rec", link, overwrite=True)
+    assert contents(tmp_path) == before
+
+
 def test_a_link_that_leads_nowhere_is_written_through(tmp_path, linked):
     (tmp_path / "there" / "big.tfrecord").unlink()
     rb.write(linked, {"id": [1]}, overwrite=True)

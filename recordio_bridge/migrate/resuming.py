@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import FormatError, MigrationError, PlanMismatchError, SchemaError, SourceChangedError
-from ..paths import exists, join, nbytes_of
+from ..files import crc_of
+from ..paths import exists, nbytes_of
 from ..temporary import discard_left_over
 from .beginning import all_files, planned_of, target_files, touched
 from .bulk_plan import BulkPlan
@@ -44,10 +45,13 @@ def if_finished(migration: Migration, state: State) -> Outcome | None:
         return None
     content: dict[str, Any] = finished  # Any: what a JSON object holds
     _refuse_other(state.finished_path, content["asked"], migration)
-    paths = [join(migration.out, each["manifest"]) for each in content["outputs"]]
+    crcs = crcs_of_manifests(content, migration.out)
+    paths = list(crcs)
     for path in paths:
         if not exists(path):
             raise _loss(path, "is gone", migration)
+        if crc_of(path) != crcs[path]:
+            raise _loss(path, "is another by now, as of a migration or a conversion to the same name", migration)
     manifests = tuple(read_manifest(path) for path in paths)
     quarantine = tuple(map(quarantined_from_json, content["quarantine"]))
     if quarantine:

@@ -209,9 +209,12 @@ class State:
             )
 
     def _others(self) -> Iterator[str]:
-        yield from (join(self.folder, name) for name in _names_in(self.folder) if _OURS.fullmatch(name) is None)
-        if is_remote(self.folder):  # where neither of these is kept
+        names = _names_in(self.folder)
+        yield from (join(self.folder, name) for name in names if _OURS.fullmatch(name) is None)
+        if is_remote(self.folder):  # where none of these is kept
             return
+        if names and not {unfinished.PLAN, unfinished.LOCK} & set(names):  # of which one is there as long as the rest
+            yield join(self.folder, names[0])
         unpacked = join(self.folder, "unpacked")
         yield from (join(unpacked, name) for name in _names_in(unpacked) if _UNPACKED.fullmatch(name) is None)
         for path in (unpacked, join(self.folder, unfinished.LOCK)):  # a folder, and an empty file
@@ -230,6 +233,8 @@ def mirroring(out: str) -> Iterator[None]:
         yield
         return
     path = join(out, ".mirror.lock")
+    if os.path.isfile(path) and os.path.getsize(path):  # ours is empty
+        raise MigrationError(f"{path}: was not put there by a migration, which has its lock there; move it away")
     fd = _acquire(path, f"{out}: another run with --mirror works in this folder")
     try:
         yield

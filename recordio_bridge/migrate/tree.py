@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ..formats import get_format
-from ..paths import join
+from ..paths import join, real
 from ..remote import is_remote
 from ..shards import manifest_path, schema_path, split_suffix
 from .conclude import quarantine_path
@@ -23,18 +23,26 @@ def outputs_of(migration: Migration, found: Sequence[Found]) -> list[str]:
         ValueError: two would be the same file, or one would be among what the migration keeps of itself.
     """
     kept = State(migration.out, migration.name).folder
-    outputs: dict[str, Found] = {}
+    outputs: dict[str, tuple[str, Found]] = {}  # by where they lie, as folders that are there may be links
+    folders: dict[str, str] = {}
     for each in found:
         output = migration.mirrored(each)
-        if output.startswith(join(kept, "")):
+        folder, name = os.path.split(output)
+        if folder not in folders:
+            folders[folder] = real(folder)
+        place = join(folders[folder], name)
+        if place.startswith(join(real(kept), "")):
             raise ValueError(
                 f"{each.path} would become {output}, and {kept} is where the migration keeps its state, which goes in "
                 "the end; give the output another name (--name)"
             )
-        if output in outputs:
-            raise _collision(each, outputs[output], output)
-        outputs[output] = each
-    return list(outputs)
+        if place in outputs:
+            other, known = outputs[place]
+            if other != output:
+                raise ValueError(f"{output} and {other} would be one file, by a link to a folder; remove the link")
+            raise _collision(each, known, output)
+        outputs[place] = output, each
+    return [output for output, _ in outputs.values()]
 
 
 def _collision(one: Found, other: Found, output: str) -> ValueError:

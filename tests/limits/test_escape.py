@@ -272,6 +272,9 @@ def test_a_link_in_the_place_of_the_state_is_refused_and_its_folder_is_not_clear
         ".nfs-mine",
         "lock",
         "unpacked",
+        "unpacked/00000-mine",
+        "rows-0123456789abcdef.order",
+        "recordio_bridge-abcdefgh",
     ],
 )
 def test_a_folder_of_the_users_in_the_place_of_the_state_is_refused_and_stays(
@@ -280,8 +283,7 @@ def test_a_folder_of_the_users_in_the_place_of_the_state_is_refused_and_stays(
     mine = tmp_path / "out/out.unfinished" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
-    found = name.removesuffix("/mine.txt") if "deep" in name else name
-    expected = rf"out\.unfinished/{found}: was not put there by a migration.*--name"
+    expected = rf"out\.unfinished/{name.partition('/')[0]}.*: was not put there by a migration.*--name"
     with pytest.raises(MigrationError, match=expected):
         rb.migrate.run(src, tmp_path / "out", **asked, **ASKED)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [mine]

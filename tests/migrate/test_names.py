@@ -6,12 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import MigrationError
-from tests.migrate.trees import npz_tree
+from tests.migrate.trees import npz_tree, numbers_in
 from tests.samples import contents
 
 MIRROR = {"to": "tfrecord", "mirror": True}
@@ -135,6 +136,59 @@ def test_a_folder_of_a_mirror_where_a_file_is_to_be_is_refused_before_anything_i
         ):
             ask(src, tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("link", ["d", "d/e"])
+def test_an_output_of_a_mirror_that_a_link_leads_into_its_state_is_refused(tmp_path, src, link):
+    moved(src, "d/e")
+    out = tmp_path / "out"
+    (out / "out.unfinished").mkdir(parents=True)
+    (out / link).parent.mkdir(exist_ok=True)
+    (out / link).symlink_to(out / "out.unfinished")
+    with pytest.raises(ValueError, match=r"a\.npz would become .*keeps its state"):
+        rb.migrate.run(src, out, **MIRROR)
+
+
+@pytest.mark.parametrize("asked", [{}, {"overwrite": True}])
+def test_two_outputs_of_a_mirror_that_a_link_makes_one_are_refused(tmp_path, src, asked):
+    moved(src, "d")
+    (src / "sub").mkdir()
+    shutil.copy(src / "part-0000.npz", src / "sub/a.npz")
+    out = tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
+    (out / "d").symlink_to("sub")
+    with pytest.raises(ValueError, match=r"out/sub/a\.tfrecord and .*out/d/a\.tfrecord would be one file, by a link"):
+        rb.migrate.run(src, out, **asked, **MIRROR)
+    (out / "d").unlink()
+    assert rb.migrate.run(src, out, **MIRROR).is_complete
+
+
+def test_outputs_of_a_mirror_in_a_folder_called_as_the_state_of_another_are_not_taken_for_that(tmp_path, src):
+    moved(src, "other.unfinished/unpacked")
+    (src / "other.unfinished/unpacked/a.npz").rename(src / "other.unfinished/unpacked/00001-a.npz")
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, **MIRROR)
+    before = contents(out)
+    with pytest.raises(MigrationError, match=r"other\.unfinished/unpacked: was not put there by a migration"):
+        rb.migrate.run(src, out, to="tfrecord", name="other")
+    assert contents(out) == before
+
+
+def test_a_file_in_the_place_of_the_lock_of_mirrors_is_refused_and_stays(tmp_path, src):
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out/.mirror.lock"
+    mine.write_text("mine")
+    with pytest.raises(MigrationError, match=r"\.mirror\.lock: was not put there by a migration"):
+        rb.migrate.run(src, tmp_path / "out", **MIRROR)
+    assert mine.read_text() == "mine"
+
+
+def test_a_packed_source_with_a_long_name_is_shuffled(tmp_path):
+    (tmp_path / "src").mkdir()
+    with h5py.File(tmp_path / "src" / f"{'é' * 120}.h5", "w") as file:
+        file.create_dataset("n", data=np.arange(50), chunks=(10,), compression="gzip")
+    outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shuffle=True, shards=2)
+    assert sorted(numbers_in(outcome, "n")) == list(range(50))
 
 
 # ---- sources that come and go ----

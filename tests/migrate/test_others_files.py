@@ -188,6 +188,24 @@ def test_a_file_of_another_in_the_place_of_one_that_is_redone_after_a_repair_sta
     assert {path: path.read_bytes() for path in theirs} == theirs
 
 
+@pytest.mark.parametrize("other", ["migration", "conversion"])
+def test_what_is_done_is_not_believed_where_another_replaced_an_output(tmp_path, src, theirs, other):
+    """Its rows are elsewhere then, or nowhere, whatever the manifest of the other says."""
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, name="set", **MIRROR)
+    if other == "migration":
+        rb.migrate.run(theirs, out, name="other", overwrite=True, **MIRROR)
+    else:
+        rb.convert(src / "part-0001.npz", out / "part-0001.tfrecord", select={"n": "n"}, overwrite=True)
+    before = files_in(out)
+    with pytest.raises(
+        MigrationError, match=r"part-0001\.tfrecord\.manifest\.json: was written, and is another by now"
+    ):
+        rb.migrate.run(src, out, name="set", resume=True, **MIRROR)
+    assert files_in(out) == before
+    assert rb.migrate.run(src, out, name="set", overwrite=True, **MIRROR).is_complete
+
+
 # ---- before it is begun again ----
 
 
