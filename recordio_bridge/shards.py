@@ -130,7 +130,10 @@ def missing_shard(path: str) -> FormatError:
     shard = parse_shard(path)
     count = "" if shard is None else f" of {shard.count} shards"
     what = "is of no known format, and one of a set" if os.path.isfile(path) else "is missing from its set"
-    advice = "give the shards that you want one by one, as a list, or by a glob, to read them all the same"
+    advice = (
+        "give the shards that you want one by one, as a list, or by a glob that does not fit this one, to read them "
+        "all the same"
+    )
     return FormatError(f"{path}: {what}{count}; {advice}", path=path)
 
 

@@ -51,7 +51,10 @@ def gather(sources: Sequence[str], out: str) -> list[Found]:
         for path in _with_absent(source, files):
             found.setdefault(normal(path), Found(path, os.path.relpath(path, root)))
     if not found:
-        raise FileNotFoundError(f"{sources[0]}: no file of a known format is there, but for those below {out}")
+        raise FileNotFoundError(
+            f"{sources[0]}: no file of a known format is there, but for those below {out}, or in NAME.unfinished of "
+            "another migration"
+        )
     return list(found.values())
 
 
