@@ -54,7 +54,10 @@ def _verify_migration(folder: str, path: str, report: Report, verify_manifest: V
         if not exists(manifest):
             report.problems.append(Problem(manifest, f"{manifest}: is missing; {path} names it"))
         elif crc_of(manifest) != crc:
-            message = f"{manifest}: is not the manifest that {path} names; edited, or of another run"
+            message = (
+                f"{manifest}: is not the manifest that {path} names; edited, or of another run: migrate again with "
+                f"--overwrite, or remove {path} where that other output is what is to be there"
+            )
             report.problems.append(Problem(manifest, message))
         else:
             covered |= verify_manifest(manifest, report)
