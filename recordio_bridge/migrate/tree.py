@@ -23,6 +23,7 @@ def outputs_of(migration: Migration, found: Sequence[Found]) -> list[str]:
         ValueError: two would be the same file, or one would be among what the migration keeps of itself.
     """
     kept = State(migration.out, migration.name).folder
+    front = join(real(kept), "")
     outputs: dict[str, tuple[str, Found]] = {}  # by where they lie, as folders that are there may be links
     folders: dict[str, str] = {}
     for each in found:
@@ -31,7 +32,7 @@ def outputs_of(migration: Migration, found: Sequence[Found]) -> list[str]:
         if folder not in folders:
             folders[folder] = real(folder)
         place = join(folders[folder], name)
-        if place.startswith(join(real(kept), "")):
+        if place.startswith(front):
             raise ValueError(
                 f"{each.path} would become {output}, and {kept} is where the migration keeps its state, which goes in "
                 "the end; give the output another name (--name)"

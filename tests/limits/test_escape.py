@@ -291,6 +291,25 @@ def test_a_folder_of_the_users_in_the_place_of_the_state_is_refused_and_stays(
     assert mine.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["mine.txt", "rows-mine.order", "0-mine", "recordio_bridge-notes.txt"])
+@pytest.mark.parametrize("asked", [{"overwrite": True}, {"resume": True}])
+def test_a_file_of_the_users_among_what_a_killed_run_unpacked_is_refused_and_stays(
+    begun: Path, src: Path, asked: dict[str, bool], name: str
+) -> None:
+    """There is a plan and a lock, so the names alone tell."""
+    unpacked = begun / "out.unfinished/unpacked"
+    unpacked.mkdir()
+    (unpacked / "00000-a.rec").write_bytes(b"of the killed run")
+    mine = unpacked / name
+    mine.write_text("precious")
+    with pytest.raises(MigrationError, match=rf"unpacked/{name}: was not put there by a migration"):
+        rb.migrate.run(src, begun, **asked, **ASKED)
+    assert mine.read_text() == "precious"
+    mine.unlink()
+    assert rb.migrate.run(src, begun, **asked, **ASKED).is_complete
+    assert not unpacked.exists()
+
+
 def test_a_file_that_comes_to_the_state_of_a_running_migration_stays(tmp_path: Path, src: Path) -> None:
     mine = tmp_path / "out/out.unfinished/mine.txt"
 
