@@ -1,4 +1,4 @@
-"""Files of framed records, RecordIO and TFRecord alike: blocks, scanning, skipping over damage, and writing.
+"""Files of framed records, RecordIO and TFRecord alike: blocks, scanning, and skipping over damage.
 
 A block is read into a fresh buffer and scanned by a kernel into spans. A record that the block cuts moves to
 the front of the next. So each payload is copied once, from the file into its block, and a Batch holds spans into it.
@@ -10,7 +10,6 @@ was cut at what only looked like a record, and that is an error also where damag
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from numpy.typing import NDArray
 from .. import _kernels
 from ..batch import Batch, Ragged, sealed
 from ..copies import on_disk
-from ..errands import Errand, Errands
 from ..errors import ChecksumError, FormatError, Place, TruncatedError
-from ..files import Compression, OnBytes, Output, Pending, Stream, open_stream, read_spans
+from ..files import Compression, OnBytes, Stream, open_stream, read_spans
 from ..paths import nbytes_of
 from ..places import Places
 from ..readahead import ReadAhead
@@ -31,7 +29,6 @@ from .base import Extent, Heads, Skipped
 
 BLOCK = 1 << 22  # bytes read at a time: large enough for numpy's overhead, small enough to stay in the cache
 SPANS = 1 << 16  # records that one call of a scan kernel may report
-_BUFFERS = 3  # of the writer: one that is filled, and two on their way to the file
 _ROOM = 1 << 16  # bytes in front of a block for the record that the block before cut
 _HELD = 1 << 29  # bytes that a record or a batch out of a compressed file may always take: the longest one of a .rec
 _HELD_RATIO = 32  # and how many times the file's own size: such records as expand more are rarely so long
@@ -540,65 +537,3 @@ class OpenRecords:
             raise FormatError(f"{path}: changed since its records were counted", path=path)
         payloads = Ragged(sealed(block), sealed(starts), sealed(lengths), "bytes")
         return Records(path, payloads, numbers, heads.offsets, framing)
-
-
-Fill = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], tuple[int, int]]
-"""fill(first, out, heads) frames rows from first on into out, as many as fit: (rows, bytes)."""
-
-
-class FrameWriter:
-    """Frames rows into a buffer, while a thread writes those before to the file."""
-
-    def __init__(self, out: Output) -> None:
-        self.out = out
-        self.position = 0
-        """Bytes written so far, before compression."""
-        self._buffer = np.empty(BLOCK, dtype=np.uint8)
-        self._filled = 0
-        self._thread = Errands()
-        self._writing: deque[tuple[NDArray[np.uint8], Errand[None]]] = deque()
-
-    def write(self, rows: int, fill: Fill) -> NDArray[np.int64]:
-        """Append rows; return the offset of each."""
-        heads = np.empty(rows, dtype=np.int64)
-        done = 0
-        while done < rows:
-            count, written = fill(done, self._buffer[self._filled :], heads[done:])
-            heads[done : done + count] += self.position + self._filled
-            done, self._filled = done + count, self._filled + written
-            if done < rows:
-                self._make_room(grow=count == 0 and self._filled == 0)
-        return heads
-
-    def _make_room(self, grow: bool) -> None:
-        if grow:
-            self._buffer = np.empty(2 * len(self._buffer), dtype=np.uint8)
-        else:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Let the thread write what is framed; a buffer that it is done with is filled next."""
-        written = self._thread.submit(self.out.write, self._buffer[: self._filled])
-        self._writing.append((self._buffer, written))
-        self.position += self._filled
-        self._filled = 0
-        self._buffer = self._settle() if len(self._writing) == _BUFFERS else np.empty(BLOCK, dtype=np.uint8)
-
-    def _settle(self) -> NDArray[np.uint8]:
-        """Wait for the oldest write, and give back its buffer."""
-        buffer, written = self._writing.popleft()
-        written.result()
-        return buffer
-
-    def finish(self) -> Pending:
-        """Write the rest and complete the file."""
-        self._hand_over()
-        while self._writing:
-            self._settle()
-        self._thread.close()
-        return self.out.finish()
-
-    def abort(self) -> None:
-        """Stop and remove the file."""
-        self._thread.close(drop=True)
-        self.out.abort()

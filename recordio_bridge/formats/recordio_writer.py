@@ -15,7 +15,7 @@ from ..errors import LossyError, SchemaError
 from ..files import Output, discard
 from ..schema import Schema
 from .base import Written
-from .framed import FrameWriter
+from .frame_writer import FrameWriter
 from .payloads import NO_RAW
 from .recordio_frame import LIMIT
 from .recordio_header import HEADER

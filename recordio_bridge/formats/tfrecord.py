@@ -39,9 +39,8 @@ from ..shards import parse_shard
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
 from .base import ALARM, Extent, Heads, OnBadRecord, Request, Summary, Writer, Written
 from .cuts import split_at_heads
+from .frame_writer import Fill, FrameWriter
 from .framed import (
-    Fill,
-    FrameWriter,
     Framing,
     OpenRecords,
     Records,
