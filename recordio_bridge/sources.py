@@ -430,13 +430,23 @@ def merge_summaries(
     first = summaries[0]
     if len(summaries) == 1:
         return first
-    notes = (f"{len(paths):,} files, as one dataset", *_merge_notes(paths, [summary.notes for summary in summaries]))
+    notes = (_of_files(len(paths)), *_merge_notes(paths, [summary.notes for summary in summaries]))
     warnings = _merge_notes(paths, [summary.warnings for summary in summaries])
     rows, nbytes = sum(s.num_rows for s in summaries), sum(s.nbytes for s in summaries)
     schema = merge_schemas(paths, summaries, common, optional)
     empty = {name: sum(each.empty.get(name, 0) for each in summaries) for name in first.empty}
     preset = first.preset if all(each.preset == first.preset for each in summaries) else None
     return Summary(first.format, schema, rows, nbytes, notes, warnings, empty, preset)
+
+
+def _of_files(count: int) -> str:
+    return f"{count:,} files, as one dataset"
+
+
+def counted_anew(notes: Sequence[str], files: int) -> tuple[str, ...]:
+    """The notes of a Summary where so many files make up the dataset by now."""
+    others = tuple(note for note in notes if not note.endswith(_of_files(0)[1:]))
+    return (_of_files(files), *others) if files > 1 else others
 
 
 def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from ..tfds import labels_name
 from . import remarks
 from .assembly import assemble
 from .bulk_plan import BulkPlan
-from .conclude import quarantine_path, refuse_other_report, withdraw
+from .conclude import quarantine_path, refuse_other_end, refuse_other_report, withdraw
 from .confines import refuse_outside, within
 from .earlier import earlier
 from .engines import Event
@@ -76,11 +76,12 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
     Raises:
         FileExistsError: a file of an output is there, and not to be replaced.
         NotADirectoryError: a file is where a folder is to be.
-        MigrationError: a file that no migration wrote has the name of its report.
+        MigrationError: a file that no migration wrote has the name of its report, or of what says that it is done.
         ValueError: it is one of the sources.
     """
     refuse_outside(plan.migration.out, touched(plan, state))
     refuse_other_report(plan.migration.out, plan.migration.name)
+    refuse_other_end(state.finished_path)
     refuse_files_for_folders(plan.migration.out, [order.target for order in plan.orders])
     _warn_of_room(plan)
     _refuse_outputs(plan, overwrite)

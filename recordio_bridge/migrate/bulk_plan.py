@@ -15,7 +15,7 @@ from ..errors import BridgeError, FormatError
 from ..formats import get_format
 from ..formats.base import Skipped, Summary
 from ..schema import Schema
-from ..sources import Source
+from ..sources import Source, counted_anew
 from ..tfds import DatasetName
 from .agreement import check_agreement
 from .claims import check_claims
@@ -64,11 +64,12 @@ class Output:
         format = get_format(self.source_format)
         extents = distinct(order.extents for order in orders)
         options = {extent.path: format.options(**opts) for each in extents for extent, opts in each}
+        summary = replace(self.summary, notes=counted_anew(self.summary.notes, len(options)))  # one may be repaired
         return Plan(
             self.path,
             tuple(orders),
             Source(format, tuple(options), tuple(options.values()), self.wishes.on_bad_record),
-            self.summary,
+            summary,
             self.skipped,
             self.schema,
             self.payload,

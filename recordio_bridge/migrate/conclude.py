@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from ..documents import as_document, read_document
 from ..errors import FormatError, MigrationError, SchemaError
 from ..files import Pending, crc_of, discard
-from ..paths import exists, join, read_bytes, remove
+from ..paths import exists, is_folder, join, read_bytes, remove
 from ..publishing import put_bytes, put_in_place
+from ..rangefile import open_file
 from ..shards import manifest_path
 from ..sidecar import make_sidecar
 from .bulk_plan import BulkPlan, Output
@@ -29,6 +30,7 @@ from .work import Receipt
 
 _VERSION = 1
 _LARGEST = 1 << 30  # bytes of a report that we read
+_HEAD, _MARK = 64, b'"recordio_bridge"'  # bytes that what we write last begins with, and what is among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,22 @@ def refuse_other_report(out: str, name: str) -> None:
             f"{path}: is in the place of the report of a migration, and was not written by one; it stays as it is. "
             "Move it away, or give the output another name (--name)"
         ) from err
+
+
+def refuse_other_end(path: str) -> None:
+    """MigrationError where a file that no migration wrote has the name of what says that all is done (path).
+
+    Of ours, what is damaged or cut is recognised by how it begins, and an empty one holds nothing to lose.
+    """
+    if not exists(path) or is_folder(path):
+        return
+    with open_file(path) as file:
+        head = file.read(_HEAD) or b""
+    if head and _MARK not in head:
+        raise MigrationError(
+            f"{path}: is where a migration says that it is done, and was not written by one; it stays as it is. "
+            "Move it away, or give the output another name (--name)"
+        )
 
 
 def conclude(plan: BulkPlan, receipts: Sequence[Receipt], state: State) -> Outcome:

@@ -12,19 +12,25 @@ from ..shards import manifest_path
 from ..temporary import temporary_name
 
 _MOST_BYTES = 255  # of a name (NAME_MAX), on all file systems in wide use
+_MOST_OF_PATH = 4095  # bytes of a path that Linux takes: PATH_MAX, but for the byte that ends it
 
 
 def check_names(output: str, files: Sequence[str]) -> None:
-    """MigrationError where a file of an output would have too long a name; the longest is that of one in the making."""
+    """MigrationError where a file of an output would have too long a name, or path; the longest are those of one in
+    the making.
+    """
     if is_remote(output):
         return
-    longest = max((manifest_path(output), *files), key=lambda path: len(_name_of(path)))
-    nbytes = len(_name_of(temporary_name(longest)))
-    if nbytes > _MOST_BYTES:
-        raise MigrationError(
-            f"{output}: would have too long a name: with what is put beside it while it is made {nbytes} bytes, and "
-            f"file systems take {_MOST_BYTES}; migrate it apart, under a shorter name"
-        )
+    longest = os.fsencode(temporary_name(max((manifest_path(output), *files), key=lambda path: len(_name_of(path)))))
+    for what, nbytes, most in (
+        ("name", len(os.path.basename(longest)), _MOST_BYTES),
+        ("path", len(longest), _MOST_OF_PATH),
+    ):
+        if nbytes > most:
+            raise MigrationError(
+                f"{output}: would have too long a {what}: with what is put beside it while it is made {nbytes} bytes, "
+                f"and file systems take {most}; migrate it apart, under a shorter one"
+            )
 
 
 def _name_of(path: str) -> bytes:

@@ -217,9 +217,9 @@ class State:
             yield join(self.folder, names[0])
         unpacked = join(self.folder, "unpacked")
         yield from (join(unpacked, name) for name in _names_in(unpacked) if _UNPACKED.fullmatch(name) is None)
-        for path in (unpacked, join(self.folder, unfinished.LOCK)):  # a folder, and an empty file
-            if os.path.isfile(path) and os.path.getsize(path):
-                yield path
+        lock_path = join(self.folder, unfinished.LOCK)
+        yield from filter(_holds_bytes, (unpacked, lock_path))  # a folder, and an empty file
+        yield from filter(is_folder, (lock_path, self.plan_path))
 
 
 @contextmanager
@@ -233,7 +233,7 @@ def mirroring(out: str) -> Iterator[None]:
         yield
         return
     path = join(out, ".mirror.lock")
-    if os.path.isfile(path) and os.path.getsize(path):  # ours is empty
+    if _holds_bytes(path) or is_folder(path):  # ours is an empty file
         raise MigrationError(f"{path}: was not put there by a migration, which has its lock there; move it away")
     fd = _acquire(path, f"{out}: another run with --mirror works in this folder")
     try:
@@ -277,6 +277,10 @@ def _names_in(folder: str) -> list[str]:
     with suppress(FileNotFoundError, NotADirectoryError):
         return list_folder(folder)
     return []
+
+
+def _holds_bytes(path: str) -> bool:
+    return os.path.isfile(path) and os.path.getsize(path) > 0
 
 
 def _is_same_file(fd: int, path: str) -> bool:

@@ -37,6 +37,23 @@ def test_a_mirror_goes_on_where_the_name_of_one_output_would_be_too_long(tmp_pat
         assert outcome.num_rows == 11
 
 
+def test_a_mirror_goes_on_where_the_path_of_one_output_would_be_too_long(tmp_path, src, monkeypatch):
+    out, deep = tmp_path / ("o" * 200), src
+    while len(bytes(out / deep.relative_to(src))) < 4095 - 200:
+        deep = deep / ("d" * 200)
+    monkeypatch.chdir(src)
+    for name in deep.relative_to(src).parts:  # no call takes the whole path
+        os.mkdir(name)
+        os.chdir(name)
+    shutil.copy(src / "part-0000.npz", f"{'a' * 20}.npz")
+    os.chdir(src)
+    outcome = rb.migrate.run(src, out, **MIRROR)
+    (bad,) = outcome.quarantine
+    assert "would have too long a path" in bad.reason
+    assert "file systems take 4095" in bad.reason
+    assert outcome.num_rows == 11
+
+
 @pytest.mark.parametrize("options", [{}, {"shards": 2}])
 def test_the_longest_name_that_fits_is_written(tmp_path, src, options):
     name = "n" * (LONGEST - bool(options))
@@ -181,6 +198,16 @@ def test_a_file_in_the_place_of_the_lock_of_mirrors_is_refused_and_stays(tmp_pat
     with pytest.raises(MigrationError, match=r"\.mirror\.lock: was not put there by a migration"):
         rb.migrate.run(src, tmp_path / "out", **MIRROR)
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", [".mirror.lock", "out.unfinished/lock", "out.unfinished/plan.jsonl"])
+def test_a_folder_in_the_place_of_a_file_of_the_state_is_refused_and_stays(tmp_path, src, place):
+    inside = tmp_path / "out" / place / "mine"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("mine")
+    with pytest.raises(MigrationError, match=rf"{place}: was not put there by a migration"):
+        rb.migrate.run(src, tmp_path / "out", **MIRROR)
+    assert inside.read_text() == "mine"
 
 
 def test_a_packed_source_with_a_long_name_is_shuffled(tmp_path):

@@ -493,3 +493,25 @@ def test_the_report_of_an_earlier_migration_is_replaced_and_removed(tmp_path, sr
     (src / "part-0001.npz").write_bytes(sound)
     rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
     assert not report.exists()
+
+
+@pytest.mark.parametrize("theirs", [b"mine", b'{"my": "notes"}', b"[]"])
+def test_a_file_in_the_place_of_what_says_that_all_is_done_is_not_replaced(tmp_path, src, theirs):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "set.migration.json").write_bytes(theirs)
+    before = contents(out)
+    with pytest.raises(MigrationError, match=r"set\.migration\.json: is where .* was not written by one.*--name"):
+        rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("left", [0, 100, None])
+def test_a_damaged_end_of_an_earlier_migration_is_replaced(tmp_path, src, left):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to="tfrecord", name="set")
+    end = out / "set.migration.json"
+    whole = end.read_bytes()
+    end.write_bytes(whole[:left] if left is not None else whole.replace(b"true", b"trUe"))
+    rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
+    assert end.read_bytes() == whole

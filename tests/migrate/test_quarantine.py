@@ -331,6 +331,17 @@ def test_a_repaired_source_may_have_other_rows(tmp_path, options, rows):
     assert rb.migrate.verify(tmp_path / "out").ok
 
 
+def test_the_files_that_make_up_the_dataset_are_counted_anew_after_a_repair(tmp_path):
+    src = tfrecord_tree(tmp_path / "src", SIZES)
+    bad = middle(src, "tfrecord")
+    good = bad.read_bytes()
+    bad.write_bytes(b"no record" * 10)
+    for damaged in (1, 0):
+        outcome = rb.migrate.run(src, tmp_path / "out", to="tfrecord", shards=2, resume=not damaged)
+        assert outcome.manifests[0].notes[0] == f"{len(SIZES) - damaged} files, as one dataset"
+        bad.write_bytes(good)
+
+
 def test_a_big_source_that_was_damaged_while_it_was_cut_has_each_row_once_when_repaired(tmp_path):
     src = tfrecord_tree(tmp_path / "src", [20, 400, 20])
     clean = rb.migrate.run(src, tmp_path / "clean/out", to="tfrecord", shards=6, select=["n=n"])
