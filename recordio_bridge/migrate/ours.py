@@ -44,6 +44,11 @@ def states_of(paths: Iterable[str]) -> dict[str, tuple[int, int]]:
     return {path: state for path, state in zip(listed, found, strict=True) if state is not None}
 
 
+def times_of(files: Sequence[Pending]) -> tuple[int, ...]:
+    """When files were written that have their names; () for those of a store, which are compared by their sizes."""
+    return () if any(is_remote(file.final) for file in files) else tuple(state_of(file.final)[1] for file in files)
+
+
 def _state_of(path: str) -> tuple[int, int] | None:
     try:
         return state_of(path)

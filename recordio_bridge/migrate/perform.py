@@ -24,7 +24,7 @@ from ..temporary import discard_left_over, run_mark
 from ..unpacked import naming_originals
 from .fingerprints import SourceFile, fingerprint
 from .orders import Order
-from .ours import refuse_others
+from .ours import refuse_others, times_of
 from .pool import Json
 from .quarantine import Quarantined
 from .quarantine import is_ours as is_ours
@@ -107,7 +107,8 @@ class Performer:
         files = tuple(replace(file, temporary=file.final) for file in done.files)
         numbered = _all_numbered(order, done.skipped)
         skipped = tuple(replace(each, path=originals.get(each.path, each.path)) for each in numbered)
-        receipt = replace(done, files=files, skipped=skipped, quarantine=(*order.lacking, *quarantine))
+        lacking = (*order.lacking, *quarantine)
+        receipt = replace(done, files=files, skipped=skipped, quarantine=lacking, times=times_of(files))
         state.put_receipt(job["receipt"], receipt)
         return receipt
 

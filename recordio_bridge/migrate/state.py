@@ -22,12 +22,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import repeat
 from typing import Any, TypeVar
 
 from ..errors import FormatError, MigrationError
-from ..files import Pending
+from ..files import Pending, crc_of
 from ..formats import get_format
-from ..paths import exists, is_folder, join, list_folder, make_folder, nbytes_of, read_bytes, remove
+from ..paths import exists, is_folder, join, list_folder, make_folder, read_bytes, remove, state_of
 from ..publishing import put_bytes
 from ..remote import is_remote
 from ..turns import lock
@@ -261,15 +262,21 @@ def _is_of(receipt: Receipt, target_format: str, target: str) -> bool:
     """Whether a receipt is for the file of an order, with what belongs to that, and for no others."""
     names = [file.final for file in receipt.files]
     is_its = names[:1] == [target] and set(names) <= set(get_format(target_format).files_of(target))
+    is_its = is_its and len(receipt.times) in (0, len(names))
     return is_its and all(file.temporary == file.final for file in receipt.files)
 
 
 def _are_there(receipt: Receipt) -> bool:
-    return all(map(_is_there, receipt.files))
+    return all(map(_is_there, receipt.files, receipt.times or repeat(None)))
 
 
-def _is_there(file: Pending) -> bool:
-    return exists(file.final) and nbytes_of(file.final) == file.nbytes
+def _is_there(file: Pending, mtime_ns: int | None) -> bool:
+    """Whether a file is there as it was written; one of another time is read, to see whether it was only copied."""
+    try:
+        nbytes, now = state_of(file.final)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return nbytes == file.nbytes and (mtime_ns in (None, now) or crc_of(file.final) == file.crc32c)
 
 
 def _names_in(folder: str) -> list[str]:

@@ -54,6 +54,8 @@ class Receipt:
     """What the selection counted."""
     quarantine: tuple[Quarantined, ...] = ()
     """Of a migration: the parts that are not in the file, as they are bad."""
+    times: tuple[int, ...] = ()
+    """When each of the files was written, in ns since 1970, as its name says; () where that is not known."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -64,7 +66,7 @@ class Receipt:
         skipped = tuple(Skipped(**range_) for range_ in value["skipped"])
         plain = (files, value["num_rows"], value["content"], skipped, value["changes"], value["contents"])
         quarantine = tuple(quarantined_from_json(each) for each in value["quarantine"])
-        return cls(*plain, Tally.from_json(value["tally"]), quarantine)
+        return cls(*plain, Tally.from_json(value["tally"]), quarantine, tuple(value.get("times", ())))
 
 
 @dataclass(slots=True)

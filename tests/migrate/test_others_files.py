@@ -515,3 +515,39 @@ def test_a_damaged_end_of_an_earlier_migration_is_replaced(tmp_path, src, left):
     end.write_bytes(whole[:left] if left is not None else whole.replace(b"true", b"trUe"))
     rb.migrate.run(src, out, to="tfrecord", name="set", overwrite=True)
     assert end.read_bytes() == whole
+
+
+def done_but_for(src: Path, out: Path) -> Path:
+    """A file that was written by a migration which is not done."""
+    begun(src, out, 2, name="set", to="tfrecord", shards=3)
+    return out / "set-00000-of-00003.tfrecord"
+
+
+def test_a_file_of_the_same_size_in_the_place_of_one_that_was_written_is_not_believed(tmp_path, src):
+    done = done_but_for(src, tmp_path / "out")
+    good, theirs = done.read_bytes(), bytes(done.stat().st_size)
+    done.write_bytes(theirs)
+    with pytest.raises(MigrationError, match=rf"{done.name}: would be replaced.*or was changed"):
+        rb.migrate.run(src, tmp_path / "out", name="set", to="tfrecord", shards=3, resume=True)
+    assert done.read_bytes() == theirs
+    done.unlink()
+    assert rb.migrate.run(src, tmp_path / "out", name="set", to="tfrecord", shards=3, resume=True).num_rows == 18
+    assert done.read_bytes() == good
+    assert rb.migrate.verify(tmp_path / "out").ok
+
+
+def test_a_file_that_was_copied_since_is_believed(tmp_path, src):
+    done = done_but_for(src, tmp_path / "out")
+    os.utime(done)
+    before = done.stat()
+    assert rb.migrate.run(src, tmp_path / "out", name="set", to="tfrecord", shards=3, resume=True).num_rows == 18
+    assert os.path.samestat(before, done.stat())
+
+
+def test_a_file_of_another_size_that_has_the_time_is_not_believed(tmp_path, src):
+    done = done_but_for(src, tmp_path / "out")
+    before = done.stat()
+    done.write_bytes(b"mine")
+    os.utime(done, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(MigrationError, match="would be replaced"):
+        rb.migrate.run(src, tmp_path / "out", name="set", to="tfrecord", shards=3, resume=True)

@@ -15,6 +15,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import FormatError, MigrationError, PlanMismatchError, SourceChangedError
+from recordio_bridge.migrate.sealed import sealed, unsealed
 from recordio_bridge.migrate.state import State
 from tests.cli.running import PACKAGE_HOME, run, run_module
 from tests.migrate.killing import tree
@@ -109,6 +110,19 @@ def test_a_receipt_that_is_cut_or_damaged_is_none(tmp_path, src, clean, damage):
     receipt.write_bytes(damage(receipt.read_bytes()))
     rb.migrate.run(src, tmp_path / "out", resume=True, **ASKED)
     assert contents(tmp_path / "out") == clean
+
+
+@pytest.mark.parametrize("times", [[0], [0, 0, 0], ["0", "0"]])
+def test_a_receipt_with_other_times_than_files_is_none(tmp_path, src, times):
+    """It would hide that one of the files is gone."""
+    rb.migrate.run(src, tmp_path / "clean/out", to="rec", shards=3)
+    begun(src, tmp_path / "out", 2, to="rec")
+    receipt = sorted((tmp_path / "out/out.unfinished").glob("*.json"))[0]
+    content = json.loads(unsealed(receipt.read_bytes()))
+    receipt.write_bytes(sealed(f"{json.dumps({**content, 'times': times})}\n".encode()))
+    Path(content["files"][1]["final"]).unlink()
+    rb.migrate.run(src, tmp_path / "out", to="rec", shards=3, resume=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "clean/out")
 
 
 def test_a_plan_that_is_damaged_is_an_error_that_says_what_to_do(tmp_path, src):
