@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _Report = TypeVar("_Report", bound="Skipped")
 AfterEach: TypeAlias = Callable[[int, "FormatError | SchemaError | OSError | None"], None]
-
-
 _MOST_BYTES = 150  # of a name, of which file systems take 255
 
 
