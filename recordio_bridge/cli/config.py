@@ -12,7 +12,7 @@
     "image/class/label:int64" = "label[0]"
 
 Arrays and tables stand for options that are given several times, true for those without a value. An option that is
-given on the command line, too, is that of the command line alone.
+given on the command line, too, is that of the command line alone. Paths are relative to the current folder.
 """
 
 from __future__ import annotations

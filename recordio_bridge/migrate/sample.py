@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 
-from ..errors import BridgeError
+from ..errors import BridgeError, SchemaError, renamed
 from ..files import discard
 from ..formats import get_format
 from ..formats.base import Extent
@@ -45,16 +45,26 @@ def expansion(order: Order, scouts: Mapping[str, Scout]) -> float:
 
 def check_held(order: Order) -> None:
     """SchemaError, such as a LossyError, where the target cannot hold the columns of an order."""
-    _check_held(order.target_format, json.dumps(order.written.to_json()), json.dumps(dict(order.target_options)))
+    options = json.dumps(dict(order.target_options))
+    refusal = _refusal(order.target_format, json.dumps(order.written.to_json()), options)
+    if refusal is not None:
+        error, path = refusal
+        raise renamed(error, path, order.target)
 
 
 @lru_cache(maxsize=1 << 10)
-def _check_held(format_name: str, schema: str, options: str) -> None:
-    """By the texts that tell one kind of output from another, as a migration has few kinds."""
+def _refusal(format_name: str, schema: str, options: str) -> tuple[SchemaError, str] | None:
+    """The error that a target makes, and the name that it is about, by the texts that tell one kind of output from
+    another, as a migration has few kinds.
+    """
     format = get_format(format_name)
     with TemporaryFolder() as folder:
         path = os.path.join(folder, f"x{format.suffixes[0]}")
-        format.create(path, Schema.from_json(json.loads(schema)), make_options(format, json.loads(options))).abort()
+        try:
+            format.create(path, Schema.from_json(json.loads(schema)), make_options(format, json.loads(options))).abort()
+        except SchemaError as err:
+            return err, path
+    return None
 
 
 def _nbytes(seen: Scout) -> int:

@@ -467,6 +467,17 @@ def test_columns_that_differ_are_said_of_each_source_by_its_own_name(tmp_path):
         assert sorted(numbers_in(outcome, "n")) == list(range(sum(SIZES)))
 
 
+def test_what_the_target_cannot_hold_is_said_of_its_own_name(tmp_path):
+    src = npz_tree(tmp_path / "src", [3, 4])
+    np.save(src / "one.npy", np.arange(5))
+    outcome = rb.migrate.run(src, tmp_path / "out", to="npy", mirror=True)
+    assert [each.reason.partition(": ")[0] for each in outcome.quarantine] == [
+        str(tmp_path / f"out/part-{number:04d}.npy") for number in (0, 1)
+    ]
+    with pytest.raises(rb.SchemaError, match=rf"^{tmp_path}/two/two\.npy: a \.npy holds one array"):
+        rb.migrate.run(list(src.glob("*.npz")), tmp_path / "two", to="npy")
+
+
 # ---- the command line ----
 
 
