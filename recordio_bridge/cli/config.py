@@ -48,27 +48,10 @@ def read_config(path: str, add_options: Add, check: Check, given: Sequence[str])
     Raises:
         ValueError: it cannot be read, or is no TOML, or has what is no option, or not such a value; with the line.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; --config takes the path of a .toml") from None
-    except OSError as err:
-        raise ValueError(f"{path}: {err.strerror}; --config takes the path of a .toml") from err
-    if len(data) > _LARGEST:
-        raise ValueError(f"{path}: more than {_LARGEST} bytes, which are no options of migrate")
-    try:
-        text = data.decode()
-        content = tomllib.loads(text)
-    except UnicodeDecodeError as err:  # a path that is not what it says is another path
-        line = data.count(b"\n", 0, err.start) + 1
-        raise ValueError(f"{path}: line {line}: not UTF-8, as TOML is; save it as that") from None
-    except (RecursionError, ValueError) as err:  # also of a number of 5,000 digits
-        raise ValueError(f"{path}: not TOML: {err}") from None
+    text, content = _read(path)
     parser = _Parser(add_help=False, allow_abbrev=False)
     add_options(parser)
     known = {option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")}
-    paths: list[str] = []
     arguments: list[str] = []
     for name, value in content.items():
         where = f"{path}: line {_line_of(text, name)}: {name}"
@@ -90,8 +73,28 @@ def read_config(path: str, add_options: Add, check: Check, given: Sequence[str])
             raise ValueError(f"{where}: {str(err).removeprefix(f'argument --{option}: ')}") from None
         if not any(argument.partition("=")[0] == f"--{option}" for argument in given):
             arguments += mine
-    paths = _paths(content, path, text)
-    return paths, arguments
+    return _paths(content, path, text), arguments
+
+
+def _read(path: str) -> tuple[str, dict[str, object]]:
+    """The text of a file of TOML, and what it says."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; --config takes the path of a .toml") from None
+    except OSError as err:
+        raise ValueError(f"{path}: {err.strerror}; --config takes the path of a .toml") from err
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path}: more than {_LARGEST} bytes, which are no options of migrate")
+    try:
+        text = data.decode()
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as err:  # a path that is not what it says is another path
+        line = data.count(b"\n", 0, err.start) + 1
+        raise ValueError(f"{path}: line {line}: not UTF-8, as TOML is; save it as that") from None
+    except (RecursionError, ValueError) as err:  # also of a number of 5,000 digits
+        raise ValueError(f"{path}: not TOML: {err}") from None
 
 
 def _paths(content: dict[str, object], path: str, text: str) -> list[str]:

@@ -217,12 +217,15 @@ class BlockReader:
             return None
         if (count := self._confirmed(count, starts)) == 0:
             return self._next()
-        header = self._framing.header
+        return self._records(count, starts, lengths)
+
+    def _records(self, count: int, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Records:
+        """The records that were found; and how much the next block should hold, by them."""
         if self._batch_rows:
             nbytes = self._at - int(starts[0])
             most = 1 << 30 if self._held is None else max(_LARGE_BATCH, nbytes)
             self._usual, self._usual_rows = max(BLOCK, min(4 * nbytes, most)), max(SPANS, count)
-        offsets = starts[:count] - header + self._origin
+        offsets = starts[:count] - self._framing.header + self._origin
         for before, nbytes in self._holes:
             offsets[:before] -= nbytes
         self._holes = []

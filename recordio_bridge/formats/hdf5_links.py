@@ -60,22 +60,13 @@ def walk(
         names_seen += 1
         _check_count(path, names_seen)
         aliases += group.is_alias
-        if aliases > _MOST_ALIASES:
-            raise FormatError(
-                f"{path}: its groups hold one another by links, which makes more than {_MOST_ALIASES} names of the "
-                "same datasets; damaged, or made to exhaust its reader",
-                path=path,
-            )
+        _check_aliases(path, aliases)
         name = group.prefix + raw.decode("utf-8", "backslashreplace")
         item = _followed(group.id, raw, home.fileno)
         if isinstance(item, h5py.h5g.GroupID):
             place = h5py.h5o.get_info(item).addr
             if place not in above:
-                if len(stack) > _DEEPEST:
-                    raise FormatError(
-                        f"{path}: has groups in groups, more than {_DEEPEST} deep; made to exhaust its reader",
-                        path=path,
-                    )
+                _check_depth(path, len(stack))
                 _check_count(path, names_seen + item.get_num_objs())
                 names, alias = iter(sorted(item)), group.is_alias or place in seen
                 stack.append(_Group(f"{name}/", item, names, place, alias))
@@ -89,6 +80,23 @@ def walk(
                 del item  # while it is open, opening it again gives the cache that it has
                 item = h5py.h5d.open(group.id, raw, chosen)
             yield name, h5py.Dataset(item, readonly=True)  # so that it remembers its shape
+
+
+def _check_aliases(path: str, aliases: int) -> None:
+    if aliases > _MOST_ALIASES:
+        raise FormatError(
+            f"{path}: its groups hold one another by links, which makes more than {_MOST_ALIASES} names of the same "
+            "datasets; damaged, or made to exhaust its reader",
+            path=path,
+        )
+
+
+def _check_depth(path: str, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise FormatError(
+            f"{path}: has groups in groups, more than {_DEEPEST} deep; made to exhaust its reader",
+            path=path,
+        )
 
 
 def _check_count(path: str, names: int) -> None:
