@@ -20,10 +20,11 @@ from .publishing import atomic, publish, refuse_existing
 from .recordfile import RecordFile
 from .remote import is_remote
 from .schema import Packing, Schema
+from .scratch import TemporaryFolder
 from .shards import manifest_path, schema_path, shards_beside, sidecar_candidates
 from .sidecar import make_sidecar, read_names
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
-from .temporary import TemporaryFolder, clearing_up, place_of
+from .temporary import clearing_up, place_of
 from .unpacked import Unpacked
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ Keep meanwhile, as a Source does. A copy is not believed when the remote file is
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +20,35 @@ from . import paths
 from .files import unwritable
 from .rangefile import BLOCK, RangeFile
 from .remote import Info, is_remote
+from .scratch import TemporaryFolder
+
+
+class _Shelf:
+    """A temporary folder for copies, which is there as long as one of them is."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._folder: TemporaryFolder | None = None
+        self._places: set[str] = set()
+
+    def place_for(self, suffix: str) -> str:
+        """The name of a file that is to be made."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = TemporaryFolder()
+            place = os.path.join(self._folder.path, f"{secrets.token_hex(4)}{suffix}")
+            self._places.add(place)
+            return place
+
+    def remove(self, place: str) -> None:
+        """Remove a file, and after the last one the folder."""
+        with self._lock:
+            with suppress(FileNotFoundError):
+                os.unlink(place)
+            self._places.discard(place)
+            if self._folder is not None and not self._places:
+                self._folder.close()
+                self._folder = None
 
 
 class _Copy:
@@ -36,22 +65,21 @@ class _Copy:
         """Get it, unless it is there."""
         with self.turn:
             if not self.local:
-                fd, local = tempfile.mkstemp(prefix="recordio_bridge-", suffix=os.path.splitext(self.path)[1])
-                os.close(fd)
+                local = _shelf.place_for(os.path.splitext(self.path)[1])
                 try:
                     fetch(self.path, local)
                 except BaseException:
-                    os.unlink(local)
+                    _shelf.remove(local)
                     raise
                 self.local = local
 
     def remove(self) -> None:
         """Remove it; not in a process that was forked, whose parent may use it."""
         if self.local and os.getpid() == self._owner:
-            with suppress(FileNotFoundError):
-                os.unlink(self.local)
+            _shelf.remove(self.local)
 
 
+_shelf = _Shelf()
 _lock = RLock()  # the collector may end a Keep wherever this thread is
 _copies: dict[str, _Copy] = {}
 _kept: Counter[str] = Counter()
@@ -147,3 +175,12 @@ def fetch(path: str, target: str) -> None:
                     raise unwritable(err, target, written, len(left)) from err
                 written, left = written + done, left[done:]
         file.check()
+
+
+def _leave_to_parent() -> None:
+    """The folder that our parent has copies in is its own, and goes when it is done with them."""
+    global _shelf
+    _shelf = _Shelf()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -17,9 +17,9 @@ from .errors import BridgeError
 from .formats.base import Heads, OnBadRecord, Skipped, Summary, join_heads, pick_schema
 from .openfiles import OpenFiles
 from .schema import Field, Schema
+from .scratch import TemporaryFolder
 from .sources import Source, SourceArgument
 from .taking import FileState, check_state, in_order, take_rows
-from .temporary import TemporaryFolder
 from .unpacked import Unpacked
 
 

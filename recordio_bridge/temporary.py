@@ -1,4 +1,4 @@
-"""Temporary files and folders: their names, and who removes them.
+"""Temporary files: their names, and who removes them. For folders see scratch.py.
 
 A file in the making lies beside its target, under a name that says which run makes it, so that what a killed run left
 is found. A process that was forked leaves to its parent what that was making. It may let go of its copies of the
@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
@@ -118,37 +117,6 @@ def discard_left_over(finals: Iterable[str], mark: str | None = None) -> None:
             match = _TEMPORARY.fullmatch(file)
             if match is not None and match["name"] in names and mark in (None, match["mark"]):
                 Path(folder, file).unlink(missing_ok=True)
-
-
-class TemporaryFolder:
-    """A folder for temporary files. close(), the end of its block, and the collection of this object remove it."""
-
-    def __init__(self) -> None:
-        self.path = os.path.join(tempfile.gettempdir(), f"recordio_bridge-{secrets.token_hex(8)}")
-        self._owner = os.getpid()
-        self._at_end = weakref.finalize(self, _remove_folder, self.path, self._owner)
-        os.mkdir(self.path, 0o700)  # last, so that an interrupt finds somebody who will remove it
-
-    def close(self) -> None:
-        """Remove the folder; only then is that which would in the end let go, as an interrupt may come first."""
-        _remove_folder(self.path, self._owner)
-        self._at_end.detach()
-
-    def __enter__(self) -> str:
-        return self.path
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def _remove_folder(folder: str, owner: int) -> None:
-    if os.getpid() != owner:  # a forked process holds a copy of the object, and ends before its parent does
-        return
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except BaseException:  # of a signal's handler, in the middle: nobody else comes by to remove the rest
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 # ---- files in the making, and forks ----

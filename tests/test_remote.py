@@ -351,6 +351,18 @@ def test_a_source_that_changes_while_it_is_read_is_an_error(store: str, monkeypa
         list(batches)
 
 
+def test_a_forked_child_has_copies_of_its_own(store: str, workshop: Path) -> None:
+    for name in ("a", "b"):
+        put(f"{store}/{name}", b"one")
+    with copies.on_disk(f"{store}/a") as parents:
+        child = os.fork()
+        if child == 0:
+            with copies.on_disk(f"{store}/b") as own:
+                os._exit(Path(own).read_bytes() != b"one" or Path(own).parent == Path(parents).parent)
+        assert os.waitpid(child, 0)[1] == 0
+        assert Path(parents).read_bytes() == b"one"
+
+
 def test_copies_are_shared_while_kept_and_renewed_when_the_file_changes(store: str, workshop: Path) -> None:
     path = f"{store}/a"
     put(path, b"one")
@@ -363,7 +375,8 @@ def test_copies_are_shared_while_kept_and_renewed_when_the_file_changes(store: s
         remote.ask_anew()
         with copies.on_disk(path) as third:
             assert Path(third).read_bytes() == b"three"
-        assert left_in(workshop) == [os.path.basename(third)]
+        assert left_in(workshop) == [Path(third).parent.name]
+        assert set(left_in(Path(third).parent)) == {".lock", os.path.basename(third)}
     assert left_in(workshop) == []
     with copies.on_disk(path) as alone:
         assert Path(alone).read_bytes() == b"three"

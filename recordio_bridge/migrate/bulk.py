@@ -12,6 +12,7 @@ from ..arguments import described
 from ..errors import FormatError, MigrationError, PlanMismatchError
 from ..paths import exists, make_folder
 from ..remote import is_remote
+from ..scratch import remove_abandoned
 from ..temporary import discard_left_over
 from .beginning import all_files, begin, make_plan, refuse_file, refuse_receipts
 from .borders import without_misread
@@ -42,6 +43,7 @@ def migrate(
     _refuse_other_plan(planned, migration)
     state = State(migration.out, migration.name)
     alone = mirroring(migration.out) if migration.mirror else nullcontext()
+    remove_abandoned()
     with _made(migration.out), state.locked(), alone:
         finished = if_finished(migration, state) if resume else None
         if finished is not None:

@@ -15,8 +15,8 @@ from ..formats import get_format
 from ..formats.base import Extent
 from ..places import Places
 from ..schema import Schema
+from ..scratch import TemporaryFolder
 from ..sources import make_options
-from ..temporary import TemporaryFolder
 from .orders import Order
 from .scout import Scout
 from .work import rows_of

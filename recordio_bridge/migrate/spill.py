@@ -11,8 +11,8 @@ from pathlib import Path
 from ..errors import FormatError, MigrationError, SchemaError
 from ..paths import join, make_folder, state_of
 from ..remote import is_remote
+from ..scratch import TemporaryFolder
 from ..sources import Source
-from ..temporary import TemporaryFolder
 from ..unpacked import Unpacked, naming_originals
 from .bulk_plan import BulkPlan
 from .orders import Order

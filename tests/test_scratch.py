@@ -1,0 +1,160 @@
+"""Folders for temporary files: those of a process that was killed go when the next one makes one, and no others."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge.scratch import TemporaryFolder, remove_abandoned
+from tests.cli.running import PACKAGE_HOME
+from tests.migrate.trees import npz_tree
+
+pytestmark = pytest.mark.usefixtures("workshop")
+HOLDS_ONE = """
+import sys, time
+from pathlib import Path
+from recordio_bridge.scratch import TemporaryFolder
+folder = TemporaryFolder()
+Path(folder.path, "data").write_bytes(b"rows")
+print(folder.path, flush=True)
+time.sleep(60)
+"""
+
+
+def another_process() -> tuple[subprocess.Popen[str], Path]:
+    """A process that has a folder, and that."""
+    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
+    process = subprocess.Popen([sys.executable, "-c", HOLDS_ONE], env=settings, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def left_by_a_killed_one() -> Path:
+    process, folder = another_process()
+    kill(process)
+    assert (folder / "data").exists()
+    return folder
+
+
+def aged(folder: Path) -> Path:
+    os.utime(folder, (time.time() - 7200,) * 2)
+    return folder
+
+
+def test_a_folder_is_its_owners_alone_and_goes_at_the_end(workshop):
+    with TemporaryFolder() as path:
+        assert os.stat(path).st_mode & 0o777 == 0o700
+        Path(path, "data").write_bytes(b"rows")
+    assert list(workshop.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays():
+    left = left_by_a_killed_one()
+    process, used = another_process()
+    try:
+        remove_abandoned()
+        assert not left.exists()
+        assert (used / "data").read_bytes() == b"rows"
+    finally:
+        kill(process)
+    remove_abandoned()
+    assert not used.exists()
+
+
+def test_the_first_folder_of_a_process_removes_what_others_left(monkeypatch):
+    monkeypatch.setattr("recordio_bridge.scratch._looked_at", set())
+    left = left_by_a_killed_one()
+    with TemporaryFolder():
+        assert not left.exists()
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {}])
+def test_a_migration_removes_what_another_left_that_was_killed(tmp_path, how):
+    src = npz_tree(tmp_path / "src", [3])
+    left = left_by_a_killed_one()
+    rb.migrate.run(src, tmp_path / "out", to="tfrecord", **how)
+    assert not left.exists()
+
+
+def test_a_process_keeps_its_own_also_where_locks_are_of_processes(monkeypatch):
+    """As on some network file systems, where a process is given the lock that it has."""
+    with TemporaryFolder() as path:
+        Path(path, "data").write_bytes(b"rows")
+        monkeypatch.setattr(fcntl, "flock", lambda fd, how: None)
+        remove_abandoned()
+        assert Path(path, "data").exists()
+
+
+def test_where_there_are_no_locks_nothing_is_removed(monkeypatch):
+    left = left_by_a_killed_one()
+
+    def refuse(fd: int, how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with TemporaryFolder() as path:
+        remove_abandoned()
+        assert Path(path).exists()
+    assert (left / "data").exists()
+
+
+@pytest.mark.parametrize("has_lock", [False, True])
+def test_a_folder_that_is_just_being_made_stays_and_an_old_one_goes(workshop, has_lock):
+    made = workshop / "recordio_bridge-0123456789abcdef"
+    made.mkdir()
+    if has_lock:
+        (made / ".lock").touch()
+    remove_abandoned()
+    assert made.exists()
+    aged(made)
+    remove_abandoned()
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("name", ["recordio_bridge-mine", "recordio_bridge-0123456789ABCDEF", "x", ".lock"])
+def test_folders_of_other_names_stay(workshop, name):
+    (workshop / name).mkdir()
+    (workshop / name / "mine").touch()
+    aged(workshop / name)
+    remove_abandoned()
+    assert (workshop / name / "mine").exists()
+
+
+def test_a_link_of_such_a_name_is_not_followed(workshop, tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "mine").touch()
+    (workshop / "recordio_bridge-0123456789abcdef").symlink_to(aged(precious))
+    remove_abandoned()
+    assert (precious / "mine").exists()
+
+
+def test_a_folder_of_another_user_stays(workshop, monkeypatch):
+    left = left_by_a_killed_one()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    remove_abandoned()
+    assert left.exists()
+
+
+def test_a_forked_child_leaves_the_folder_of_its_parent_alone():
+    with TemporaryFolder() as path:
+        Path(path, "data").write_bytes(b"rows")
+        child = os.fork()
+        if child == 0:
+            remove_abandoned()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert Path(path, "data").exists()
