@@ -13,13 +13,12 @@ import re
 import secrets
 import shutil
 import tempfile
-import time
 import weakref
 from contextlib import suppress
 
 _NAME = re.compile(r"recordio_bridge-[0-9a-f]{16}")
 _LOCK = ".lock"
-_SURELY_LOCKED_S = 3600.0  # age from which on a folder that is not locked is none that is just being made
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _looked_at: set[str] = set()
 """Where this process has removed what others left."""
 _own: set[str] = set()
@@ -30,18 +29,27 @@ class TemporaryFolder:
     """A folder for temporary files. close(), the end of its block, and the collection of this object remove it."""
 
     def __init__(self) -> None:
-        folder = tempfile.gettempdir()
-        if folder not in _looked_at:
+        place = tempfile.gettempdir()
+        if place not in _looked_at:
             remove_abandoned()
-        self.path = os.path.join(folder, f"recordio_bridge-{secrets.token_hex(8)}")
-        self._owner, self._fds = os.getpid(), list[int]()
-        _own.add(self.path)
-        self._at_end = weakref.finalize(self, _remove, self.path, self._owner, self._fds)
-        os.mkdir(self.path, 0o700)  # only now, so that an interrupt finds somebody who will remove it
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fds.extend(map(os.open, [os.path.join(self.path, _LOCK)], [flags], [0o600]))  # noted when it is open
-        with suppress(OSError):  # no locks here
-            fcntl.flock(self._fds[0], fcntl.LOCK_EX)  # nobody has it for longer than a look takes
+        self._owner = os.getpid()
+        while not self._make(os.path.join(place, f"recordio_bridge-{secrets.token_hex(8)}")):
+            self.close()
+
+    def _make(self, path: str) -> bool:
+        """Make the folder; False where another process took it for one that was left, before it was locked."""
+        self.path, self._fds = path, list[int]()
+        _own.add(path)
+        self._at_end = weakref.finalize(self, _remove, path, self._owner, self._fds)
+        os.mkdir(path, 0o700)  # only now, so that an interrupt finds somebody who will remove it
+        lock = os.path.join(path, _LOCK)
+        try:
+            self._fds.extend(map(os.open, [lock], [_NEW], [0o600]))  # noted when it is open
+            with suppress(OSError):  # no locks here
+                fcntl.flock(self._fds[0], fcntl.LOCK_EX)  # nobody has it for longer than a look takes
+            return os.path.samestat(os.fstat(self._fds[0]), os.stat(lock))
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Remove the folder; only then is that which would in the end let go, as an interrupt may come first."""
@@ -85,17 +93,24 @@ def _is_this_users(entry: os.DirEntry[str]) -> bool:
 
 
 def _remove_if_abandoned(folder: str) -> None:
-    with suppress(OSError):  # it went meanwhile
-        is_old = time.time() - os.stat(folder).st_mtime > _SURELY_LOCKED_S
-        try:
-            fd = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            if is_old:
-                shutil.rmtree(folder, ignore_errors=True)
-            return
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else OSError: it is in use, or there are no locks
-            if is_old or os.listdir(folder) != [_LOCK]:  # who makes one puts nothing in it before it is locked
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
+    fds: list[int] = []
+    try:
+        fds.extend(map(os.open, [os.path.join(folder, _LOCK)], [os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW]))
+        fcntl.flock(fds[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except FileNotFoundError:
+        _remove_without_lock(folder)
+    except OSError:  # it is in use, or there are no locks
+        return
+    finally:
+        for fd in fds:
             os.close(fd)
+
+
+def _remove_without_lock(folder: str) -> None:
+    """Remove a folder that had no file to lock, and not one that has it by now: it was just being made."""
+    with suppress(OSError):
+        names = os.listdir(folder)
+        if names and _LOCK not in names:  # the lock comes first: the rest is what somebody was removing
+            shutil.rmtree(folder, ignore_errors=True)
+        os.rmdir(folder)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,16 @@ folder = TemporaryFolder()
 Path(folder.path, "data").write_bytes(b"rows")
 print(folder.path, flush=True)
 time.sleep(60)
+"""
+MAKES_MANY = """
+from pathlib import Path
+from recordio_bridge.scratch import TemporaryFolder, remove_abandoned
+for number in range(1000):
+    remove_abandoned()
+    with TemporaryFolder() as path:
+        Path(path, "data").write_bytes(b"rows")
+        remove_abandoned()
+        assert Path(path, "data").read_bytes() == b"rows"
 """
 
 
@@ -46,11 +56,6 @@ def left_by_a_killed_one() -> Path:
     process, folder = another_process()
     kill(process)
     assert (folder / "data").exists()
-    return folder
-
-
-def aged(folder: Path) -> Path:
-    os.utime(folder, (time.time() - 7200,) * 2)
     return folder
 
 
@@ -111,24 +116,69 @@ def test_where_there_are_no_locks_nothing_is_removed(monkeypatch):
     assert (left / "data").exists()
 
 
-@pytest.mark.parametrize("has_lock", [False, True])
-def test_a_folder_that_is_just_being_made_stays_and_an_old_one_goes(workshop, has_lock):
+@pytest.mark.parametrize("is_made", ["folder", "lock", "all"])
+def test_a_folder_that_is_removed_while_it_is_made_is_made_anew(workshop, monkeypatch, is_made):
+    """Another process may look at it before it is locked."""
+    calls = {"folder": "mkdir", "lock": "open", "all": "flock"}
+    module = fcntl if is_made == "all" else os
+    real = getattr(module, calls[is_made])
+    taken: list[str] = []
+
+    def then_look(*args: object, **more: object) -> object:
+        done = real(*args, **more)
+        if not taken:
+            taken.extend(path.name for path in workshop.iterdir())
+            (name,) = taken
+            shutil.rmtree(workshop / name)
+        return done
+
+    remove_abandoned()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, calls[is_made], then_look)
+        folder = TemporaryFolder()
+    with folder as path:
+        assert [Path(path).name] == os.listdir(workshop) != taken
+    assert os.listdir(workshop) == []
+
+
+@pytest.mark.parametrize("inside", [(), (".lock",), (".lock", "data"), ("data",)])
+def test_a_folder_that_nobody_has_locked_goes(workshop, inside):
+    (workshop / "recordio_bridge-0123456789abcdef").mkdir()
+    for name in inside:
+        (workshop / "recordio_bridge-0123456789abcdef" / name).touch()
+    remove_abandoned()
+    assert os.listdir(workshop) == []
+
+
+def test_a_folder_that_gets_its_lock_while_it_is_looked_at_stays(workshop, monkeypatch):
     made = workshop / "recordio_bridge-0123456789abcdef"
     made.mkdir()
-    if has_lock:
-        (made / ".lock").touch()
-    remove_abandoned()
-    assert made.exists()
-    aged(made)
-    remove_abandoned()
-    assert not made.exists()
+    open_file = os.open
+
+    def then_lock(*args: object, **more: object) -> object:
+        try:
+            return open_file(*args, **more)
+        finally:
+            for name in (".lock", "data"):
+                (made / name).touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", then_lock)
+        remove_abandoned()
+    assert (made / "data").exists()
+
+
+def test_processes_that_make_and_remove_folders_at_once_are_not_in_the_way(workshop):
+    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
+    started = [subprocess.Popen([sys.executable, "-c", MAKES_MANY], env=settings) for _ in range(4)]
+    assert [process.wait() for process in started] == [0] * 4
+    assert os.listdir(workshop) == []
 
 
 @pytest.mark.parametrize("name", ["recordio_bridge-mine", "recordio_bridge-0123456789ABCDEF", "x", ".lock"])
 def test_folders_of_other_names_stay(workshop, name):
     (workshop / name).mkdir()
     (workshop / name / "mine").touch()
-    aged(workshop / name)
     remove_abandoned()
     assert (workshop / name / "mine").exists()
 
@@ -137,7 +187,7 @@ def test_a_link_of_such_a_name_is_not_followed(workshop, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "mine").touch()
-    (workshop / "recordio_bridge-0123456789abcdef").symlink_to(aged(precious))
+    (workshop / "recordio_bridge-0123456789abcdef").symlink_to(precious)
     remove_abandoned()
     assert (precious / "mine").exists()
 
