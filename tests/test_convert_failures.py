@@ -466,6 +466,18 @@ def test_overwriting_with_other_shards_leaves_none_of_the_earlier_set(tmp_path, 
     assert (tmp_path / "out" / "b-notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("to", ["tfrecord", "rec"])
+def test_what_tells_of_a_conversion_onto_a_shard_goes_with_what_it_wrote(tmp_path, to):
+    source, out = image_rec(tmp_path / "a.rec", 9), tmp_path / "out"
+    out.mkdir()
+    rb.convert(source, out / f"b.{to}", shards=3)
+    before = contents(out)
+    rb.convert(source, out / f"b-00001-of-00003.{to}", overwrite=True)
+    rb.convert(source, out / f"b.{to}", shards=3, overwrite=True)
+    assert contents(out) == before
+    assert rb.verify(out).ok
+
+
 @pytest.mark.parametrize("write", [rb.convert, rb.write])
 def test_overwriting_a_tfrecord_takes_its_old_index_away(tmp_path, write):
     source = image_rec(tmp_path / "a.rec", 9)

@@ -26,7 +26,9 @@ _ANOTHERS = -1
 
 def earlier(plan: BulkPlan, state: State) -> tuple[list[str], list[str]]:
     """The names of the files that go, whether they are there or not, and the files that stay."""
-    at_the_same_place = (each for output in plan.outputs for each in _of(manifest_path(output.path)))
+    outputs = dict.fromkeys(output.path for output in plan.outputs)
+    shards = states_of(manifest_path(order.target) for order in plan.orders if order.target not in outputs)
+    at_the_same_place = (each for path in [*map(manifest_path, outputs), *shards] for each in _of(path))
     known = [*at_the_same_place, *_begun(plan, state), *_finished(plan, state)]
     states = states_of(file for file, nbytes in known if nbytes is not None)
     stays = {file for file, nbytes in known if file in states and states[file][0] != nbytes and nbytes is not None}

@@ -274,10 +274,15 @@ def find_manifest(path: str) -> Manifest | None:
 def stale_files(
     output: str, format: Format, receipts: Sequence[Receipt], neighbours: Sequence[Pending] = ()
 ) -> list[str]:
-    """What new files of an output make void and do not replace: those of an earlier conversion to it, and indexes."""
+    """What new files of an output make void and do not replace: those of an earlier conversion to it, or to one of its
+    shards, and indexes.
+    """
     finals = {file.final for file in (*neighbours, *(file for receipt in receipts for file in receipt.files))}
     belonging = [file for receipt in receipts for file in format.files_of(receipt.files[0].final)]
-    return [file for file in dict.fromkeys([*earlier_files(output), *belonging]) if file not in finals]
+    alone = [receipt.files[0].final for receipt in receipts if receipt.files[0].final != output]
+    converted = [path for path in alone if is_beside(manifest_path(path))]
+    sidecars = [file for path in converted for file in (manifest_path(path), schema_path(path))]
+    return [file for file in dict.fromkeys([*earlier_files(output), *sidecars, *belonging]) if file not in finals]
 
 
 def earlier_files(output: str) -> list[str]:

@@ -263,6 +263,18 @@ def test_a_file_of_another_that_was_to_go_stays_also_the_second_time(tmp_path, s
     assert mine.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("to", ["tfrecord", "rec"])
+def test_what_tells_of_a_conversion_onto_a_shard_goes_with_what_it_wrote(tmp_path, src, to):
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, to=to, shards=3)
+    before = contents(out)
+    rb.convert(src / "part-0000.npz", out / f"out-00001-of-00003.{to}", overwrite=True)
+    assert not rb.migrate.verify(out).ok
+    rb.migrate.run(src, out, to=to, shards=3, overwrite=True)
+    assert contents(out) == before
+    assert rb.migrate.verify(out).ok
+
+
 def test_it_is_begun_again_where_a_manifest_of_it_is_gone(tmp_path, src):
     out = tmp_path / "out"
     rb.migrate.run(src, out, **MIRROR)
