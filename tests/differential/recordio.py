@@ -6,7 +6,8 @@ parts of the file, by their lengths, are no row of whole records. mxnet takes a 
 flags from 4 on for 2, a first part for a middle one, and what is open at the end for nothing.
 
 An .idx is taken by ours as by mxnet, or refused; what its keys lead to, likewise. mxnet takes a key at the end of the
-file, or at parts without a beginning, and then tells of no record, or of one that nobody wrote: errors in ours. Text
+file, or at parts without a beginning, and then tells of no record, or of one that nobody wrote: errors in ours. So is
+a record behind which the index lists another where none begins: one of its parts may be lost. Text
 keys with blanks before them, which mxnet drops, with a carriage return, where it begins a line, and those that are not
 UTF-8, at which it ends, are compared with nothing: ours takes them as they were written.
 """
@@ -214,9 +215,9 @@ def _damaged_indexed(mxnet: Witness, folder: Path, key_type: str, index: bytes, 
     wrong = difference(mine, its, lambda: True)
     if wrong or mine.error is not None:
         return Trial(content, False, verdict(mine, its), wrong)
-    refused = 0
+    refused, listed = 0, [at for _, at in mine.rows]
     for (key, offset), one, other in zip(mine.rows, my_records, its_records, strict=True):
-        wrong = difference(one, other, lambda at=offset: not _is_record_at(data, at))
+        wrong = difference(one, other, lambda at=offset: not _fits(data, at, listed))
         if wrong:
             return Trial(content, False, EQUAL, f"key {key!r} at byte {offset}: {wrong}")
         refused += one.error is not None and other.error is None
@@ -232,16 +233,26 @@ def _is_plain_text(index: bytes) -> bool:
     return "\r" not in index.decode() and all(line == line.lstrip() for line in lines)
 
 
-def _is_record_at(data: bytes, at: int) -> bool:
-    """Whether a whole record begins there."""
+def _fits(data: bytes, at: int, listed: list[int]) -> bool:
+    """Whether a whole record begins there, and, at the next place behind it that the index lists, another."""
+    end = _end_of_record(data, at)
+    if end is None:
+        return False
+    following = min((each for each in listed if each >= end), default=end)
+    head = data[following : following + 8]
+    return following == end or (len(head) == 8 and head.startswith(MAGIC) and head[-1] >> 5 in (0, 1))
+
+
+def _end_of_record(data: bytes, at: int) -> int | None:
+    """Where the whole record ends that begins there; None where none does."""
     flags = bytearray()
     while at + 8 <= len(data) and data[at : at + 4] == MAGIC:
         (word,) = struct.unpack_from("<I", data, at + 4)
         flags.append(word >> 29)
         at += 8 + ((word & 0x1FFFFFFF) + 3 & ~3)
         if _SEQUENCE.fullmatch(flags):
-            return at <= len(data)
-    return False
+            return at if at <= len(data) else None
+    return None
 
 
 # ---- image headers ----

@@ -15,20 +15,18 @@ with atheris.instrument_imports(include=["recordio_bridge"]):
 from tests.fuzz.mutators import mutated
 
 
-def fuzz(name: str, arguments: list[str]) -> None:
-    """Run one target until libFuzzer's arguments let it end, which ends the process."""
+def fuzz(name: str, arguments: list[str], place: str) -> None:
+    """Run one target, with its files in place, until libFuzzer's arguments let it end, which ends the process."""
     logging.disable(logging.CRITICAL)
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory) as folder:
-        path = os.path.join(folder, targets.TARGETS[name][0])
+    path = os.path.join(tempfile.mkdtemp(dir=place), targets.TARGETS[name][0])
 
-        def once(data: bytes) -> None:
-            with open(path, "wb") as out:
-                out.write(data)
-            targets.check(name, path)
+    def once(data: bytes) -> None:
+        with open(path, "wb") as out:
+            out.write(data)
+        targets.check(name, path)
 
-        def changed(data: bytes, size: int, seed: int) -> bytes:
-            return mutated(name, data, random.Random(seed), atheris.Mutate)[:size]
+    def changed(data: bytes, size: int, seed: int) -> bytes:
+        return mutated(name, data, random.Random(seed), atheris.Mutate)[:size]
 
-        atheris.Setup([name, *arguments], once, custom_mutator=changed)
-        atheris.Fuzz()
+    atheris.Setup([name, *arguments], once, custom_mutator=changed)
+    atheris.Fuzz()
