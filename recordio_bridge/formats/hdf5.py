@@ -51,6 +51,7 @@ from .hdf5_attributes import left_out
 from .hdf5_boxes import has_whole_chunks, read_rows
 from .hdf5_datasets import Datasets, timeless
 from .hdf5_links import walk
+from .hdf5_packed import PackedChunks
 from .hdf5_places import Places
 from .hdf5_superblock import PLACES, SIGNATURE, refuse_joined
 from .hdf5_virtual import chunk_of_sources, files_beside, refused
@@ -234,6 +235,7 @@ class H5Array:
         self.shape: tuple[int, ...] = dataset.shape
         self.chunk_rows = dataset.chunks[0] if dataset.chunks and places is None else 1
         self.is_packed, self.held = _is_packed(dataset), _held(dataset)
+        self._packed = PackedChunks.of(f"{path}: dataset {name!r}", path, dataset, self.held)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop, read straight into a fresh array of (stop - start, *shape[1:]).
@@ -243,7 +245,8 @@ class H5Array:
             MissingDependencyError: they are compressed by a filter that is not there.
         """
         with _reading(self._path, self._name, self._dataset):
-            return read_rows(self._dataset, self._chunk, start, stop)
+            values = None if self._packed is None else self._packed.read(start, stop)
+            return read_rows(self._dataset, self._chunk, start, stop) if values is None else values
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """These rows, in this order."""
@@ -340,10 +343,13 @@ class _ObjectRows:
     def __init__(self, path: str, name: str, dataset: h5py.Dataset, chunk: tuple[int, ...] | None) -> None:
         self._path, self._name, self._dataset, self._chunk = path, name, dataset, chunk
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self._packed = PackedChunks.of(f"{path}: dataset {name!r}", path, dataset, 0)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start to stop."""
         with _reading(self._path, self._name, self._dataset):
+            if self._packed is not None:
+                self._packed.read(start, stop)  # which looks at the chunks alone
             return read_rows(self._dataset, self._chunk, start, stop)
 
     def get(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:

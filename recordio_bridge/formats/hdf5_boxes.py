@@ -37,8 +37,17 @@ def has_whole_chunks(dataset: h5py.Dataset) -> bool:
     """
     if dataset.chunks is None or dataset.id.get_create_plist().get_nfilters():
         return True
-    piece = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
+    piece = chunk_nbytes(dataset)
     return bool(dataset.id.get_storage_size() % max(piece, 1) == 0)
+
+
+def chunk_nbytes(dataset: h5py.Dataset) -> int:
+    """Bytes of a chunk when it is unpacked; those of values of variable length say how long each is, and where."""
+    values = math.prod(map(int, dataset.chunks))
+    if not dataset.dtype.hasobject:
+        return values * int(dataset.id.get_type().get_size())
+    address, _ = h5py.h5i.get_file_id(dataset.id).get_create_plist().get_sizes()
+    return values * (4 + int(address) + 4)  # its length, its heap, and its number there
 
 
 def _most_cut(shape: tuple[int, ...], chunk: tuple[int, ...], rows: int) -> int:

@@ -1,0 +1,178 @@
+"""Chunks that deflate packed: read as h5py reads them, and an error where they are not as large as they should be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import recordio_bridge as rb
+from recordio_bridge import FormatError
+from tests.cli.running import PACKAGE_HOME
+
+PIPELINES = [
+    {"compression": "gzip"},
+    {"compression": "gzip", "shuffle": True},
+    {"compression": "gzip", "shuffle": True, "fletcher32": True},
+    {"compression": "gzip", "fletcher32": True},
+]
+DTYPES = ["u1", "<i2", ">i4", "<i8", ">f4", "<f8", "<f2", "?"]
+SHAPES = [((13,), (4,)), ((4,), (4,)), ((3,), (8,)), ((13, 5), (4, 5)), ((13, 5), (4, 2)), ((9, 4, 6), (2, 3, 4))]
+
+
+def values_of(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 2 if dtype == "?" else 100, shape).astype(dtype)
+
+
+def rows_of(path: Path, rows: int) -> np.ndarray:
+    """All rows, read so many at a time."""
+    batches = [np.asarray(batch["x"]) for batch in rb.read(path, batch_rows=rows)]
+    return np.concatenate(batches)
+
+
+def all_ways(path: Path, many: int) -> list[Callable[[], object]]:
+    return [
+        lambda: list(rb.read(path)),
+        lambda: list(rb.read(path, batch_rows=1)),
+        lambda: [rb.open(path)[number] for number in range(many)],
+        lambda: rb.convert(path, path.with_suffix(".npz"), overwrite=True),
+    ]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=["+".join(each) for each in PIPELINES])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_those_of_h5py(tmp_path, dtype, pipeline):
+    for number, (shape, chunk) in enumerate(SHAPES):
+        path = tmp_path / f"{number}.h5"
+        maxshape = (None, *shape[1:])
+        with h5py.File(path, "w") as file:
+            file.create_dataset("x", data=values_of(dtype, shape), chunks=chunk, maxshape=maxshape, **pipeline)
+        with h5py.File(path) as file:
+            theirs = file["x"][:]
+        for rows in (1, 3, 64):
+            found = rows_of(path, rows)
+            assert found.dtype == theirs.dtype.newbyteorder("=")
+            assert np.array_equal(found, theirs)
+        taken = np.random.default_rng(2).integers(0, shape[0], 20)
+        assert np.array_equal(rb.open(path).take(taken)["x"], theirs[taken])
+
+
+def test_a_table_of_columns_is_that_of_h5py(tmp_path):
+    dtype = np.dtype([("a", "<i4"), ("b", ">f8"), ("c", "u1")])
+    table = np.zeros(10, dtype)
+    table["a"], table["b"], table["c"] = range(10), np.arange(10) / 3, range(10)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("t", data=table, chunks=(4,), compression="gzip", shuffle=True)
+    rows = [row for each in rb.read(tmp_path / "x.h5", batch_rows=3) for row in each.rows()]
+    assert [tuple(row.values()) for row in rows] == [tuple(each) for each in table.tolist()]
+
+
+def test_chunks_that_were_never_written_are_filled_as_by_h5py(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data = file.create_dataset("x", (20, 3), "<i4", chunks=(4, 2), compression="gzip", shuffle=True, fillvalue=7)
+        data[5:9] = 1
+    with h5py.File(tmp_path / "x.h5") as file:
+        theirs = file["x"][:]
+    for rows in (1, 3, 64):
+        assert np.array_equal(rows_of(tmp_path / "x.h5", rows), theirs)
+
+
+# ---- chunks of another size ----
+
+
+def with_chunk(path: Path, dtype: str, packed: bytes, mask: int = 0, **pipeline: object) -> Path:
+    """Eight values in two chunks, of which the first is given."""
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("x", (8,), dtype, chunks=(4,), **{"compression": "gzip", **pipeline})
+        data[4:] = np.arange(4).astype(dtype)
+        file.flush()
+        data.id.write_direct_chunk((0,), packed, mask)
+    return path
+
+
+def refused(path: Path, found: str) -> None:
+    for way in all_ways(path, 8):
+        with pytest.raises(FormatError, match=rf"x\.h5: dataset 'x': its chunk at \[0\] unpacks to {found} bytes, exp"):
+            way()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("dtype", ["<i4", ">i4", "<f4"])
+@pytest.mark.parametrize("nbytes", [0, 4, 15])
+def test_a_chunk_that_unpacks_to_fewer_bytes_is_refused(tmp_path, dtype, shuffle, nbytes):
+    """HDF5 gives what lies in memory behind them, another time something else."""
+    refused(with_chunk(tmp_path / "x.h5", dtype, zlib.compress(bytes(nbytes)), shuffle=shuffle), str(nbytes))
+
+
+def test_a_chunk_that_unpacks_to_more_bytes_is_refused(tmp_path):
+    refused(with_chunk(tmp_path / "x.h5", "<i4", zlib.compress(bytes(17))), "more than 16")
+
+
+def test_so_it_is_where_only_hdf5_can_read_the_values(tmp_path):
+    text = h5py.string_dtype(length=4)
+    refused(with_chunk(tmp_path / "x.h5", text, zlib.compress(bytes(3))), "3")
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file.create_dataset("x", (8,), h5py.string_dtype(), chunks=(4,), compression="gzip")
+        file["x"][:] = [b"row"] * 8
+    assert [row["x"] for batch in rb.read(tmp_path / "y.h5") for row in batch.rows()] == [b"row"] * 8
+    with h5py.File(tmp_path / "y.h5", "a") as file:
+        file["x"].id.write_direct_chunk((4,), zlib.compress(bytes(17)))
+    with pytest.raises(FormatError, match=r"its chunk at \[4\] unpacks to 17 bytes, expected 64"):
+        list(rb.read(tmp_path / "y.h5", batch_rows=1))
+
+
+def fletcher32(data: bytes) -> bytes:
+    """The checksum that HDF5 puts behind a chunk, as it makes it."""
+    with h5py.File("probe", "w", driver="core", backing_store=False) as file:
+        probe = file.create_dataset("x", (len(data),), "u1", chunks=(len(data),), fletcher32=True)
+        probe[:] = np.frombuffer(data, np.uint8)
+        file.flush()
+        return probe.id.read_direct_chunk((0,))[1][-4:]
+
+
+def test_so_it_is_behind_a_checksum(tmp_path):
+    packed = zlib.compress(bytes(4))
+    refused(with_chunk(tmp_path / "x.h5", "<i4", packed + fletcher32(packed), fletcher32=True), "4")
+
+
+def test_a_chunk_that_deflate_made_no_smaller_is_read_and_a_short_one_refused(tmp_path):
+    sound = np.arange(4, dtype="<i4").tobytes()
+    path = with_chunk(tmp_path / "sound.h5", "<i4", sound, 1)
+    assert rows_of(path, 3).tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    refused(with_chunk(tmp_path / "x.h5", "<i4", sound[:7], 1), "7")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-6], lambda data: b"no zlib" + data, lambda data: data[:-1] + b"x"]
+)
+def test_a_chunk_that_is_damaged_otherwise_is_refused_by_hdf5(tmp_path, damage):
+    path = with_chunk(tmp_path / "x.h5", "<i4", damage(zlib.compress(bytes(range(16)))))
+    for way in all_ways(path, 8):
+        with pytest.raises(FormatError, match=r"x\.h5: dataset 'x'.*damaged"):
+            way()
+
+
+def test_a_chunk_that_unpacks_to_a_gigabyte_takes_no_memory(tmp_path):
+    stream = zlib.compressobj(9)
+    packed = b"".join([*(stream.compress(bytes(1 << 24)) for _ in range(64)), stream.flush()])
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:  # a small chunk cannot say that it takes so many bytes
+        data = file.create_dataset("x", (1 << 17,), "<i4", chunks=(1 << 16,), compression="gzip")
+        data.id.write_direct_chunk((0,), packed)
+    code = (
+        "import recordio_bridge as rb, sys, resource\n"
+        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    list(rb.read(sys.argv[1]))\n"
+        "except rb.FormatError as err:\n    assert 'more than 262144' in str(err)\n"
+        "print(most())"
+    )
+    settings = {**os.environ, "PYTHONPATH": str(PACKAGE_HOME)}
+    done = subprocess.run([sys.executable, "-c", code, path], env=settings, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 300_000  # KiB
