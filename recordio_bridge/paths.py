@@ -13,12 +13,13 @@ import stat
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from . import remote
 from .errors import FormatError
 from .remote import is_remote
 
+_PIECE = 1 << 20  # bytes of a file that are read at a time
 _SMALL = 1 << 20  # bytes of a file that is worth holding
 
 
@@ -174,10 +175,22 @@ def read_bytes(path: str, most: int) -> bytes:
         info = found(path)
         return _read_marked(path, info) if info.mark and nbytes <= _SMALL else remote.read_whole(path)
     with open(path, "rb") as file:
-        data = file.read(most + 1)  # it may have grown meanwhile
+        data = read_up_to(file, most)  # it may have grown meanwhile
     if len(data) > most:
         raise FormatError(f"{path}: more than {most} bytes, expected at most that", path=path)
     return data
+
+
+def read_up_to(file: BinaryIO, most: int) -> bytes:
+    """What is in an open file; where that is more than most bytes, one more than these.
+
+    In pieces: a call takes memory for as many bytes as it is asked for, however few there are.
+    """
+    pieces, left = [], most + 1
+    while left and (piece := file.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def remove(paths: Iterable[str]) -> None:

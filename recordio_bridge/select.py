@@ -109,6 +109,8 @@ class Selection:
         self._source, self._allow_lossy = schema, frozenset(allow_lossy)
         self._where, self._classes = where, classes
         self._is_identity = select is None and not pack
+        if select is not None and not as_pairs(select):
+            raise SelectError("select: chooses no column, and rows without one are none; leave it out to have them all")
         self._picks = {name: Pick(name, None, name, name) for name in schema} if select is None else {}
         fields = list(schema.values()) if select is None else []
         for target, expression in ({} if select is None else as_pairs(select)).items():

@@ -27,7 +27,7 @@ from .documents import as_document, parse_document
 from .errors import FormatError, SchemaError
 from .files import Ends, Pending, ends_of, pending_file
 from .formats.base import ALARM
-from .paths import is_beside, nbytes_of, read_bytes
+from .paths import is_beside, nbytes_of, read_bytes, read_up_to
 from .remote import is_remote
 from .schema import Schema
 from .shards import schema_path, sidecar_candidates
@@ -75,7 +75,7 @@ def read_names(path: str) -> tuple[str, ...]:
         data = read_bytes(path, _LARGEST)
     else:
         with open(path, "rb") as file:  # which may be a pipe
-            data = file.read(_LARGEST + 1)
+            data = read_up_to(file, _LARGEST)
     if len(data) > _LARGEST:
         raise FormatError(f"{path}: more than {_LARGEST} bytes, and names of classes were expected", path=path)
     try:

@@ -517,3 +517,20 @@ def test_a_field_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_pat
     )
     with pytest.raises(rb.SelectError, match=r"no field 'klass'; there are id, label, width"):
         rb.convert(tmp_path / f"a{suffix}", tmp_path / "b.tfrecord", select={"label": "klass"})
+
+
+@pytest.mark.parametrize("none", [{}, [], ()])
+@pytest.mark.parametrize("suffix", [".rec", ".tfrecord", ".npz", ".h5"])
+def test_no_column_is_an_error_and_no_dataset_without_rows(tmp_path, suffix, none):
+    """It was written with no row, or with rows of nothing, and every check called that whole."""
+    source = tmp_path / f"a{suffix}"
+    rb.write(source, {"x": [b"1", b"2"]} if suffix == ".rec" else {"x": [1, 2]})
+    for ask in (
+        lambda: rb.convert(source, tmp_path / "b.npz", select=none),
+        lambda: rb.migrate.run(source, tmp_path / "out", to="tfrecord", select=none),
+        lambda: list(rb.read(source, fields=list(none))),
+        lambda: rb.open(source, fields=list(none)),
+    ):
+        with pytest.raises(SelectError, match="chooses no column"):
+            ask()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != "a") == []

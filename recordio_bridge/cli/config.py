@@ -23,6 +23,8 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeAlias
 
+from ..paths import read_up_to
+
 _PATHS = ("sources", "output")
 _LARGEST = 1 << 24  # bytes: as many as the paths of 100,000 sources
 _OWN = ("config",)  # what a file cannot say
@@ -80,7 +82,7 @@ def _read(path: str) -> tuple[str, dict[str, object]]:
     """The text of a file of TOML, and what it says."""
     try:
         with open(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = read_up_to(file, _LARGEST)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; --config takes the path of a .toml") from None
     except OSError as err:

@@ -176,9 +176,9 @@ def _print_outcome(outcome: Outcome, args: argparse.Namespace) -> None:
     notes = dict.fromkeys(note for manifest in outcome.manifests for note in manifest.notes)
     warnings = dict.fromkeys(note for manifest in outcome.manifests for note in manifest.warnings)
     print_notes(list(notes), list(warnings), args.quiet)
-    skipped = sum(len(manifest.skipped) for manifest in outcome.manifests)
-    if skipped:
-        tell(f"left out {counted(skipped, 'damaged place')}; the manifest lists all")
+    skipped = {(each.path, each.start, each.stop) for manifest in outcome.manifests for each in manifest.skipped}
+    if skipped:  # each part of a split lists all of them
+        tell(f"left out {counted(len(skipped), 'damaged place')}; the manifest lists all")
     if args.json:
         content = {
             "complete": outcome.is_complete,

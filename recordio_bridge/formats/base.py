@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Batch
+from ..errors import SelectError
 from ..files import Output, Pending
 from ..schema import Schema
 
@@ -288,5 +289,11 @@ class Format(Protocol):
 
 
 def pick_schema(schema: Schema, fields: Sequence[str] | None) -> Schema:
-    """The schema of the chosen fields, in the order chosen; all of them for None."""
+    """The schema of the chosen fields, in the order chosen; all of them for None.
+
+    Raises:
+        SchemaError: one is not there; SelectError: none is chosen.
+    """
+    if fields is not None and not fields:
+        raise SelectError("fields: chooses no column, and rows without one are none; leave it out to have them all")
     return schema if fields is None else schema.pick(tuple(fields))

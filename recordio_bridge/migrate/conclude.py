@@ -70,13 +70,12 @@ def refuse_other_report(out: str, name: str) -> None:
     if not exists(path):
         return
     try:
-        lines = read_bytes(path, _LARGEST).splitlines()
-        for line in lines or [b""]:  # we write none without a line
+        for line in read_bytes(path, _LARGEST).splitlines():  # one without a byte holds nothing to lose
             check_claims(quarantined_from_json(json.loads(line)))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as err:
         raise MigrationError(
-            f"{path}: is in the place of the report of a migration, and was not written by one; it stays as it is. "
-            "Move it away, or give the output another name (--name)"
+            f"{path}: is in the place of the report of a migration, and was not written by one, or edited; it stays as "
+            "it is. Move it away, or give the output another name (--name)"
         ) from err
 
 

@@ -15,10 +15,10 @@ with atheris.instrument_imports(include=["recordio_bridge"]):
 from tests.fuzz.mutators import mutated
 
 
-def fuzz(name: str, arguments: list[str], place: str) -> None:
-    """Run one target, with its files in place, until libFuzzer's arguments let it end, which ends the process."""
+def fuzz(name: str, arguments: list[str]) -> None:
+    """Run one target until libFuzzer's arguments let it end, which ends the process."""
     logging.disable(logging.CRITICAL)
-    path = os.path.join(tempfile.mkdtemp(dir=place), targets.TARGETS[name][0])
+    path = os.path.join(tempfile.mkdtemp(), targets.TARGETS[name][0])
 
     def once(data: bytes) -> None:
         with open(path, "wb") as out:

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def start(target: str, arguments: list[str], log: Path) -> int:
     if target in KERNELS:
         os.execv(PLACE / target, [target, *arguments])
     parsers.fuzz(target, arguments)
-    sys.exit(1)  # libFuzzer ends the process, and keeps an input that made it end otherwise
+    os._exit(1)  # libFuzzer ends the process, and keeps an input that made it end otherwise
 
 
 def is_h5pys_own(path: Path) -> bool:
@@ -144,6 +145,13 @@ def totals() -> dict[str, tuple[int, int]]:
 
 
 def main() -> int:
+    """Run targets, with their files in a folder of this process: they are ended, and cannot remove it."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        tempfile.tempdir = folder
+        return run()
+
+
+def run() -> int:
     parser = argparse.ArgumentParser(description="Run fuzz targets.")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--again", type=Path)
@@ -155,7 +163,8 @@ def main() -> int:
     for name in ("findings", "logs"):
         (PLACE / name).mkdir(parents=True, exist_ok=True)
     if args.again:
-        target = next(each for each in [*KERNELS, *TARGETS] if re.match(rf"{each}-[a-z]+-", args.again.name))
+        named = [each for each in [*KERNELS, *TARGETS] if re.match(rf"{each}-[a-z]+-", args.again.name)]
+        target = max(named, key=len)  # tfrecord-raw begins with tfrecord
         pid = start(target, ["-timeout=20", str(args.again)], Path("/dev/stdout"))
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     at_once = os.cpu_count() or 1

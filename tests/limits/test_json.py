@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,19 @@ def test_any_text_in_a_config_is_an_error_with_its_name(tmp_path: Path, text: st
     config.write_text(text)
     assert main(["migrate", "--config", str(config)]) == 2
     assert "m.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("most", [1 << 20, 1 << 32])
+def test_a_small_file_takes_little_memory_whatever_a_large_one_may_have(tmp_path: Path, most: int) -> None:
+    path = tmp_path / "x.json"
+    for data in (b"", b"{}", b"x" * (1 << 20)):
+        path.write_bytes(data)
+        tracemalloc.start()
+        try:
+            assert read_bytes(str(path), most) == data
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        finally:
+            tracemalloc.stop()
 
 
 def test_what_is_larger_than_any_of_ours_is_not_read(tmp_path: Path) -> None:

@@ -463,7 +463,13 @@ def test_of_two_that_write_the_same_bytes_at_once_none_is_in_the_way(tmp_path, s
 
 # ---- in the place of the report ----
 
-NO_REPORTS = [b"my notes\n", b"", b'{"path": "x"}\n', b"[" * 100_000, b'{"a": 1}\n{"a": 2}\n', b"\xff\xfe"]
+NO_REPORTS = [
+    b"my notes\n",
+    b'{"path": "x"}\n',
+    b"[" * 100_000,
+    b'{"a": 1}\n{"a": 2}\n',
+    b"\xff\xfe",
+]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -493,6 +499,25 @@ def test_a_file_that_took_the_place_of_the_report_meanwhile_stays_and_moving_it_
     assert report.read_bytes() == b"my notes"
     report.unlink()
     assert rb.migrate.run(src, out, name="set", resume=True, to="tfrecord", shard_bytes=1).num_rows == 18
+
+
+@pytest.mark.parametrize("edited", [b"", b"# noted\n"])
+def test_a_report_that_was_edited_costs_nothing_when_it_is_resumed(tmp_path, src, edited):
+    sound, out = (src / "part-0001.npz").read_bytes(), tmp_path / "out"
+    (src / "part-0001.npz").write_bytes(b"PK\3\4 damaged")
+    rb.migrate.run(src, out, **MIRROR)
+    report = out / "out.quarantine.jsonl"
+    report.write_bytes(report.read_bytes() + edited if edited else b"")
+    before = contents(out)
+    (src / "part-0001.npz").write_bytes(sound)
+    if edited:
+        with pytest.raises(MigrationError, match=r"quarantine\.jsonl: .* was not written by one, or edited"):
+            rb.migrate.run(src, out, resume=True, **MIRROR)
+        assert contents(out) == before
+        report.unlink()
+    assert rb.migrate.run(src, out, resume=True, **MIRROR).num_rows == 18
+    assert not report.exists()
+    assert rb.migrate.verify(out).ok
 
 
 def test_the_report_of_an_earlier_migration_is_replaced_and_removed(tmp_path, src):

@@ -502,6 +502,15 @@ def test_where_one_is_damaged_and_one_needs_an_option_the_command_says_both(tmp_
     assert "repair them and go on with --resume" in done.stderr
 
 
+def test_a_place_that_was_left_out_of_a_split_is_one(tmp_path, capsys):
+    src = rec_tree(tmp_path / "src", SIZES)
+    overwritten(rec_record_at(middle(src, "rec"), 7), b"\0\0\0\0")(middle(src, "rec"))
+    command = ("migrate", src, tmp_path / "out", "--to", "tfrecord", "--on-bad-record", "skip", "--seed", 1)
+    done = run(capsys, *command, "--split", "train=0.4,test=0.3,validation=0.3")
+    assert done.code == 0
+    assert "left out 1 damaged place; the manifest lists all" in done.stderr
+
+
 def test_the_command_ends_with_1_and_says_how_to_go_on(tmp_path, capsys):
     src = rec_tree(tmp_path / "src", SIZES)
     bad = middle(src, "rec")
