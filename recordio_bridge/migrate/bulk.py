@@ -17,7 +17,7 @@ from ..temporary import discard_left_over
 from .beginning import all_files, begin, make_plan, refuse_file, refuse_receipts
 from .borders import without_misread
 from .bulk_plan import BulkPlan
-from .conclude import Outcome, conclude, refuse_other_report, withdraw
+from .conclude import Outcome, conclude, refuse_other_end, refuse_other_report, withdraw
 from .engines import Engine, Event, run_pending
 from .migration import Migration, differences
 from .ours import written_by
@@ -46,6 +46,7 @@ def migrate(
     remove_abandoned()
     with _made(migration.out), state.locked(), alone:
         refuse_other_report(migration.out, migration.name)
+        refuse_other_end(state.finished_path)
         finished = if_finished(migration, state) if resume else None
         if finished is not None:
             return finished

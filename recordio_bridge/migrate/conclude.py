@@ -98,7 +98,8 @@ def refuse_other_end(path: str) -> None:
 def conclude(plan: BulkPlan, receipts: Sequence[Receipt], state: State) -> Outcome:
     """Write sidecars and manifests of all outputs, the report of the quarantine, and last that all is done."""
     out, name = plan.migration.out, plan.migration.name
-    refuse_other_report(out, name)  # again: it may have come meanwhile
+    refuse_other_report(out, name)  # again: they may have come meanwhile
+    refuse_other_end(state.finished_path)
     manifests, names = [], []
     for output in plan.outputs:
         manifest = _conclude_output(plan, output, receipts[output.first : output.stop])

@@ -1,13 +1,14 @@
 """What was here before a migration was begun again (--overwrite): the files that it, or a conversion, wrote then.
 
-They go, but for those that are another's by now: the output of another migration, or a file of another size.
+They go, but for those that are another's by now: the output of another migration, a file of another size, with what
+belongs to it, or one of which nothing tells that it was written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import FormatError
 from ..files import crc_of
@@ -24,30 +25,37 @@ _ANOTHERS = -1
 """In place of the bytes that a file had."""
 
 
+Known: TypeAlias = "tuple[str, int | None, str]"
+"""A file, its bytes, None where they are not known, and the data file that it belongs to."""
+
+
 def earlier(plan: BulkPlan, state: State) -> tuple[list[str], list[str]]:
     """The names of the files that go, whether they are there or not, and the files that stay."""
     outputs = dict.fromkeys(output.path for output in plan.outputs)
     shards = states_of(manifest_path(order.target) for order in plan.orders if order.target not in outputs)
     at_the_same_place = (each for path in [*map(manifest_path, outputs), *shards] for each in _of(path))
     known = [*at_the_same_place, *_begun(plan, state), *_finished(plan, state)]
-    states = states_of(file for file, nbytes in known if nbytes is not None)
-    stays = {file for file, nbytes in known if file in states and states[file][0] != nbytes and nbytes is not None}
-    goes = [file for file, nbytes in known if file not in stays and nbytes != _ANOTHERS]
+    states = states_of(file for file, _, _ in known)
+    changed = {file for file, nbytes, _ in known if nbytes is not None and file in states and states[file][0] != nbytes}
+    stays = {file for file, _, data in known if file in states and not changed.isdisjoint((file, data))}
+    goes = [file for file, nbytes, _ in known if file not in stays and nbytes != _ANOTHERS]
     return [file for file in goes if not file.startswith(join(state.folder, ""))], sorted(stays)
 
 
-def _of(path: str) -> Iterator[tuple[str, int | None]]:
+def _of(path: str) -> Iterator[Known]:
     """The files that a conversion wrote which has this manifest, if there is one, and their bytes, if known."""
     if not is_beside(path):
         return
     with suppress(FormatError):  # damaged: nobody knows
         manifest = read_manifest(path)
         sizes = {file: shard.nbytes for file, shard in zip(manifest.paths, manifest.shards, strict=True)}
+        format = get_format(manifest.format)
+        owners = {file: data for data in sizes for file in format.files_of(data)}
         for file in [*written_files(manifest), *manifest.files[-2:]]:
-            yield file, sizes.get(file)
+            yield file, sizes.get(file), owners.get(file, file)
 
 
-def _begun(plan: BulkPlan, state: State) -> Iterator[tuple[str, int | None]]:
+def _begun(plan: BulkPlan, state: State) -> Iterator[Known]:
     """The same of a migration of the same name that was begun."""
     try:
         begun = state.read_plan()
@@ -62,18 +70,20 @@ def _begun(plan: BulkPlan, state: State) -> Iterator[tuple[str, int | None]]:
     for output in begun.outputs:
         format = get_format(begun.orders[output.first].target_format)
         is_anothers = manifest_path(output.path) in others
-        for file in (file for order in begun.orders_of(output) for file in format.files_of(order.target)):
-            yield file, _ANOTHERS if is_anothers else sizes.get(file)
+        for order in begun.orders_of(output):
+            for file in format.files_of(order.target):  # without a receipt it was not written, or was just named
+                nbytes = None if file != order.target and order.target in sizes else _ANOTHERS
+                yield file, _ANOTHERS if is_anothers else sizes.get(file, nbytes), order.target
         for file in files_beside(output):
-            yield file, _ANOTHERS if is_anothers else None
-    yield from ((file, None) for file in unchanged(begun.stale, begun.replaceable))
+            yield file, _ANOTHERS if is_anothers else None, file
+    yield from ((file, None, file) for file in unchanged(begun.stale, begun.replaceable))
 
 
-def _finished(plan: BulkPlan, state: State) -> Iterator[tuple[str, int | None]]:
+def _finished(plan: BulkPlan, state: State) -> Iterator[Known]:
     """The same of one that is done."""
     for path, crc in crcs_of_manifests(_what_finished(state), plan.migration.out).items():
         if exists(path):
-            yield from _of(path) if crc_of(path) == crc else [(path, _ANOTHERS)]
+            yield from _of(path) if crc_of(path) == crc else [(path, _ANOTHERS, path)]
 
 
 def _what_finished(state: State) -> Mapping[str, Any]:  # Any: what a JSON object holds

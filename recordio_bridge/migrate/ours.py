@@ -94,8 +94,8 @@ def _is_as_made(path: str, nbytes: int, file: Pending) -> bool:
 
 
 def _is_cut(path: str, nbytes: int, file: Pending) -> bool:
-    """Whether a file has the first bytes of one that was made, and no others."""
-    if nbytes >= file.nbytes or is_remote(path):  # what a store has is whole
+    """Whether a file has the first bytes of one that was made, and no others, nor a manifest that tells of it."""
+    if nbytes >= file.nbytes or is_remote(path) or exists(manifest_path(path)):  # what a store has is whole
         return False
     with open(path, "rb", buffering=0) as there, open(file.temporary, "rb", buffering=0) as made:
         while piece := there.read(_PIECE):
