@@ -128,7 +128,7 @@ def put_in_place(pending: Sequence[Pending], there: Collection[str]) -> None:
     there: names that other files may have, which are replaced. Elsewhere only one with the same bytes is.
 
     Raises:
-        FileExistsError: another has a name that is not in there; of these files, none has its name then.
+        FileExistsError: another has a name that is not in there; of these files, none has a name then that was free.
         VerificationError: what was uploaded was not read back as it is here.
     """
     if any(is_remote(file.final) for file in pending):
