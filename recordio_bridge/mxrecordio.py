@@ -273,6 +273,9 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[IRHeader, NDArray[np.generi
     """Return header and image (BGR) of an image record; the image is None where OpenCV cannot decode the content.
 
     iscolor is that of cv2.imdecode: -1 as stored, 0 gray, 1 colour.
+
+    Raises:
+        cv2.error: there is no content, or it claims more pixels than OpenCV takes; as in mxnet.
     """
     header, content = unpack(s)
     return header, opencv(_IMAGES).imdecode(np.frombuffer(content, np.uint8), iscolor)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recordio_bridge import FormatError, crops, images
+from recordio_bridge import FormatError, crops, images, mxrecordio
 from tests.limits.probing import HOME, outcome
 
 
@@ -45,6 +45,11 @@ def test_the_first_image_of_a_column_is_refused_by_its_header() -> None:
     with pytest.raises(FormatError, match=r"the header claims 100000000 pixels, which .* bytes cannot hold"):
         images.decode_image(png(10_000, 10_000))
     assert crops._MOST_PIXELS == (1 << 28) // 3
+
+
+def test_so_it_is_by_the_drop_in_with_the_error_of_opencv() -> None:
+    with pytest.raises(cv2.error, match="pixels <= CV_IO_MAX_IMAGE_PIXELS"):
+        mxrecordio.unpack_img(mxrecordio.pack(mxrecordio.IRHeader(0, 1.0, 2, 0), png(2 * SIDE, 2 * SIDE)))
 
 
 def test_a_tiff_is_refused_before_memory_is_taken_for_it(tmp_path: Path) -> None:
