@@ -46,10 +46,10 @@ def migrate(
     remove_abandoned()
     with _made(migration.out), state.locked(), alone:
         refuse_other_report(migration.out, migration.name)
-        refuse_other_end(state.finished_path)
         finished = if_finished(migration, state) if resume else None
         if finished is not None:
             return finished
+        refuse_other_end(state.finished_path)
         if not (resume or overwrite):
             refuse_receipts(state)
         plan = taken_up(migration, state, workers, on_event) if resume else None
