@@ -9,7 +9,7 @@ nothing says any more where records begin. The orders that wrote it are done aga
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from .bulk_plan import BulkPlan
@@ -20,7 +20,7 @@ from .work import Receipt
 
 def without_misread(plan: BulkPlan, receipts: Mapping[int, Receipt]) -> BulkPlan:
     """The plan without what lies behind such borders, by what is in quarantine; itself where there is no such part."""
-    borders = _misleading(plan, receipts)
+    borders = _misleading(receipts.values())
     for number, order in enumerate(plan.orders) if borders else ():
         parts = parts_of(order)
         kept = [_trusted(part, borders, os.path.basename(order.target)) for part in parts]
@@ -29,13 +29,12 @@ def without_misread(plan: BulkPlan, receipts: Mapping[int, Receipt]) -> BulkPlan
     return plan
 
 
-def _misleading(plan: BulkPlan, receipts: Mapping[int, Receipt]) -> dict[str, tuple[int, Quarantined]]:
+def _misleading(receipts: Iterable[Receipt]) -> dict[str, tuple[int, Quarantined]]:
     """The first border of each source at which no record begins, and what was found there."""
     found: dict[str, tuple[int, Quarantined]] = {}
-    for number, receipt in receipts.items():
+    for receipt in receipts:
         for each in receipt.quarantine:
-            ends = [extent.stop for extent, _ in plan.orders[number].extents if extent.path == each.path]
-            if each.byte is not None and each.byte in ends:  # see BlockReader: all other errors are in front of it
+            if each.is_of_a_cut and each.byte is not None:  # which is where the part ends
                 found[each.path] = min((each.byte, each), found.get(each.path, (each.byte, each)), key=lambda at: at[0])
     return found
 

@@ -54,6 +54,11 @@ class Quarantined:
         """Whether the source is sound, and it takes an option to write it, which the reason names."""
         return _CURE.search(self.reason) is not None
 
+    @property
+    def is_of_a_cut(self) -> bool:
+        """Whether the source was cut in parts where no record begins, so that nothing says where others do."""
+        return _ADVICE[IN_ONE_PIECE] in self.reason
+
     def __str__(self) -> str:
         where = "" if self.byte is None else f" at byte {self.byte}"
         record = (

@@ -122,6 +122,32 @@ def test_a_length_that_leads_to_no_head_costs_its_own_part(tmp_path: Path) -> No
     assert len(missing) < 2 * 30_000 / len(outcome.manifests[0].shards)
 
 
+def test_an_unfinished_record_at_the_end_of_a_part_costs_that_part_alone(tmp_path: Path) -> None:
+    """Its error, too, is where the part ends; but another record begins there."""
+    source = image_rec(tmp_path / "a.rec", 30_000)
+    (tmp_path / "a.idx").unlink()
+    asked = {"to": "tfrecord", "shard_bytes": 100_000}
+    good = source.read_bytes()
+    heads = [found.start for found in rec_parts(good)]
+
+    def ends_where_unfinished(number: int) -> list[int | None]:
+        damaged = bytearray(good)
+        damaged[heads[number] + 7] |= 1 << 5  # the first of several parts
+        source.write_bytes(damaged)
+        plan = rb.migrate.plan(source, tmp_path / "out", **asked)
+        return [extent.stop for order in plan.orders for extent, _ in order.extents]
+
+    end = ends_where_unfinished(5000)[7]
+    last = heads.index(end) - 1
+    assert end in ends_where_unfinished(last)
+    outcome = rb.migrate.run(source, tmp_path / "out", **asked)
+    (bad,) = outcome.quarantine
+    assert (bad.byte, len(bad.shards)) == (end, 1)
+    missing = set(range(30_000)) - set(numbers_in(outcome, "id"))
+    assert last in missing
+    assert len(missing) < 2 * 30_000 / len(outcome.manifests[0].shards)
+
+
 def test_the_command_ends_with_one_and_says_how_to_go_on(
     src: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
