@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from .batch import Batch
 from .errors import FormatError, SchemaError, numbered
 from .files import discard
-from .formats.base import Format, OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
+from .formats.base import OnBadRecord, Skipped, Summary, Writer, Written, pick_schema
+from .links import refuse_rests
 from .paths import real
 from .publishing import atomic, publish, refuse_existing
 from .recordfile import RecordFile
-from .remote import is_remote
 from .schema import Packing, Schema
 from .scratch import TemporaryFolder
-from .shards import manifest_path, schema_path, shards_beside, sidecar_candidates
+from .shards import manifest_path, schema_path, shards_beside
 from .sidecar import make_sidecar, read_names
 from .sources import PathLike, Source, SourceArgument, make_options, target_format
-from .temporary import clearing_up, place_of
+from .temporary import clearing_up
 from .unpacked import Unpacked
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def write(
     made = make_options(format, rest)
     format.check_target(target, made)
     refuse_existing([*format.files_of(target), manifest_path(target), schema_path(target)], overwrite)
-    _refuse_rests(format, [target])
+    refuse_rests(format, [target])
     with clearing_up():
         several = [batches] if isinstance(batches, (Batch, Mapping)) else batches
         made_batches = _as_batches(several, schema)
@@ -421,28 +421,6 @@ def _run_unpacked(
         ]
 
 
-def _refuse_rests(format: Format, targets: Iterable[str]) -> None:
-    """ValueError where a target is a link to a file that has others beside it: they would tell of the rows before."""
-    for target in targets:
-        place = place_of(target)
-        if place == target or is_remote(target):
-            continue
-        ours = {place_of(file) for file in _with_sidecars(format, target)}
-        rest = next(
-            (file for file in _with_sidecars(format, place) if file not in ours and os.path.lexists(file)), None
-        )
-        if rest is not None:
-            raise ValueError(
-                f"{target}: leads to {place}, and {rest} is beside that, which would tell of the rows that were there "
-                f"before; give {place} itself as the output"
-            )
-
-
-def _with_sidecars(format: Format, target: str) -> list[str]:
-    sidecars = [path for output in sidecar_candidates(target) for path in (manifest_path(output), schema_path(output))]
-    return [*format.files_of(target), *sidecars]
-
-
 def _names(given: PathLike | Sequence[str] | None) -> tuple[str, ...] | None:
     """The names of classes, out of their file where that is given."""
     if given is None or not isinstance(given, (str, os.PathLike)):
@@ -463,7 +441,7 @@ def _refuse_output(target: str, wishes: Wishes, overwrite: bool) -> None:
     files = [file for shard in wishes.shard_names(target) for file in format.files_of(shard)]
     files += neighbour_paths(target, wishes)
     refuse_existing([*files, manifest_path(target), schema_path(target)], overwrite)
-    _refuse_rests(format, wishes.shard_names(target))
+    refuse_rests(format, wishes.shard_names(target))
     left = sorted({shard.path for shard in shards_beside(target)} - {*files, *earlier_files(target)})
     if left:
         _log.warning(

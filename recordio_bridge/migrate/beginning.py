@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..formats import get_format
+from ..links import refuse_rests
 from ..paths import exists, free_bytes, is_folder, nbytes_of, real
 from ..publishing import refuse_existing
 from ..remote import is_remote
@@ -77,7 +78,7 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
         FileExistsError: a file of an output is there, and not to be replaced.
         NotADirectoryError: a file is where a folder is to be.
         MigrationError: a file that no migration wrote has the name of its report, or of what says that it is done.
-        ValueError: it is one of the sources.
+        ValueError: it is one of the sources, or a link to a file that has others beside it.
     """
     refuse_outside(plan.migration.out, touched(plan, state))
     refuse_other_report(plan.migration.out, plan.migration.name)
@@ -131,6 +132,7 @@ def _refuse_outputs(plan: BulkPlan, overwrite: bool) -> None:
         files += files_beside(output)
         there = [path for path in files if is_folder(os.path.dirname(path))]
         refuse_existing(there, overwrite)
+        refuse_rests(format, [order.target for order in plan.orders_of(output)])
 
 
 def _refuse_sources(plan: BulkPlan, written: Sequence[str]) -> None:

@@ -1,30 +1,30 @@
 """What was here before a migration was begun again (--overwrite): the files that it, or a conversion, wrote then.
 
-They go, but for those that are another's by now: the output of another migration, a file of another size, with what
-belongs to it, or one of which nothing tells that it was written.
+They go, but for those that are another's by now: the output of another migration, a file of another size or content,
+with what belongs to it, or one of which nothing tells that it was written.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from ..errors import FormatError
-from ..files import crc_of
+from ..files import Pending, crc_of
 from ..formats import get_format
-from ..paths import exists, is_beside, join
+from ..paths import exists, is_beside, join, state_of
+from ..remote import is_remote
 from ..shards import manifest_path
 from .bulk_plan import BulkPlan
 from .conclude import read_finished
-from .ledger import read_manifest, written_files
+from .ledger import Companion, Shard, read_manifest, written_files
 from .ours import crcs_of_manifests, files_beside, other_manifests, states_of, unchanged
 from .state import State
 
 _ANOTHERS = -1
 """In place of the bytes that a file had."""
-
-
 Known: TypeAlias = "tuple[str, int | None, str]"
 """A file, its bytes, None where they are not known, and the data file that it belongs to."""
 
@@ -48,11 +48,21 @@ def _of(path: str) -> Iterator[Known]:
         return
     with suppress(FormatError):  # damaged: nobody knows
         manifest = read_manifest(path)
-        sizes = {file: shard.nbytes for file, shard in zip(manifest.paths, manifest.shards, strict=True)}
-        format = get_format(manifest.format)
-        owners = {file: data for data in sizes for file in format.files_of(data)}
+        folder, format = os.path.dirname(path), get_format(manifest.format)
+        _, written_ns = state_of(path)
+        known: list[Shard | Companion] = [*manifest.shards]
+        known += [file for shard in manifest.shards for file in shard.companions]
+        sizes = {join(folder, each.name): _nbytes_of(join(folder, each.name), each, written_ns) for each in known}
+        owners = {file: data for data in manifest.paths for file in format.files_of(data)}
         for file in [*written_files(manifest), *manifest.files[-2:]]:
             yield file, sizes.get(file), owners.get(file, file)
+
+
+def _nbytes_of(path: str, known: Shard | Companion | Pending, written_ns: int) -> int:
+    """The bytes of a file; _ANOTHERS where one is there that is as large, newer than what tells of it, and another."""
+    if is_remote(path) or not exists(path) or state_of(path)[0] != known.nbytes:
+        return known.nbytes
+    return known.nbytes if state_of(path)[1] <= written_ns or crc_of(path) == known.crc32c else _ANOTHERS
 
 
 def _begun(plan: BulkPlan, state: State) -> Iterator[Known]:
@@ -64,19 +74,22 @@ def _begun(plan: BulkPlan, state: State) -> Iterator[Known]:
     if begun is None or begun.migration.out != plan.migration.out:  # it was copied, and is of the other
         return
     receipts = state.whole_receipts(begun)
-    sizes = {file.final: file.nbytes for receipt in receipts.values() for file in receipt.files}
+    sizes: dict[str, int] = {}
+    for each in receipts.values():
+        for file, written_ns in zip(each.files, each.times or (0,) * len(each.files), strict=True):
+            sizes[file.final] = _nbytes_of(file.final, file, written_ns)
     crcs = crcs_of_manifests(_what_finished(state), begun.migration.out)
     others = set(other_manifests(begun, crcs, receipts))
     for output in begun.outputs:
         format = get_format(begun.orders[output.first].target_format)
         is_anothers = manifest_path(output.path) in others
         for order in begun.orders_of(output):
-            for file in format.files_of(order.target):  # without a receipt it was not written, or was just named
-                nbytes = None if file != order.target and order.target in sizes else _ANOTHERS
-                yield file, _ANOTHERS if is_anothers else sizes.get(file, nbytes), order.target
-        for file in files_beside(output):
-            yield file, _ANOTHERS if is_anothers else None, file
-    yield from ((file, None, file) for file in unchanged(begun.stale, begun.replaceable))
+            for path in format.files_of(order.target):  # without a receipt it was not written, or was just named
+                nbytes = None if path != order.target and order.target in sizes else _ANOTHERS
+                yield path, _ANOTHERS if is_anothers else sizes.get(path, nbytes), order.target
+        for path in files_beside(output):
+            yield path, _ANOTHERS if is_anothers else None, path
+    yield from ((path, None, path) for path in unchanged(begun.stale, begun.replaceable))
 
 
 def _finished(plan: BulkPlan, state: State) -> Iterator[Known]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import FormatError, MigrationError, PlanMismatchError, SchemaError, SourceChangedError
 from ..files import crc_of
-from ..paths import exists, nbytes_of
+from ..paths import exists, state_of
+from ..remote import is_remote
 from ..temporary import discard_left_over
 from .beginning import all_files, planned_of, target_files, touched
 from .bulk_plan import BulkPlan
@@ -19,7 +20,7 @@ from .conclude import Outcome, read_finished
 from .confines import refuse_outside
 from .engines import Event
 from .gather import gather
-from .ledger import Manifest, read_manifest
+from .ledger import Companion, Manifest, Shard, read_manifest
 from .migration import Migration, differences
 from .orders import distinct
 from .ours import crcs_of_manifests, refuse_other_manifests, written_by
@@ -62,20 +63,26 @@ def if_finished(migration: Migration, state: State) -> Outcome | None:
     known = {source.path for manifest in manifests for source in manifest.sources}
     refuse_new_sources(migration, known)
     for manifest in manifests:
-        _refuse_loss(manifest, migration)
+        _refuse_loss(manifest, state, migration)
         check_sources(manifest.sources, by_time=False)
     return Outcome(manifests, ())
 
 
-def _refuse_loss(manifest: Manifest, migration: Migration) -> None:
-    """MigrationError where a file of an output that was done is gone, or has another size."""
-    sizes = {shard.name: shard.nbytes for shard in manifest.shards}
+def _refuse_loss(manifest: Manifest, state: State, migration: Migration) -> None:
+    """MigrationError where a file of an output that was done is gone, has another size, or was changed since."""
+    written: list[Shard | Companion] = [*manifest.shards, *manifest.neighbours]
+    written += [file for shard in manifest.shards for file in shard.companions]
+    known = {file.name: (file.nbytes, file.crc32c) for file in written}
+    _, done_ns = state_of(state.finished_path)
     for path in manifest.files:
-        nbytes = sizes.get(os.path.basename(path))
         if not exists(path):
             raise _loss(path, "is gone", migration)
-        if nbytes is not None and (now := nbytes_of(path)) != nbytes:
+        now, mtime_ns = state_of(path)
+        nbytes, crc = known.get(os.path.basename(path), (now, None))
+        if now != nbytes:
             raise _loss(path, f"has {now} bytes where it had {nbytes}", migration)
+        if mtime_ns > done_ns and crc is not None and not is_remote(path) and crc_of(path) != crc:
+            raise _loss(path, "was changed since", migration)
 
 
 def _loss(path: str, what: str, migration: Migration) -> MigrationError:

@@ -59,6 +59,7 @@ class State:
     def __init__(self, out: str, name: str) -> None:
         self.folder = join(out, f"{name}{unfinished.SUFFIX}")
         self.finished_path = join(out, f"{name}.migration.json")
+        self._looked_at: dict[tuple[str, int, int], int] = {}
 
     def files(self) -> list[str]:
         """All that is kept, whatever it is."""
@@ -99,7 +100,7 @@ class State:
     def receipt(self, name: str, target_format: str, target: str) -> Receipt | None:
         """The receipt of an Order, None where there is none that is whole, or its files are not there as it says."""
         receipt = self._whole(name)
-        is_sound = receipt is not None and _is_of(receipt, target_format, target) and _are_there(receipt)
+        is_sound = receipt is not None and _is_of(receipt, target_format, target) and self._are_there(receipt)
         return receipt if is_sound else None
 
     def _whole(self, name: str) -> Receipt | None:
@@ -121,7 +122,7 @@ class State:
 
     def of_files_there(self, receipts: Mapping[int, Receipt]) -> dict[int, Receipt]:
         """Those of the receipts whose files are there as they say."""
-        are_there = self._each(_are_there, receipts.values())
+        are_there = self._each(self._are_there, receipts.values())
         return {number: receipts[number] for number, is_there in zip(receipts, are_there, strict=True) if is_there}
 
     def whole_receipts(self, plan: BulkPlan) -> dict[int, Receipt]:
@@ -142,6 +143,22 @@ class State:
             return list(map(function, values))
         with ThreadPoolExecutor(_AT_ONCE, "recordio_bridge-receipts") as threads:
             return list(threads.map(function, values))
+
+    def _are_there(self, receipt: Receipt) -> bool:
+        return all(map(self._is_there, receipt.files, receipt.times or repeat(None)))
+
+    def _is_there(self, file: Pending, mtime_ns: int | None) -> bool:
+        """Whether a file is there as it was written; one of another time is read, to see whether it was only copied."""
+        try:
+            nbytes, now = state_of(file.final)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if nbytes != file.nbytes or mtime_ns in (None, now):
+            return nbytes == file.nbytes
+        known = (file.final, nbytes, now)
+        if known not in self._looked_at:
+            self._looked_at[known] = crc_of(file.final)
+        return self._looked_at[known] == file.crc32c
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove receipts."""
@@ -264,19 +281,6 @@ def _is_of(receipt: Receipt, target_format: str, target: str) -> bool:
     is_its = names[:1] == [target] and set(names) <= set(get_format(target_format).files_of(target))
     is_its = is_its and len(receipt.times) in (0, len(names))
     return is_its and all(file.temporary == file.final for file in receipt.files)
-
-
-def _are_there(receipt: Receipt) -> bool:
-    return all(map(_is_there, receipt.files, receipt.times or repeat(None)))
-
-
-def _is_there(file: Pending, mtime_ns: int | None) -> bool:
-    """Whether a file is there as it was written; one of another time is read, to see whether it was only copied."""
-    try:
-        nbytes, now = state_of(file.final)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return nbytes == file.nbytes and (mtime_ns in (None, now) or crc_of(file.final) == file.crc32c)
 
 
 def _names_in(folder: str) -> list[str]:

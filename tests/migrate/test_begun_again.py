@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import MigrationError
+from recordio_bridge.files import crc_of
 from tests.migrate.test_others_files import begun
 from tests.migrate.trees import npz_tree, rec_tree
 from tests.samples import contents
@@ -72,3 +74,64 @@ def test_a_file_that_took_the_name_of_what_says_that_all_is_done_stays(tmp_path,
     with pytest.raises(MigrationError, match=r"set\.migration\.json: is where a migration says that it is done"):
         rb.migrate.run(src, out, name="set", to="tfrecord", shards=3, **how)
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_file_of_as_many_bytes_in_the_place_of_one_that_would_go_stays(tmp_path, src, caplog, is_done):
+    out = tmp_path / "out"
+    if is_done:
+        rb.migrate.run(src, out, name="set", to="tfrecord", shards=3)
+    else:
+        begun(src, out, 2, name="set", to="tfrecord", shards=3)
+    mine = out / "set-00001-of-00003.tfrecord"
+    theirs = bytes(mine.stat().st_size)
+    mine.write_bytes(theirs)
+    rb.migrate.run(src, out, name="set", to="tfrecord", shards=2, overwrite=True)
+    assert mine.read_bytes() == theirs
+    assert f"{mine}: was of the migration that is begun again, and was replaced" in caplog.text
+    assert not (out / "set-00000-of-00003.tfrecord").exists()
+
+
+def test_a_copy_of_what_was_there_goes(tmp_path, src):
+    rb.migrate.run(src, tmp_path / "out", name="set", to="rec", shards=3)
+    for path in (tmp_path / "out").glob("*-of-00003.*"):
+        os.utime(path)
+    rb.migrate.run(src, tmp_path / "out", name="set", to="rec", shards=2, overwrite=True)
+    assert not list((tmp_path / "out").glob("*-of-00003.*"))
+
+
+@pytest.mark.parametrize(("suffix", "how"), [("rec", "same size"), ("idx", "same size"), ("idx", "cut")])
+def test_what_is_done_is_not_believed_where_a_file_of_it_was_changed_since(tmp_path, suffix, how):
+    src, out = rec_tree(tmp_path / "src", [5, 6, 7]), tmp_path / "out"
+    rb.migrate.run(src, out, name="set", to="rec", shards=3)
+    changed = out / f"set-00001-of-00003.{suffix}"
+    good = changed.read_bytes()
+    os.utime(changed)
+    assert rb.migrate.run(src, out, name="set", to="rec", shards=3, resume=True).num_rows == 18
+    changed.write_bytes(good[:-3] if how == "cut" else bytes(len(good)))
+    with pytest.raises(MigrationError, match=rf"{changed.name}: was written, and (was changed since|has .* bytes)"):
+        rb.migrate.run(src, out, name="set", to="rec", shards=3, resume=True)
+
+
+def test_what_was_copied_is_read_once_when_it_is_resumed(tmp_path, src, monkeypatch):
+    begun(src, tmp_path / "out", 2, name="set", to="tfrecord", shards=3)
+    copied = sorted(map(str, (tmp_path / "out").glob("*.tfrecord")))
+    for path in copied:
+        os.utime(path)
+    read = []
+    monkeypatch.setattr("recordio_bridge.migrate.state.crc_of", lambda path: read.append(path) or crc_of(path))
+    assert rb.migrate.run(src, tmp_path / "out", name="set", to="tfrecord", shards=3, resume=True).num_rows == 18
+    assert sorted(read) == copied
+
+
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}])
+def test_a_link_to_a_file_with_an_index_of_its_own_is_refused(tmp_path, how):
+    src, out = rec_tree(tmp_path / "src", [5, 6]), tmp_path / "out"
+    out.mkdir()
+    rb.convert(rec_tree(tmp_path / "mine", [7]), out / "big.rec")
+    (out / "set-00000-of-00002.rec").symlink_to("big.rec")
+    with pytest.raises((ValueError, FileExistsError), match=r"set-00000-of-00002\.rec"):
+        rb.migrate.run(src, out, name="set", to="rec", shards=2, **how)
+    assert rb.verify(out / "big.rec").ok
+    (out / "set-00000-of-00002.rec").unlink()
+    assert rb.migrate.run(src, out, name="set", to="rec", shards=2).num_rows == 11
