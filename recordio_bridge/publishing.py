@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -182,8 +183,10 @@ def _give_name(temporary: str, final: str) -> None:
             _rename_unless_there(temporary, final)
     except FileExistsError:
         raise FileExistsError(
-            f"{final} appeared while this ran, from another run? It stays as it is, and nothing was written; take "
-            "another name, or pass overwrite=True (--overwrite) when nothing else writes there"
+            errno.EEXIST,
+            "appeared while this ran, from another run? It stays as it is, and nothing was written; take another name, "
+            "or pass overwrite=True (--overwrite) when nothing else writes there",
+            final,
         ) from None
 
 

@@ -23,7 +23,7 @@ from .finish import manifest_of
 from .ledger import Manifest
 from .neighbours import write_neighbours
 from .orders import distinct
-from .ours import refuse_others, unchanged
+from .ours import refuse_others, telling_of_others, unchanged
 from .quarantine import Quarantined, as_lines, quarantined_from_json, together
 from .state import State
 from .work import Receipt
@@ -141,7 +141,8 @@ def _conclude_output(plan: BulkPlan, output: Output, receipts: Sequence[Receipt]
         written = [receipt.files for receipt in receipts]
         files.append(make_sidecar(output.path, written, output.schema, output.payload, manifest.class_names))
         files.insert(0, manifest.to_file())
-        put_in_place(files, refuse_others(files, plan.replaceable))  # the manifest last
+        with telling_of_others():
+            put_in_place(files, refuse_others(files, plan.replaceable))  # the manifest last
     except BaseException:
         discard(files)
         raise

@@ -154,7 +154,7 @@ def made(sources: SourceArgument, out: str | os.PathLike[str], to: str, options:
     if isinstance(names, (str, os.PathLike)):
         wishes["class_names"] = read_names(os.fspath(names))
     mine["source_options"] = dict(mine.get("source_options") or {})
-    place = normal(asked.path("out", out)).rstrip("/")
+    place = normal(asked.path("out", out)).rstrip("/") or "/"
     mine.setdefault("name", os.path.basename(place))
     to = asked.text("the format to write, such as 'tfrecord'", "to", to)
     return Migration(tuple(normal(source) for source in paths), place, to, wishes=Wishes(**wishes), **mine)

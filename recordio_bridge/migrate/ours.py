@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import FormatError, MigrationError
@@ -110,6 +110,15 @@ def other(path: str) -> MigrationError:
         f"{path}: would be replaced, and it is not of this migration, or was changed; it stays as it is. Move it away "
         "and go on with --resume, or begin again with --overwrite, which replaces it"
     )
+
+
+@contextmanager
+def telling_of_others() -> Iterator[None]:
+    """Say of a file that appeared what there is to do in a migration, of which others are written."""
+    try:
+        yield
+    except FileExistsError as err:
+        raise other(str(err.filename)) from err
 
 
 def refuse_other_manifests(plan: BulkPlan, finished: Mapping[str, int], receipts: Mapping[int, Receipt]) -> None:

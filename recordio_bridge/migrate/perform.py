@@ -24,7 +24,7 @@ from ..temporary import discard_left_over, run_mark
 from ..unpacked import naming_originals
 from .fingerprints import SourceFile, fingerprint
 from .orders import Order
-from .ours import refuse_others, times_of
+from .ours import refuse_others, telling_of_others, times_of
 from .pool import Json
 from .quarantine import Quarantined
 from .quarantine import is_ours as is_ours
@@ -99,7 +99,8 @@ class Performer:
                 done.files, {path: tuple(state) for path, state in job["replaceable"].items()}, belonging
             )
             _refuse_other_run(state, job)  # last: the look at files may have taken a while
-            put_in_place(done.files, there)
+            with telling_of_others():
+                put_in_place(done.files, there)
             remove(set(belonging) - {file.final for file in done.files})  # of an earlier file
         except BaseException:
             discard(done.files)

@@ -38,14 +38,14 @@ def test_a_mirror_goes_on_where_the_name_of_one_output_would_be_too_long(tmp_pat
 
 
 def test_a_mirror_goes_on_where_the_path_of_one_output_would_be_too_long(tmp_path, src, monkeypatch):
-    out, deep = tmp_path / ("o" * 200), src
-    while len(bytes(out / deep.relative_to(src))) < 4095 - 200:
-        deep = deep / ("d" * 200)
+    out, deep = tmp_path / ("o" * 200), src  # by 197 bytes longer
+    while len(bytes(deep)) < 3900:
+        deep = deep / ("d" * 99)
     monkeypatch.chdir(src)
     for name in deep.relative_to(src).parts:  # no call takes the whole path
         os.mkdir(name)
         os.chdir(name)
-    shutil.copy(src / "part-0000.npz", f"{'a' * 20}.npz")
+    shutil.copy(src / "part-0000.npz", f"{'a' * (4040 - len(bytes(deep)))}.npz")
     os.chdir(src)
     outcome = rb.migrate.run(src, out, **MIRROR)
     (bad,) = outcome.quarantine
@@ -216,6 +216,12 @@ def test_a_packed_source_with_a_long_name_is_shuffled(tmp_path):
         file.create_dataset("n", data=np.arange(50), chunks=(10,), compression="gzip")
     outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shuffle=True, shards=2)
     assert sorted(numbers_in(outcome, "n")) == list(range(50))
+
+
+@pytest.mark.parametrize("out", ["/", "//", "///"])
+def test_below_the_root_lie_all_sources(src, out):
+    with pytest.raises(FileNotFoundError, match="no file of a known format is there, but for those below /"):
+        rb.migrate.plan(src, out, to="tfrecord", name="set")
 
 
 # ---- sources that come and go ----
