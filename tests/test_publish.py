@@ -14,6 +14,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import api, publishing
+from recordio_bridge.files import pending_file
 from recordio_bridge.migrate import finish
 from tests.samples import contents, image_rec
 
@@ -205,3 +206,14 @@ def test_a_second_interrupt_while_old_files_come_back_loses_none(tmp_path, monke
     assert len(failed) == 3
     assert contents(tmp_path) == old
     assert not any("manifest" in path for path in failed[1:]), "which says that all is there, and comes last"
+
+
+@pytest.mark.parametrize("there", [(), ("x.idx",)])
+def test_of_files_that_belong_together_none_that_is_new_stays_where_another_has_a_name(tmp_path, links, there):
+    for name in ("x.rec", *there):
+        (tmp_path / name).write_bytes(b"of another run")
+    files = [pending_file(str(tmp_path / name), b"ours") for name in ("x.rec", "x.idx")]
+    with pytest.raises(FileExistsError, match=r"appeared while this ran.*x\.rec"):
+        publishing.put_in_place(files, [str(tmp_path / name) for name in there])
+    assert (tmp_path / "x.rec").read_bytes() == b"of another run"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["x.rec", *there])

@@ -325,6 +325,19 @@ def test_the_manifest_goes_first_and_comes_last(store: str, monkeypatch: pytest.
         assert ("cat_file", name) in steps[steps.index(("put_file", name)) : last]  # read back before
 
 
+@pytest.mark.parametrize("name", ["x.rec", "x.idx"])
+def test_of_a_migration_no_file_of_another_that_appeared_is_replaced(store: str, workshop: Path, name: str) -> None:
+    put(f"{store}/{name}", b"of another run")
+    pending = [files.pending_file(f"{store}/{each}", b"ours") for each in ("x.rec", "x.idx")]
+    with pytest.raises(FileExistsError, match="appeared while this ran"):
+        publishing.put_in_place(pending, there=())
+    assert get(f"{store}/{name}") == b"of another run"
+    assert left_in(workshop) == []
+    pending = [files.pending_file(f"{store}/{each}", b"ours") for each in ("x.rec", "x.idx")]
+    publishing.put_in_place(pending, there=[f"{store}/x.rec", f"{store}/x.idx"])
+    assert get(f"{store}/{name}") == b"ours"
+
+
 def test_a_store_that_refuses_to_say_what_it_lacks_can_be_read(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = put_shapes(store)
     fsspec.filesystem("memory").rm_file(f"{store}/train.idx")
