@@ -103,9 +103,9 @@ class PackedChunks:
             shuffled = np.frombuffer(unpacked, dtype=np.uint8).reshape(self._itemsize, -1)
             unpacked = np.ascontiguousarray(shuffled.T).data
         chunk = np.frombuffer(unpacked, dtype=self._dataset.dtype).reshape(self._chunk)
-        while self._kept and (len(self._kept) + 1) * self._nbytes > self._most:
-            self._kept.popitem(last=False)
         self._kept[corner] = chunk
+        while len(self._kept) * self._nbytes > self._most:  # of many datasets, also the one that is as large as all
+            self._kept.popitem(last=False)
         return chunk
 
     def _check(self, corner: Corner) -> None:

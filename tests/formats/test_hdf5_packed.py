@@ -12,6 +12,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import FormatError
+from recordio_bridge.formats.hdf5_packed import PackedChunks
 from tests.limits.probing import outcome
 
 PIPELINES = [
@@ -59,6 +60,17 @@ def test_rows_are_those_of_h5py(tmp_path, dtype, pipeline):
             assert np.array_equal(found, theirs)
         taken = np.random.default_rng(2).integers(0, shape[0], 20)
         assert np.array_equal(rb.open(path).take(taken)["x"], theirs[taken])
+
+
+@pytest.mark.parametrize(("most", "chunks"), [(0, 0), (15, 0), (16, 1), (47, 2), (1 << 20, 4)])
+def test_no_more_of_the_chunks_is_kept_than_is_allowed(tmp_path, most, chunks):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(13, dtype="<i4"), chunks=(4,), compression="gzip")
+    with h5py.File(tmp_path / "x.h5") as file:
+        packed = PackedChunks.of("x", "x", file["x"], most)
+        for start in range(13):
+            assert packed.read(start, start + 1).tolist() == [start]
+        assert len(packed._kept) == chunks
 
 
 def test_a_table_of_columns_is_that_of_h5py(tmp_path):
