@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py._hl.base import phil  # the lock of all of HDF5, which knows no threads
 from numpy.typing import NDArray
 
 from ..errors import FormatError
@@ -118,9 +119,10 @@ class PackedChunks:
 
     def _unpacked(self, corner: Corner) -> bytes | None:
         """The bytes of a chunk once deflate is undone; None where HDF5 must say what it is."""
-        if self._id.get_chunk_info_by_coord(corner).byte_offset is None:
-            return None
-        mask, packed = self._id.read_direct_chunk(corner)
+        with phil:  # h5py takes it in most of its calls, and not in all that read_direct_chunk is made of
+            if self._id.get_chunk_info_by_coord(corner).byte_offset is None:
+                return None
+            mask, packed = self._id.read_direct_chunk(corner)
         place = self._codes.index(_DEFLATE)
         used = [number for number in range(len(self._codes)) if not mask >> number & 1]  # others made it no smaller
         checksums = [number for number in used if self._codes[number] == _FLETCHER32]

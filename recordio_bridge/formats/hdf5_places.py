@@ -11,6 +11,7 @@ import os
 
 import h5py
 import numpy as np
+from h5py._hl.base import phil
 from numpy.typing import NDArray
 
 from ..batch import spread
@@ -74,7 +75,8 @@ class Places:
         if number not in self._begins:
             if self._is_chunked:
                 first = (number * self._piece_rows, *[0] * (self._rank - 1))
-                place: int | None = self._id.get_chunk_info_by_coord(first).byte_offset
+                with phil:
+                    place: int | None = self._id.get_chunk_info_by_coord(first).byte_offset
             else:
                 place = self._id.get_offset()
             self._begins[number] = -1 if place is None else int(place)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -91,6 +93,27 @@ def test_chunks_that_were_never_written_are_filled_as_by_h5py(tmp_path):
         theirs = file["x"][:]
     for rows in (1, 3, 64):
         assert np.array_equal(rows_of(tmp_path / "x.h5", rows), theirs)
+
+
+def test_threads_may_unpack_chunks_of_several_files_at_once(tmp_path):
+    """HDF5 knows no threads, and h5py does not keep them apart in all of its calls: the process ended."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name in "abc":
+            file.create_dataset(name, data=np.arange(1000), chunks=(7,), compression="gzip")
+
+    def unpack(name: str) -> int:
+        with h5py.File(tmp_path / "x.h5") as file:
+            packed = PackedChunks.of(name, name, file[name], 0)
+            rounds = [packed.read(start, min(start + 7, 1000)) for _ in range(5) for start in range(0, 1000, 7)]
+        return int(sum(map(np.sum, rounds)))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(unpack, "abcabc")) == [5 * sum(range(1000))] * 6
+    finally:
+        sys.setswitchinterval(interval)
 
 
 # ---- chunks of another size ----
