@@ -25,6 +25,7 @@ from .gather import Found, gather
 from .migration import Migration
 from .names import refuse_files_for_folders
 from .ours import files_beside, states_of
+from .provenance import refuse_unknown
 from .scout import scout_all
 from .state import State
 
@@ -34,7 +35,8 @@ _log = logging.getLogger(__name__)
 def make_plan(migration: Migration, workers: int, on_event: Callable[[Event], None]) -> BulkPlan:
     """Look at all sources, and decide who writes what."""
     refuse_file(migration.out)
-    found = gather(migration.sources, migration.out)
+    found, inside = gather(migration.sources, migration.out)
+    refuse_unknown(inside, migration.out)
     for remark in remarks.on_found(found, migration.sources, migration.out):
         _log.warning("%s", remark)
     return planned_of(migration, found, workers, on_event)

@@ -13,7 +13,7 @@ from ..paths import exists, join, list_folder
 from .conclude import read_finished
 from .findings import Problem, Report
 from .quarantine import quarantined_from_json
-from .unfinished import SUFFIX, is_unfinished
+from .unfinished import FINISHED, SUFFIX, is_unfinished
 
 VerifyManifest = Callable[[str, Report], set[str]]
 
@@ -26,10 +26,10 @@ def verify_migrations(folder: str, report: Report, verify_manifest: VerifyManife
         path = join(folder, name)
         if is_unfinished(path):
             stem = name.removesuffix(SUFFIX)
-            if not exists(join(folder, f"{stem}.migration.json")):
+            if not exists(join(folder, f"{stem}{FINISHED}")):
                 message = f"{path}: a migration was begun here and is not done; go on with it (migrate --resume)"
                 report.problems.append(Problem(path, message))
-        elif name.endswith(".migration.json"):
+        elif name.endswith(FINISHED):
             mine, is_mirror = _verify_migration(folder, path, report, verify_manifest)
             covered, mirrors = covered | {path, *mine}, mirrors or is_mirror
     if mirrors:

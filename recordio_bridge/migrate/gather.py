@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from ..paths import exists, folders_in, is_folder, is_readable, join, normal, real
 from ..shards import absent_shards
@@ -24,7 +25,14 @@ class Found:
     relative: str
 
 
-def gather(sources: Sequence[str], out: str) -> list[Found]:
+class Gathered(NamedTuple):
+    """What sources stand for, and those of their files that lie in the folder of the output, which are no sources."""
+
+    found: list[Found]
+    inside: list[str]
+
+
+def gather(sources: Sequence[str], out: str) -> Gathered:
     """All files that these sources stand for, each once, in the order of the sources and of names in folders.
 
     Unlike elsewhere, a folder stands also for the folders in it; but for out, as that is where they are written to, and
@@ -36,6 +44,7 @@ def gather(sources: Sequence[str], out: str) -> list[Found]:
         ValueError: a source is the folder that is written to, or a file in it.
     """
     found: dict[str, Found] = {}
+    inside: dict[str, None] = {}
     place = join(real(out), "")
     for source in sources:
         if join(real(source), "") == place:
@@ -45,9 +54,14 @@ def gather(sources: Sequence[str], out: str) -> list[Found]:
                 f"{source}: is a source, and lies in the folder of the output: give the output one of its own"
             )
         root = root_of(source)
-        files = [
-            path for path in _files_of(source) if not real(path).startswith(place) and not state_around(path, root)
-        ]
+        files = []
+        for path in _files_of(source):
+            if state_around(path, root):
+                continue
+            if real(path).startswith(place):
+                inside[path] = None
+            else:
+                files.append(path)
         for path in _with_absent(source, files):
             found.setdefault(normal(path), Found(path, os.path.relpath(path, root)))
     if not found:
@@ -55,7 +69,7 @@ def gather(sources: Sequence[str], out: str) -> list[Found]:
             f"{sources[0]}: no file of a known format is there, but for those below {out}, or in NAME.unfinished of "
             "another migration"
         )
-    return list(found.values())
+    return Gathered(list(found.values()), list(inside))
 
 
 def _with_absent(source: str, files: Sequence[str]) -> list[str]:

@@ -6,15 +6,14 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 
-from ..formats import is_called_as_data
 from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
-from ..shards import manifest_path, sidecar_candidates
 from ..sources import is_pattern
 from ..tfds import DATASET_INFO, FEATURES
 from .gather import Found, folders_of, root_of
+from .provenance import manifests_of
 from .scout import Scout
-from .unfinished import is_unfinished, state_around
+from .unfinished import FINISHED, is_unfinished, state_around
 
 _SHOWN = 5  # names in a remark
 _BESIDE = (FEATURES, DATASET_INFO, "property")
@@ -27,7 +26,7 @@ _ENDINGS = (
     ".schema.json",
     ".schema.pbtxt",
     ".manifest.json",
-    ".migration.json",
+    FINISHED,
     ".quarantine.jsonl",
 )
 """Of files that belong to data files, and hold no rows."""
@@ -63,15 +62,15 @@ def _passed_over(found: Sequence[Found], sources: Sequence[str], out: str) -> li
         for source in sources
         for path in (_others_in(source) if is_folder(source) else _fitting(source))
     }
-    inside, states, passed = [], [], []
+    states, passed = [], []
     for path, root in others.items():
         if join(real(path), "").startswith(place):
-            inside += [path] if is_called_as_data(path) else []
-        elif (state := state_around(path.rstrip("/"), root)) is not None:
+            continue
+        if (state := state_around(path.rstrip("/"), root)) is not None:
             states.append(state)
         elif normal(path) not in taken:
             passed.append(path)
-    return [*_inside(inside, out), *map(_unfinished, dict.fromkeys(states)), *_not_taken(passed)]
+    return [*map(_unfinished, dict.fromkeys(states)), *_not_taken(passed)]
 
 
 def _unfinished(state: str) -> str:
@@ -81,21 +80,6 @@ def _unfinished(state: str) -> str:
         "not taken; what it wrote there is, as any file: finish it first (--resume), or leave its output out, or rows "
         "are taken twice"
     )
-
-
-def _inside(paths: Sequence[str], out: str) -> list[str]:
-    """Of sources in the folder of the output. Where a migration was there before, they are what it wrote."""
-    if not paths or _was_written(out):
-        return []
-    return [
-        f"{len(paths):,} of the files of the sources lie in {out}, where the output goes, and are not taken: "
-        f"{_listed(paths)}; give the output a folder of its own"
-    ]
-
-
-def _was_written(out: str) -> bool:
-    """Whether a migration has, or had, its output there."""
-    return any(name.endswith(".migration.json") or is_unfinished(join(out, name)) for name in list_folder(out))
 
 
 def _not_taken(passed: Sequence[str]) -> list[str]:
@@ -162,15 +146,7 @@ def _same(found: Sequence[Found]) -> list[str]:
 
 def _written(found: Sequence[Found]) -> list[str]:
     """Of files that a manifest beside them names, among others: they may be made of those."""
-    manifests: dict[str, list[str]] = {}  # of each folder
-    written: dict[str, str] = {}
-    for each in found:
-        folder = os.path.dirname(each.path)
-        if folder not in manifests:
-            manifests[folder] = [name for name in _names_in(folder) if name.endswith(".manifest.json")]
-        for output in sidecar_candidates(each.path) if manifests[folder] else []:
-            if os.path.basename(manifest_path(output)) in manifests[folder]:
-                written[each.path] = manifest_path(output)
+    written = manifests_of(each.path for each in found)
     if not 0 < len(written) < len(found):
         return []
     path, manifest = next(iter(written.items()))
@@ -179,10 +155,3 @@ def _written(found: Sequence[Found]) -> list[str]:
         f"{what} the output of an earlier conversion (by {manifest}), and taken beside others: where it was made of "
         "those, their rows are taken twice; leave it out by a pattern, or move it away"
     ]
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return list_folder(folder or ".")
-    except OSError:
-        return []  # the scout will say why

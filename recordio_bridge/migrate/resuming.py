@@ -190,5 +190,5 @@ def refuse_new_sources(migration: Migration, known: set[str]) -> None:
 def new_sources(migration: Migration, known: Collection[str]) -> list[str]:
     """The sources that a plan does not know."""
     with suppress(FileNotFoundError):  # what is gone is seen where it is looked at
-        return [each.path for each in gather(migration.sources, migration.out) if each.path not in known]
+        return [each.path for each in gather(migration.sources, migration.out).found if each.path not in known]
     return []

@@ -58,7 +58,7 @@ class State:
 
     def __init__(self, out: str, name: str) -> None:
         self.folder = join(out, f"{name}{unfinished.SUFFIX}")
-        self.finished_path = join(out, f"{name}.migration.json")
+        self.finished_path = join(out, f"{name}{unfinished.FINISHED}")
         self._looked_at: dict[tuple[str, int, int], int] = {}
 
     def files(self) -> list[str]:

@@ -113,15 +113,6 @@ def test_an_output_among_its_sources_is_not_told(tmp_path, caplog):
     assert said(caplog, src, src / "out") == []
 
 
-@pytest.mark.parametrize("pattern", ["", "/**/*.rec"])
-def test_sources_that_lie_where_the_output_goes_are_told(tmp_path, caplog, pattern):
-    src = rec_tree(tmp_path / "src", [3])
-    rec_tree(src / "old/deep", [5, 5])
-    (line,) = said(caplog, f"{src}{pattern}", src / "old")
-    assert line.startswith(f"2 of the files of the sources lie in {src}/old, where the output goes, and are not taken")
-    assert f"{src}/old/deep/part-0001.rec" in line
-
-
 def test_a_source_that_lies_where_the_output_goes_is_refused(tmp_path):
     src = rec_tree(tmp_path / "src", [3])
     with pytest.raises(ValueError, match=r"part-0000\.rec: is a source, and lies in the folder of the output"):

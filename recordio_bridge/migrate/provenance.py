@@ -1,0 +1,78 @@
+"""Which files were written by a migration, or a conversion: as manifests beside them say, and plans that are begun."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from ..errors import FormatError
+from ..paths import join, list_folder, normal
+from ..shards import manifest_path, sidecar_candidates
+from .conclude import read_finished
+from .ledger import read_manifest
+from .ours import crcs_of_manifests
+from .state import State
+from .unfinished import FINISHED, SUFFIX, is_unfinished
+
+_SHOWN = 5  # names in an error
+
+
+def manifests_of(paths: Iterable[str]) -> dict[str, str]:
+    """The manifest beside a file that has its name, or that of the set that it is a shard of; by the file."""
+    names: dict[str, set[str]] = {}  # of each folder
+    found: dict[str, str] = {}
+    for path in paths:
+        folder = os.path.dirname(path)
+        if folder not in names:
+            names[folder] = {name for name in _names_in(folder) if name.endswith(".manifest.json")}
+        for output in sidecar_candidates(path) if names[folder] else []:
+            if os.path.basename(manifest_path(output)) in names[folder]:
+                found[path] = manifest_path(output)
+    return found
+
+
+def refuse_unknown(inside: Sequence[str], out: str) -> None:
+    """ValueError where files of the sources lie in the folder of the output, and no migration wrote them there.
+
+    Those that one wrote are passed over in silence: the output of a migration may lie in the folder of its sources.
+    """
+    paths = set(map(normal, inside))
+    unknown = sorted(paths - _written_in(out, paths)) if paths else []
+    if unknown:
+        more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+        raise ValueError(
+            f"{len(unknown):,} of the files of the sources lie in {out}, where the output goes, and no migration wrote "
+            f"them there: {', '.join(unknown[:_SHOWN])}{more}; give the output a folder of its own, or move them away"
+        )
+
+
+def _written_in(out: str, paths: set[str]) -> set[str]:
+    """The data files of the migrations that were done in a folder, or begun; at least those that are among paths."""
+    files: set[str] = set()
+    for name in _names_in(out):
+        with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
+            if name.endswith(FINISHED):
+                finished = read_finished(join(out, name)) or {}
+                for manifest in crcs_of_manifests(finished, out):
+                    output = manifest.removesuffix(manifest_path(""))
+                    # that of one file is not read: there may be thousands
+                    files.update([output] if normal(output) in paths else _shards_of(manifest))
+            elif is_unfinished(join(out, name)):
+                plan = State(out, name.removesuffix(SUFFIX)).read_plan()
+                files.update([] if plan is None else [*(order.target for order in plan.orders), *plan.stale])
+    return set(map(normal, files))
+
+
+def _shards_of(manifest: str) -> list[str]:
+    """The data files that a manifest names."""
+    with suppress(FormatError, OSError):
+        return read_manifest(manifest).paths
+    return []
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return list_folder(folder or ".")
+    except OSError:
+        return []  # whoever looks at the files will say why

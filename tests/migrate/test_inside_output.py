@@ -1,0 +1,107 @@
+"""Sources in the folder of the output: what migrations wrote there is passed over, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+from tests.cli.running import run
+from tests.migrate.trees import numbers_in, rec_tree
+from tests.samples import contents
+
+
+def nested(root: Path) -> Path:
+    """A folder of sources, with more of them in old/."""
+    rec_tree(root, [3])
+    rec_tree(root / "old/deep", [5, 5])
+    return root
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.rec", "/*/*/*.rec"])
+@pytest.mark.parametrize(
+    "options", [{}, {"mirror": True}, {"shuffle": True}, {"split": "a=0.5,b=0.5"}, {"overwrite": True}]
+)
+def test_sources_where_the_output_goes_are_refused(tmp_path, pattern, options):
+    src = nested(tmp_path / "src")
+    before = contents(src)
+    expected = rf"^2 of the files of the sources lie in {src}/old, where the output goes, and no migration wrote them"
+    with pytest.raises(ValueError, match=expected) as caught:
+        rb.migrate.run([src / "part-0000.rec", f"{src}{pattern}"], src / "old", to="tfrecord", **options)
+    assert f"{src}/old/deep/part-0001.rec" in str(caught.value)
+    assert "give the output a folder of its own" in str(caught.value)
+    assert contents(src) == before
+
+
+def test_sources_where_the_output_goes_end_the_command(tmp_path, capsys):
+    src = nested(tmp_path / "src")
+    for more in ([], ["--plan-only"]):
+        outcome = run(capsys, "migrate", src, src / "old", "--to", "tfrecord", *more)
+        assert outcome.code == 2
+        assert "2 of the files of the sources lie in" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [{"shards": 2}, {"mirror": True}, {"split": "a=0.5,b=0.5"}, {"tfds": "d:1.0.0:train"}]
+)
+def test_what_a_migration_wrote_is_passed_over(tmp_path, options):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    rb.migrate.run(src, src / "out", to="tfrecord", **options)
+    first = contents(src)
+    rb.migrate.run(src, src / "out", to="tfrecord", **options, resume=True)
+    rb.migrate.run(src, src / "out", to="tfrecord", **options, overwrite=True)
+    assert contents(src) == first
+    assert rb.migrate.run(src, src / "out", to="tfrecord", name="other").num_rows == 7
+
+
+def test_what_an_unfinished_one_wrote_is_passed_over(tmp_path):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    sound = (src / "part-0001.rec").read_bytes()
+    (src / "part-0001.rec").write_bytes(sound[:-20])
+    assert not rb.migrate.run(src, src / "out", to="tfrecord", shards=2).is_complete
+    assert rb.migrate.run(src, src / "out", to="tfrecord", name="other").num_rows < 7
+    (src / "part-0001.rec").write_bytes(sound)
+    outcome = rb.migrate.run(src, src / "out", to="tfrecord", shards=2, resume=True)
+    assert numbers_in(outcome, "id") == list(range(7))
+
+
+def test_beside_what_a_migration_wrote_others_are_refused(tmp_path):
+    src = rec_tree(tmp_path / "src", [3])
+    rb.migrate.run(src, src / "out", to="rec", name="old", shards=1)
+    rec_tree(src / "out/more", [5])
+    with pytest.raises(ValueError, match=r"^1 of the files of the sources lie in .*/out/more/part-0000\.rec; "):
+        rb.migrate.run(src, src / "out", to="rec", name="old", overwrite=True)
+
+
+@pytest.mark.parametrize("gone", ["old.migration.json", "old.rec.manifest.json", "the name in it"])
+def test_what_nothing_tells_of_is_refused(tmp_path, gone):
+    src = rec_tree(tmp_path / "src", [3])
+    rb.migrate.run(src, src / "out", to="rec", name="old", shards=2)
+    if gone == "the name in it":
+        shutil.copy(src / "out/old-00000-of-00002.rec", src / "out/old-00002-of-00003.rec")
+    else:
+        (src / "out" / gone).unlink()
+    with pytest.raises(ValueError, match="no migration wrote them there"):
+        rb.migrate.plan(src, src / "out", to="rec", name="new")
+
+
+def test_the_output_of_a_conversion_is_one_of_the_sources(tmp_path):
+    """What it was made of may be elsewhere, or gone."""
+    src = rec_tree(tmp_path / "src", [3])
+    (src / "out").mkdir()
+    rb.convert(rec_tree(tmp_path / "else", [4]), src / "out/x.rec")
+    rb.migrate.run(src / "part-0000.rec", src / "out", to="tfrecord")
+    with pytest.raises(ValueError, match=r"out/x\.rec; "):
+        rb.migrate.plan(src, src / "out", to="tfrecord", name="new")
+
+
+def test_damaged_knowledge_is_none(tmp_path):
+    src = rec_tree(tmp_path / "src", [3])
+    rb.migrate.run(src, src / "out", to="rec", name="old")
+    path = src / "out/old.migration.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "recordio_bridge": 99}))
+    with pytest.raises(ValueError, match="no migration wrote them there"):
+        rb.migrate.plan(src, src / "out", to="rec", name="new")
