@@ -21,6 +21,7 @@ import numpy as np
 from . import remote
 from .arguments import described
 from .batch import Batch, rebatch
+from .companions import is_companion
 from .copies import Keep
 from .errors import FormatError, SchemaError, UnknownFormatError
 from .formats import format_of_source, format_of_target, get_format, is_called_as_data
@@ -28,7 +29,7 @@ from .formats.base import ALARM, OF_ONE_FILE, Extent, Format, OnBadRecord, Reque
 from .paths import absolute, inside, join
 from .remote import is_remote
 from .schema import Field, Schema
-from .shards import absent_shards, missing_shard, several_sets, shard_names, shards_beside
+from .shards import absent_shards, missing_shard, parse_shard, several_sets, shard_names, shards_beside, split_suffix
 from .sidecar import find_sidecar
 
 _log = logging.getLogger(__name__)
@@ -152,9 +153,9 @@ def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), fol
     """Of the files that fit a pattern, those of data."""
     suffix = os.path.splitext(pattern)[1]
     is_named = suffix != "" and not any(char in suffix for char in _GLOB)
-    found = [file for file in files if _is_data(file, is_named)]
+    found = _data_among(files, is_named)
     if not found and not dead:
-        raise FileNotFoundError(f"{pattern}: no file fits this pattern")
+        raise FileNotFoundError(f"{pattern}: no file of a known format fits this pattern")
     return Listing(pattern, found, partial(fits, pattern), dead, tuple(folders))
 
 
@@ -175,7 +176,7 @@ def _listed(source: object) -> Iterable[SourceArgument]:
 def _in_folder(folder: str) -> Listing:
     """The data files of a folder; others, such as sidecars and indexes, are passed over."""
     files, folders, links = inside(folder)
-    found = [file for file in (join(folder, name) for name in files) if _is_data(file)]
+    found = _data_among([join(folder, name) for name in files])
     dead = tuple(filter(is_dead_link, (join(folder, name) for name in links)))
     if not found and not dead:
         raise FileNotFoundError(f"{folder}: no file of a known format is in this folder")
@@ -188,21 +189,43 @@ def is_dead_link(path: str) -> bool:
     return is_dead and is_called_as_data(path) and not os.path.basename(path).startswith(".")
 
 
-def _is_data(path: str, is_named: bool = False) -> bool:
+def _data_among(files: Sequence[str], is_named: bool = False) -> list[str]:
+    """Those of some files that are data, or are meant to be, as far as their names tell.
+
+    One whose content no format knows is damaged, or was never data. It is meant where a pattern names its suffix
+    (is_named), or where it has that of a file that is data, or none, as that: it is taken then, and so is an error.
+    """
+    known = {file for file in files if _is_data(file, is_named)}
+    suffixes = {_suffix_of(file) for file in known}
+    meant = {file for file in files if _may_be_data(file) and (is_named or _suffix_of(file) in suffixes)}
+    return [file for file in files if file in known or file in meant]
+
+
+def _suffix_of(path: str) -> str:
+    """The suffix of a file, or of the set that it is a shard of, in lower case."""
+    shard = parse_shard(path)
+    return split_suffix(os.path.basename(path if shard is None else shard.output))[1].lower()
+
+
+def _may_be_data(path: str) -> bool:
+    """Whether nothing but its content says that a file is none of data: "_" begins the names of notes, as of Spark."""
+    name = os.path.basename(path)
+    return not name.startswith((".", "_")) and not is_companion(name) and not name.endswith(".json")
+
+
+def _is_data(path: str, is_named: bool) -> bool:
     """Whether a file is one of data. Of a format without a suffix of its own, only where its suffix is named."""
-    if os.path.basename(path).startswith("."):
+    name = os.path.basename(path)
+    if name.startswith("."):
         return False
+    if is_called_as_data(path):
+        return True
+    if is_companion(name) or name.endswith(".json"):
+        return False  # of which there is one for each data file: they are not opened
     try:
-        format_of_target(path)
+        return format_of_source(path).suffixes != () or is_named
     except UnknownFormatError:
-        if path.endswith((".idx", ".lst", ".json")):
-            return False  # of which there is one for each data file: they are not opened
-        try:
-            has_suffix = format_of_source(path).suffixes != ()
-            return has_suffix or is_named
-        except UnknownFormatError:
-            return False
-    return True
+        return is_called_as_data(path.lower())
 
 
 def _shards_of(output: str) -> list[str]:

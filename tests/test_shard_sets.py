@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError
+from recordio_bridge import FormatError, UnknownFormatError
 from recordio_bridge.shards import absent_shards
 from tests.cli.running import run
 from tests.samples import image_rec
@@ -122,7 +122,18 @@ def test_a_shard_without_suffix_that_is_damaged_is_not_passed_over(folder):
     for path in names:
         path.rename(folder / path.name.removesuffix(".tfrecord"))
     (folder / "a-00002-of-00004").write_bytes(b"nothing that is known")
-    with pytest.raises(FormatError, match="a-00002-of-00004: is of no known format, and one of a set of 4 shards"):
+    with pytest.raises(UnknownFormatError, match="a-00002-of-00004: no format fits its content"):
+        ids(folder)
+
+
+def test_a_shard_that_is_a_note_by_its_name_is_missed(folder):
+    names = sorted(folder.glob("a-*"))
+    for path in folder.glob("*.json"):
+        path.unlink()
+    for path in names:
+        path.rename(folder / f"_{path.name.removesuffix('.tfrecord')}")
+    (folder / "_a-00002-of-00004").write_bytes(b"nothing that is known")
+    with pytest.raises(FormatError, match="_a-00002-of-00004: is of no known format, and one of a set of 4 shards"):
         ids(folder)
 
 

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
 
+from ..companions import is_companion
 from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
 from ..sources import is_pattern
-from ..tfds import DATASET_INFO, FEATURES
 from .gather import Found, folders_of, root_of
 from .provenance import manifests_of
 from .scout import Scout
-from .unfinished import FINISHED, is_unfinished, state_around
+from .unfinished import is_unfinished, state_around
+
+_log = logging.getLogger(__name__)
 
 _SHOWN = 5  # names in a remark
-_BESIDE = (FEATURES, DATASET_INFO, "property")
-_ENDINGS = (
-    ".idx",
-    ".tfindex",
-    ".lst",
-    ".property",
-    ".labels.txt",
-    ".schema.json",
-    ".schema.pbtxt",
-    ".manifest.json",
-    FINISHED,
-    ".quarantine.jsonl",
-)
-"""Of files that belong to data files, and hold no rows."""
 
 
 def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
@@ -85,6 +74,8 @@ def _unfinished(state: str) -> str:
 def _not_taken(passed: Sequence[str]) -> list[str]:
     if not passed:
         return []
+    for path in passed:
+        _log.info("not taken: %s", path)
     what = "1 file or folder" if len(passed) == 1 else f"{len(passed):,} files or folders"
     return [
         f"{what} of the sources not taken (hidden, of no known format, or a folder that fits a pattern): "
@@ -104,7 +95,7 @@ def _others_in(root: str) -> Iterator[str]:
             if name in inside:
                 if name.startswith(".") or is_unfinished(join(folder, name)):
                     yield join(join(folder, name), "")
-            elif not _belongs(name):
+            elif not is_companion(name):
                 yield join(folder, name)
 
 
@@ -114,13 +105,8 @@ def _fitting(pattern: str) -> Iterator[str]:
         if os.path.isdir(path):
             if "**" not in pattern:
                 yield join(path, "")
-        elif not _belongs(os.path.basename(path)):
+        elif not is_companion(os.path.basename(path)):
             yield path
-
-
-def _belongs(name: str) -> bool:
-    """Whether a file of this name is read, or made anew, with the data beside it."""
-    return name in _BESIDE or name.endswith(_ENDINGS)
 
 
 def _same(found: Sequence[Found]) -> list[str]:
