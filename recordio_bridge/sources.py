@@ -472,6 +472,20 @@ def counted_anew(notes: Sequence[str], files: int) -> tuple[str, ...]:
     return (_of_files(files), *others) if files > 1 else others
 
 
+def said_anew(notes: Sequence[str], path: str, new: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    """The notes of a Summary of several files (paths) where one of them is another by now, with new notes."""
+    name, stem = os.path.basename(path), os.path.splitext(path)[0]
+    is_single = sum(os.path.basename(each) == name for each in paths) == 1
+
+    def is_of_it(note: str) -> bool:
+        return (is_single and note.startswith(f"{name}: ")) or f"{stem}." in note
+
+    if len(paths) == 1:
+        return tuple(new)
+    kept = [note for note in notes if not is_of_it(note)]
+    return (*kept, *(f"{name}: {note}" for note in new if note not in kept and OF_ONE_FILE not in note))
+
+
 def _merge_notes(paths: Sequence[str], notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The notes of several files: those that all have once, the others with their file."""
     having = Counter(note for mine in notes for note in set(mine))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..errors import FormatError, MigrationError, SchemaError
+from ..formats import get_format
 from ..schema import Schema
+from ..shards import schema_path
+from ..sources import said_anew
 from .assembly import assemble_output, source_of
-from .bulk_plan import BulkPlan
+from .bulk_plan import BulkPlan, Output
 from .orders import Order
 from .parts import Part, parts_of, path_of, with_parts
 from .planning import make_plan
@@ -53,7 +56,26 @@ def _with_source(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
     holding = [n for n, order in enumerate(plan.orders) if _positions(order, seen.path)]
     for position, n in enumerate(holding):
         plan = plan.with_order(n, _with_part(plan, plan.orders[n], seen if position == 0 else None, seen.path))
-    return plan
+    outputs = (_with_notes(each, plan, seen) if _holds(each, holding) else each for each in plan.outputs)
+    return replace(plan, outputs=tuple(outputs))
+
+
+def _holds(output: Output, numbers: Sequence[int]) -> bool:
+    """Whether one of these orders is of an output."""
+    return any(output.first <= number < output.stop for number in numbers)
+
+
+def _with_notes(output: Output, plan: BulkPlan, seen: Scout) -> Output:
+    """An output with what is to be said of a source now, in place of what was."""
+    paths = [seen.path] if plan.migration.mirror else [found.path for found in plan.found]
+    notes, warnings = ((), ()) if seen.summary is None else (seen.summary.notes, seen.summary.warnings)
+    summary = replace(
+        output.summary,
+        notes=said_anew(output.summary.notes, seen.path, notes, paths),
+        warnings=said_anew(output.summary.warnings, seen.path, warnings, paths),
+    )
+    skipped = (*(each for each in output.skipped if each.path != seen.path), *seen.skipped)
+    return replace(output, summary=summary, skipped=skipped)
 
 
 def _with_output(plan: BulkPlan, number: int, seen: Scout) -> BulkPlan:
@@ -88,8 +110,10 @@ def _with_part(plan: BulkPlan, order: Order, seen: Scout | None, path: str) -> O
         elif not is_placed and seen is not None:
             parts.append(_part_of(plan, order, seen))
             is_placed = True
-    beside = order.beside if seen is None else tuple(dict.fromkeys([*order.beside, *seen.beside]))
-    return replace(with_parts(order, parts), beside=beside)
+    own = {*get_format(order.source_format).files_of(path), schema_path(path)}  # which may be made anew with it
+    others = [file for file in order.beside if file.path not in own]
+    beside = dict.fromkeys([*others, *(() if seen is None else seen.beside)])
+    return replace(with_parts(order, parts), beside=tuple(beside))
 
 
 def _part_of(plan: BulkPlan, order: Order, seen: Scout) -> Part:

@@ -1,0 +1,98 @@
+"""What is said of a source that was repaired is what is to be said of it then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import recordio_bridge as rb
+from tests.migrate.trees import numbers_in
+from tests.samples import image_rec
+
+ALARM = "DATA MAY BE MISSING"
+
+
+def tree(folder: Path, *names: str) -> list[Path]:
+    """Files of 40 rows with their indexes, the last of them cut inside a record."""
+    paths = [folder / name for name in names]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image_rec(path, 40, first_id=40 * number)
+    return paths
+
+
+def cut(path: Path) -> bytes:
+    """Cut a file; what it was."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 5 + 1])
+    return whole
+
+
+def told(outcome: rb.migrate.Outcome) -> list[str]:
+    """The notes and warnings of all manifests."""
+    return [note for manifest in outcome.manifests for note in (*manifest.notes, *manifest.warnings)]
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 2}, {"mirror": True}, {"shuffle": True, "seed": 1}])
+@pytest.mark.parametrize("names", [("x.rec",), ("w.rec", "x.rec"), ("a/x.rec", "b/x.rec")])
+def test_the_alarm_of_a_repaired_source_goes(tmp_path, options, names):
+    *_, bad = tree(tmp_path / "src", *names)
+    whole = cut(bad)
+    if len(names) == 1:  # of which something must be readable
+        tree(tmp_path / "src", "v.npz.rec")
+    arguments = (tmp_path / "src", tmp_path / "out")
+    first = rb.migrate.run(*arguments, to="tfrecord", **options)
+    assert not first.is_complete
+    assert options.get("shuffle") or any(ALARM in note for note in told(first))
+    bad.write_bytes(whole)
+    second = rb.migrate.run(*arguments, to="tfrecord", **options, resume=True)
+    assert second.is_complete
+    assert told(second) == told(rb.migrate.run(tmp_path / "src", tmp_path / "clean", to="tfrecord", **options)) or (
+        not any(ALARM in note for note in told(second)) and options.get("shards")  # of which some may be empty
+    )
+    assert rb.migrate.verify(tmp_path / "out").warnings == []
+
+
+def test_the_alarm_of_a_namesake_stays(tmp_path):
+    first, second = tree(tmp_path / "src", "a/x.rec", "b/x.rec")
+    whole = cut(second)
+    other = cut(first)
+    assert rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2).quarantine
+    second.write_bytes(whole)
+    half = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2, resume=True)
+    alarms = [note for note in half.manifests[0].warnings if ALARM in note]
+    assert len(alarms) == 1
+    assert f"{first.with_suffix('.idx')}:" in alarms[0]
+    first.write_bytes(other)
+    whole_now = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2, resume=True)
+    assert not any(ALARM in note for note in told(whole_now))
+
+
+@pytest.mark.parametrize("way", ["rebuilt", "gone"])
+def test_the_index_of_a_repaired_source_may_be_another(tmp_path, way):
+    _, bad = tree(tmp_path / "src", "w.rec", "x.rec")
+    whole = cut(bad)
+    assert not rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2).is_complete
+    bad.write_bytes(whole)
+    bad.with_suffix(".idx").unlink()
+    if way == "rebuilt":
+        image_rec(bad, 38, first_id=40)
+    second = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2, resume=True)
+    assert numbers_in(second, "id") == list(range(78 if way == "rebuilt" else 80))
+
+
+def test_what_a_repaired_source_brings_is_said(tmp_path):
+    sound, bad = tree(tmp_path / "src", "w.rec", "x.rec")
+    whole = cut(bad)
+    assert not rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2, scan=True).is_complete
+    bad.write_bytes(whole)
+    index = bad.with_suffix(".idx")
+    index.write_bytes(b"".join(index.read_bytes().splitlines(keepends=True)[:-3]))
+    second = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", shards=2, scan=True, resume=True)
+    assert second.is_complete
+    assert numbers_in(second, "id") == list(range(80))
+    (note,) = (note for note in second.manifests[0].notes if "x.idx" in note)
+    assert note.startswith("x.rec: ")
+    assert ALARM not in note
+    assert sound.name not in note
