@@ -40,6 +40,11 @@ _GLOB = ("*", "?", "[")
 _SHOWN = 5  # names in a remark
 DIFFERING = "pass fields= or schema= (or --select), or convert them one by one"
 """What to do about files with other columns; a migration has an advice of its own in its place."""
+UNLIKE = (
+    "a select takes what is alike in all files; leave it out, or convert them one by one first, with a cast "
+    "(NAME:DTYPE=NAME)"
+)
+"""The same, of a column that was selected."""
 
 
 def expand(source: SourceArgument) -> list[str]:

@@ -252,6 +252,7 @@ def _agreeing(scouts: Sequence[Scout], migration: Migration, path: str) -> tuple
                 merged(source_of(pair, wishes), summaries, format, options, wishes)
                 if seen is not usual and wishes.select is not None:  # also what of it is chosen
                     _template(migration, path, wishes, [seen])
+                    _template(migration, path, wishes, pair)
                 reasons[kind] = None
             except SchemaError as err:
                 reasons[kind] = partial(reason_of(str(err)).replace, seen.path)

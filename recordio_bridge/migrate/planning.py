@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
-from ..errors import SelectError
+from ..errors import SchemaError, SelectError
 from ..example import storable_dtypes
 from ..formats.base import Extent, Format, Skipped, Summary
 from ..presets import class_field
 from ..recordfile import count_rows
 from ..schema import Packing, Schema
 from ..select import as_pairs, name_of, named_fields, split_pairs
-from ..sources import Source, make_options, merge_summaries, target_format
+from ..sources import DIFFERING, UNLIKE, Source, make_options, merge_schemas, merge_summaries, target_format
 from ..tfds import DatasetName
 from .neighbours import check_neighbours
 from .orders import Order, Shuffle
@@ -92,7 +92,7 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
         where=wishes.where,
     )
     order = _with_encodings(order, wishes)
-    order = replace(order, classes=class_field(wishes, _selected(order, source)))
+    order = replace(order, classes=class_field(wishes, _selected(order, source, summaries)))
     order = _with_images(order, wishes)
     payload = _payload_of(order, source, format, made)
     order = _reading_less(keeping_fields(order, payload))
@@ -108,15 +108,30 @@ def make_plan(source: Source, target: str, wishes: Wishes, presumed: list[Summar
     return plan
 
 
-def _selected(order: Order, source: Source) -> Schema:
-    """The fields that are selected. Where one is not there, the error lists all that are, looked for or not."""
+def _selected(order: Order, source: Source, summaries: Sequence[Summary]) -> Schema:
+    """The fields that are selected. Where one is not there, the error lists all that are, looked for or not.
+
+    Raises:
+        SchemaError: it is there, and not alike in all files.
+    """
     try:
         return order.selection().schema
     except SelectError:
+        _refuse_unlike(order, source, summaries)
         known, _ = source.format.certain(source.paths[0], source.options[0])
         if not set(known) <= set(order.schema):
             replace(order, schema=known).selection()
         raise
+
+
+def _refuse_unlike(order: Order, source: Source, summaries: Sequence[Summary]) -> None:
+    """SchemaError where what a select names is in all files, or some, and not alike, so that it was left out."""
+    named = (named_fields(dict(order.select or ()), order.where) or frozenset()) - set(order.schema)
+    schemas = [each.schema.pick([name for name in each.schema if name in named]) for each in summaries]
+    try:
+        merge_schemas(source.paths, [replace(each, schema=s) for each, s in zip(summaries, schemas, strict=True)])
+    except SchemaError as err:
+        raise SchemaError(str(err).replace(DIFFERING, UNLIKE), field=err.field) from None
 
 
 def _with_images(order: Order, wishes: Wishes) -> Order:

@@ -11,12 +11,14 @@ from typing import Any
 
 from ..errors import FormatError, SchemaError
 from ..formats.framed import ADVICE, IN_ONE_PIECE
-from ..sources import DIFFERING
+from ..sources import DIFFERING, UNLIKE
 
+_CAST = "cast it first, each source by itself (--mirror --select NAME:DTYPE=NAME), and migrate what that makes"
 _ADVICE = {
     ADVICE: "repair it, or begin again with --on-bad-record skip --overwrite, which leaves out such records alone",
     IN_ONE_PIECE: "nothing says where records begin behind it; migrate the file apart, in one piece (--shards 1)",
-    DIFFERING: "migrate it apart, or choose columns that all sources have (--select)",
+    DIFFERING: f"migrate it apart, choose columns that are alike in all sources (--select), or {_CAST}",
+    UNLIKE: f"a select takes what is alike in all sources; leave it out, or {_CAST}",
 }
 """Of a migration, in the place of what is the advice elsewhere."""
 _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)

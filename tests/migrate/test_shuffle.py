@@ -273,7 +273,7 @@ def test_a_flipped_bit_that_makes_another_column_costs_the_rows_of_its_source(tm
     (line,) = report_of(tmp_path / "out")
     assert line["path"] == str(bad)
     assert "id2" in line["reason"]
-    assert line["reason"].endswith("migrate it apart, or choose columns that all sources have (--select)")
+    assert line["reason"].endswith("(--mirror --select NAME:DTYPE=NAME), and migrate what that makes")
     bad.rename(src / "bad")
     others = rb.migrate.run(src, tmp_path / "others/out", **asked)
     (src / "bad").rename(bad)
