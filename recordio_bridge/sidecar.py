@@ -8,6 +8,7 @@
      "payload": "image",
      "schema": [...],
      "class_names": {"field": "label", "first": 0, "names": ["cat", "dog"]},   where they were given
+     "quarantined": 2,                                       parts of the sources that a migration left out, if any
      "crc32c": 80123                                         of all that is before it, see documents
     }
 
@@ -102,6 +103,8 @@ class Sidecar:
     ends: Mapping[str, Ends] | None = None
     """Of the files and their indexes, when they were written; None where the sidecar does not say."""
     class_names: ClassNames | None = None
+    quarantined: int = 0
+    """How many parts of its sources the migration that wrote the files left out."""
 
     def describes(self, path: str) -> bool:
         """Whether a file, or an index, is the one that it was written for, as far as it says."""
@@ -110,12 +113,23 @@ class Sidecar:
         known = self.ends.get(os.path.basename(path))
         return known is not None and is_beside(path) and ends_of(path) == known
 
+    @property
+    def _incompleteness(self) -> str | None:
+        """What is to be said of files that a migration wrote which had to leave something out; the same of all."""
+        if not self.quarantined:
+            return None
+        parts = "1 part" if self.quarantined == 1 else f"{self.quarantined:,} parts"
+        return (
+            f"{ALARM}the migration that wrote {self.path} left out {parts} of its sources, which are in its "
+            "quarantine; repair them, and go on with it (migrate --resume)"
+        )
+
     def doubt(self, path: str) -> str | None:
         """Why it is not believed for a file that it names, or not for more than the name; a sentence for people."""
         if self.ends is None:
             return f"{self.path} is believed for the name alone: it does not say which bytes it describes"
         if self.describes(path):
-            return None
+            return self._incompleteness
         name = os.path.basename(path)
         known = self.ends.get(name)
         if known is not None and is_beside(path) and nbytes_of(path) < known.nbytes:
@@ -136,6 +150,7 @@ def make_sidecar(
     schema: Schema,
     payload: str | None,
     class_names: ClassNames | None = None,
+    quarantined: int = 0,
 ) -> Pending:
     """The sidecar of an output, waiting for its name. written: each file and what belongs to it, the file first."""
     ends = {os.path.basename(file.final): asdict(ends_of(file.temporary)) for files in written for file in files}
@@ -146,6 +161,7 @@ def make_sidecar(
         "payload": payload,
         "schema": schema.to_json(),
         **({} if class_names is None else {"class_names": class_names.to_json()}),
+        **({"quarantined": quarantined} if quarantined else {}),
     }
     return pending_file(schema_path(output), as_document(content))
 
@@ -193,6 +209,9 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
     if not isinstance(content, dict) or content.get("recordio_bridge") != _VERSION:
         raise problem
     files, payload = content.get("files"), content.get("payload")
+    quarantined = content.get("quarantined", 0)
+    if type(quarantined) is not int or quarantined < 0:
+        raise problem
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise problem
     if payload not in (None, "image", "raw", "example", "sagemaker"):
@@ -205,6 +224,6 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
         raise problem
     try:
         names = ClassNames.from_json(content.get("class_names"))
-        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names)
+        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names, quarantined)
     except SchemaError as err:
         raise FormatError(f"{path}: {err}", path=path) from err

@@ -18,7 +18,7 @@ from ..paths import free_bytes
 from .conversion import add_conversion_args, conversion_options
 from .options import add_json, counted, parse_nbytes, print_notes
 from .progress import Shown, sized
-from .terminal import say, say_json, tell
+from .terminal import heeded, say, say_json, tell
 
 if TYPE_CHECKING:
     from ..migrate.bulk_plan import BulkPlan
@@ -90,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("migrate takes --to: the format to write, such as --to tfrecord")
     *sources, out = args.paths
     known = {**_options(args), "to": args.to, "workers": args.workers}
-    with Shown(quiet=args.quiet) as shown:
+    with Shown(quiet=args.quiet) as shown, heeded() as heard:
         if args.plan_only:
             plan = migrate.plan(sources, out, on_event=shown, **known)
             shown.close()
-            _print_plan(plan, args.json)
+            _print_plan(plan, list(heard.said), args.json)
             return 0
         with _kept(shown):
             outcome = migrate.run(
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 on_event=shown,
                 **known,
             )
-    _print_outcome(outcome, args)
+    _print_outcome(outcome, list(heard.said), args)
     return 0 if outcome.is_complete else 1
 
 
@@ -131,7 +131,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:  # Any: the arguments 
     return {**conversion_options(args), **{name: getattr(args, name) for name in plain}, **named}
 
 
-def _print_plan(plan: BulkPlan, as_json: bool) -> None:
+def _print_plan(plan: BulkPlan, said: Sequence[str], as_json: bool) -> None:
     """What would be done: files, rows where they are known, bytes, shards, and whether there is room for them."""
     free = free_bytes(plan.migration.out)
     shards = [(order.target, order.nbytes, order.num_rows or None, len(order.sources)) for order in plan.orders]
@@ -144,6 +144,7 @@ def _print_plan(plan: BulkPlan, as_json: bool) -> None:
             "output_nbytes": plan.output_nbytes,
             "free_nbytes": free,
             "files": [dict(zip(names, shard, strict=True)) for shard in shards],
+            "warnings": said,
             "quarantine": [asdict(each) for each in plan.quarantine],
         }
         say_json(content)
@@ -172,7 +173,7 @@ def _print_quarantine(quarantine: Sequence[Quarantined], what: str) -> None:
         tell(f"  and {len(quarantine) - _SHOWN:,} more")
 
 
-def _print_outcome(outcome: Outcome, args: argparse.Namespace) -> None:
+def _print_outcome(outcome: Outcome, said: Sequence[str], args: argparse.Namespace) -> None:
     notes = dict.fromkeys(note for manifest in outcome.manifests for note in manifest.notes)
     warnings = dict.fromkeys(note for manifest in outcome.manifests for note in manifest.warnings)
     print_notes(list(notes), list(warnings), args.quiet)
@@ -185,6 +186,8 @@ def _print_outcome(outcome: Outcome, args: argparse.Namespace) -> None:
             "num_rows": outcome.num_rows,
             "nbytes": outcome.nbytes,
             "manifests": [manifest.files[-1] for manifest in outcome.manifests],
+            "notes": list(notes),
+            "warnings": list(dict.fromkeys([*said, *warnings])),
             "quarantine": [asdict(each) for each in outcome.quarantine],
         }
         say_json(content)

@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 
@@ -70,3 +72,25 @@ class LogOnStandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tell(f"recordio-bridge: {self.format(record)}")
+
+
+class Warnings(logging.Handler):
+    """Keeps the warnings that are logged, each once, for an answer in JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said[record.getMessage()] = None
+
+
+@contextmanager
+def heeded() -> Iterator[Warnings]:
+    """Keep what the library warns of meanwhile."""
+    logger, handler = logging.getLogger("recordio_bridge"), Warnings()
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)

@@ -139,7 +139,8 @@ def _conclude_output(plan: BulkPlan, output: Output, receipts: Sequence[Receipt]
         if plan.migration.is_permuted:  # each of its outputs lacks rows of what could not be read
             manifest = replace(manifest, quarantine=together([*plan.lacking, *manifest.quarantine]))
         written = [receipt.files for receipt in receipts]
-        files.append(make_sidecar(output.path, written, output.schema, output.payload, manifest.class_names))
+        known = (output.schema, output.payload, manifest.class_names, len(manifest.quarantine))
+        files.append(make_sidecar(output.path, written, *known))
         files.insert(0, manifest.to_file())
         with telling_of_others():
             put_in_place(files, refuse_others(files, plan.replaceable))  # the manifest last

@@ -25,7 +25,7 @@ def manifests_of(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         folder = os.path.dirname(path)
         if folder not in names:
-            names[folder] = {name for name in _names_in(folder) if name.endswith(".manifest.json")}
+            names[folder] = {name for name in names_in(folder) if name.endswith(".manifest.json")}
         for output in sidecar_candidates(path) if names[folder] else []:
             if os.path.basename(manifest_path(output)) in names[folder]:
                 found[path] = manifest_path(output)
@@ -50,7 +50,7 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
 def _written_in(out: str, paths: set[str]) -> set[str]:
     """The data files of the migrations that were done in a folder, or begun; at least those that are among paths."""
     files: set[str] = set()
-    for name in _names_in(out):
+    for name in names_in(out):
         with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
             if name.endswith(FINISHED):
                 finished = read_finished(join(out, name)) or {}
@@ -71,7 +71,8 @@ def _shards_of(manifest: str) -> list[str]:
     return []
 
 
-def _names_in(folder: str) -> list[str]:
+def names_in(folder: str) -> list[str]:
+    """What is in a folder; nothing where it cannot be listed."""
     try:
         return list_folder(folder or ".")
     except OSError:

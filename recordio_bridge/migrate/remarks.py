@@ -6,15 +6,19 @@ import glob
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
 
 from ..companions import is_companion
+from ..errors import FormatError
 from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
 from ..sources import is_pattern
+from .conclude import read_finished
 from .gather import Found, folders_of, root_of
-from .provenance import manifests_of
+from .provenance import manifests_of, names_in
 from .scout import Scout
-from .unfinished import is_unfinished, state_around
+from .unfinished import FINISHED, is_unfinished, state_around
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +27,7 @@ _SHOWN = 5  # names in a remark
 
 def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
     """What is to be said of the files that were found, and of those that were passed over."""
-    return [*_passed_over(found, sources, out), *_same(found), *_written(found)]
+    return [*_passed_over(found, sources, out), *_same(found), *_written(found), *_incomplete(found)]
 
 
 def on_seen(scouts: Sequence[Scout]) -> list[str]:
@@ -141,3 +145,24 @@ def _written(found: Sequence[Found]) -> list[str]:
         f"{what} the output of an earlier conversion (by {manifest}), and taken beside others: where it was made of "
         "those, their rows are taken twice; leave it out by a pattern, or move it away"
     ]
+
+
+def _incomplete(found: Sequence[Found]) -> list[str]:
+    """Of mirrors among the sources that lack an output for some of theirs; what others lack, their sidecars say."""
+    said = []
+    for folder in dict.fromkeys(os.path.dirname(each.path) for each in found):
+        for name in names_in(folder):
+            if name.endswith(FINISHED) and (parts := _lacking(join(folder, name))):
+                said.append(
+                    f"{join(folder, name)}: the migration that ended here left out {parts:,} of the parts of its "
+                    "sources, which are in its quarantine; repair them, and go on with it first (--resume)"
+                )
+    return said
+
+
+def _lacking(path: str) -> int:
+    """How many parts a mirror left out."""
+    with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
+        finished: dict[str, Any] = read_finished(path) or {}  # Any: what a JSON object holds
+        return len(finished["quarantine"]) if finished and finished["asked"]["mirror"] else 0
+    return 0

@@ -11,7 +11,7 @@ from recordio_bridge.cli.progress import Shown
 from recordio_bridge.migrate.engines import Event
 from tests.cli.running import run, run_module
 from tests.migrate.trees import arrays, h5_tree, npz_tree, rec_tree
-from tests.samples import contents, read_examples
+from tests.samples import contents, frame_rec, image_rec, read_examples, read_rec
 
 
 @pytest.fixture
@@ -36,8 +36,30 @@ def test_json_says_what_was_written(tmp_path, src, capsys):
         "num_rows": 27,
         "nbytes": os.path.getsize(tmp_path / "out/out-00000-of-00001.tfrecord"),
         "manifests": [str(tmp_path / "out/out.tfrecord.manifest.json")],
+        "notes": [f"{len(list(src.glob('*.rec')))} files, as one dataset"],
+        "warnings": [],
         "quarantine": [],
     }
+
+
+def test_json_holds_what_is_warned_of(tmp_path, src, capsys):
+    (src / "notes.txt").write_text("nothing")
+    (src / "empty.rec").touch()
+    for more in ([], ["--plan-only"]):
+        done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--json", *more)
+        passed, empty = done.json["warnings"]
+        assert passed.startswith("1 file or folder of the sources not taken")
+        assert empty.startswith("1 file holds no rows")
+        assert done.stderr.count(passed) == done.stderr.count(empty) == 1
+
+
+def test_json_holds_the_alarms_of_manifests(tmp_path, src, capsys):
+    whole = image_rec(src / "z.rec", 40)
+    whole.write_bytes(b"".join(map(frame_rec, read_rec(whole)[:30])))
+    done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--json")
+    assert done.code == 0
+    (alarm,) = done.json["warnings"]
+    assert alarm.startswith("z.rec: DATA MAY BE MISSING")
 
 
 def test_json_lists_what_is_in_quarantine(tmp_path, src, capsys):
