@@ -24,6 +24,8 @@ NO_RAW = (
 LOOKED_AT = 16  # records whose content decides what "auto" means
 
 Messages: TypeAlias = Literal["example", "sagemaker"]
+_WITHOUT_FEATURES = (b"", b"\n\0")
+"""Examples, as protobuf writes them: without features, and with none in them. Neither tells of itself what it is."""
 
 
 class Survey(Protocol):
@@ -51,14 +53,14 @@ def raw_batch(records: Records, schema: Schema) -> Batch:
 
 
 def looks_like_example(payloads: Ragged) -> bool:
-    """Whether each of the first records that is not empty parses whole as an Example with at least one feature.
+    """Whether each of the first records that is none of no features parses whole as an Example with one, or more.
 
     A SequenceExample has feature_lists as its field 2, which an Example's reader would drop, so it is none.
     """
     first = payloads[:LOOKED_AT]
     if any(_has_field(payload, 2) for payload in first if isinstance(payload, bytes)):
         return False
-    first = first.take(np.flatnonzero(first.lengths))
+    first = first.take(np.flatnonzero([payload not in _WITHOUT_FEATURES for payload in first]))
     if not len(first):
         return len(payloads) == 0
     try:

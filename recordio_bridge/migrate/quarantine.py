@@ -18,6 +18,8 @@ _ADVICE = {
     ADVICE: "repair it, or begin again with --on-bad-record skip --overwrite, which leaves out such records alone",
     IN_ONE_PIECE: "nothing says where records begin behind it; migrate the file apart, in one piece (--shards 1)",
     DIFFERING: f"migrate it apart, choose columns that are alike in all sources (--select), or {_CAST}",
+    ", or fields= in Python": "",
+    "with fields= (--select NAME=NAME)": "(--select NAME=NAME)",
     UNLIKE: f"a select takes what is alike in all sources; leave it out, or {_CAST}",
 }
 """Of a migration, in the place of what is the advice elsewhere."""

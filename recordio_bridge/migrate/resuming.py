@@ -156,7 +156,8 @@ def _renewed(plan: BulkPlan, bad: set[str], workers: int, on_event: Callable[[Ev
     if not changed:
         return plan
     if plan.migration.is_permuted and not any(seen.error is None for seen in changed):
-        return plan
+        reasons = {seen.path: seen.error for seen in changed if seen.error is not None}
+        return replace(plan, lacking=tuple(reasons.get(each.path, each) for each in plan.lacking))
     try:
         fresh = planned_of(plan.migration, plan.found, workers, on_event)
     except (FormatError, SchemaError):

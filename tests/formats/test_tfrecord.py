@@ -482,12 +482,11 @@ def test_skip_keeps_the_records_of_a_cut_gzip_file(tmp_path: Path, missing: int)
     "payload",
     [
         b"raw bytes",
-        bytes.fromhex("0a00"),
         bytes.fromhex("1200"),
         bytes.fromhex("0a0c0a0a0a017812051a030a0105 1210 0a0e 0a01 73 1209 0a07 1a05 0a03 010203"),
         EXAMPLE[:-1],
     ],
-    ids=["text", "no feature", "empty feature lists", "SequenceExample", "a cut Example"],
+    ids=["text", "empty feature lists", "SequenceExample", "a cut Example"],
 )
 def test_payloads_that_are_no_examples_are_an_error_that_names_raw(tmp_path: Path, payload: bytes) -> None:
     path = tmp_path / "x.tfrecord"
@@ -498,12 +497,16 @@ def test_payloads_that_are_no_examples_are_an_error_that_names_raw(tmp_path: Pat
     assert raw(path) == [EXAMPLE, payload]
 
 
-def test_an_empty_record_among_examples_is_a_row_without_features(tmp_path: Path) -> None:
+@pytest.mark.parametrize("empty", [b"", b"\n\0"], ids=["Example()", "Example(features=Features())"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_example_without_features_is_a_row_without_values(tmp_path: Path, empty: bytes, at: int) -> None:
     path = tmp_path / "x.tfrecord"
-    path.write_bytes(tfr(EXAMPLE, b"", EXAMPLE))
+    payloads = [EXAMPLE, EXAMPLE]
+    payloads.insert(at, empty)
+    path.write_bytes(tfr(*payloads))
     (batch,) = rb.read(path)
     assert batch.schema == Schema(Field("x", "int64", (None,)))
-    assert [row.tolist() for row in batch["x"]] == [[5], [], [5]]
+    assert [row.tolist() for row in batch["x"]] == [[] if payload == empty else [5] for payload in payloads]
 
 
 def test_a_record_that_is_no_example_behind_the_first_16_is_named(tmp_path: Path) -> None:

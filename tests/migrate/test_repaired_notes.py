@@ -96,3 +96,23 @@ def test_what_a_repaired_source_brings_is_said(tmp_path):
     assert note.startswith("x.rec: ")
     assert ALARM not in note
     assert sound.name not in note
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True, "seed": 1}, {"mirror": True}])
+def test_the_reason_is_that_of_now(tmp_path, options):
+    sound, bad = tree(tmp_path / "src", "w.rec", "x.rec")
+    for index in (tmp_path / "src").glob("*.idx"):
+        index.unlink()
+    bad.write_bytes(b"no records at all")
+    (before,) = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", **options).quarantine
+    assert "expected the magic" in before.reason
+    bad.unlink()
+    sources = [sound, bad]
+    with pytest.raises(rb.PlanMismatchError):
+        rb.migrate.run(sources, tmp_path / "out", to="tfrecord", resume=True, **options)
+    outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", resume=True, **options)
+    (after,) = outcome.quarantine
+    assert after.path == str(bad)
+    assert "No such file" in after.reason
+    assert "No such file" in (tmp_path / "out/out.quarantine.jsonl").read_text()
+    assert numbers_in(outcome, "id") == sorted(range(40)) or options.get("shuffle")
