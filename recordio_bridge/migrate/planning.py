@@ -170,7 +170,10 @@ def merged(
     payloads = {source.format.payload(opts, each.schema) for opts, each in zip(source.options, summaries, strict=True)}
     asked = (wishes.select is not None, wishes.where, wishes.pack, wishes.allow_lossy, options)
     changes = any(map(bool, (*asked, wishes.decode, wishes.encode))) or _has_labels(source)
-    if len(summaries) > 1 and source.format.name == target.name and not changes and payloads in _KEYED:
+    having = {"key" in each.schema for each in summaries}
+    is_found_out = payloads == {"image"} or len(having) == 1  # those of others than images are in an index, or nowhere
+    passes = source.format.name == target.name and not changes and payloads in _KEYED
+    if len(summaries) > 1 and passes and is_found_out:
         bare = [replace(each, schema=each.schema.pick([n for n in each.schema if n != "key"])) for each in summaries]
         return merge_summaries(source.paths, bare, optional=("id2",))
     return merge_summaries(source.paths, summaries, common=wishes.select is not None)

@@ -11,6 +11,7 @@ import recordio_bridge as rb
 from recordio_bridge import SchemaError
 from tests.cli.running import run
 from tests.migrate.trees import numbers_in, rec_tree
+from tests.samples import read_rec, write_rec
 
 KINDS = ("int32", "int64", "int64")
 CAST = {"x:int64": "x", "y": "y"}
@@ -79,3 +80,23 @@ def test_a_cut_shard_whose_sidecar_is_not_believed_costs_itself_alone(tmp_path):
     assert rb.migrate.run(tmp_path / "s", tmp_path / "b", to="npz", mirror=True, **options).is_complete
     whole = rb.migrate.run(tmp_path / "b", tmp_path / "c", to="tfrecord")
     assert numbers_in(whole, "id") == ids[0] + ids[1][:-1] + ids[2]
+
+
+def test_keys_that_only_some_indexes_have_are_not_dropped(tmp_path):
+    """Of raw records, which have them nowhere else."""
+    (tmp_path / "src").mkdir()
+    payloads = [b"%d" % number for number in range(5)]
+    keyed, bare = tmp_path / "src/a.rec", tmp_path / "src/b.rec"
+    write_rec(keyed, payloads, range(10, 15))
+    write_rec(bare, payloads)
+    raw = {"source_options": {"payload": "raw"}}
+    with pytest.raises(SchemaError, match=r"'key' is int64 in .*a\.rec, and missing in .*b\.rec"):
+        rb.convert([keyed, bare], tmp_path / "x.rec", **raw)
+    for scan in (False, True):
+        outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="rec", scan=scan, overwrite=scan, **raw)
+        assert [each.path for each in outcome.quarantine] == [str(bare)]
+        assert "and missing in" in outcome.quarantine[0].reason
+    index = (tmp_path / "out/out-00000-of-00001.idx").read_text()
+    assert [line.split()[0] for line in index.splitlines()] == ["10", "11", "12", "13", "14"]
+    whole = rb.migrate.run(tmp_path / "src", tmp_path / "all", to="rec", select=["record=record"], **raw)
+    assert read_rec(Path(whole.manifests[0].paths[0])) == payloads * 2
