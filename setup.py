@@ -40,7 +40,7 @@ setup(
                 f"recordio_bridge/_native/{name}.c"
                 for name in (
                     *("module", "module_examples", "module_sagemaker", "arguments"),
-                    *("kernels", "crc32", "crc32c", "example", "survey", "sagemaker", "images"),
+                    *("kernels", "crc32", "crc32c", "example", "survey", "sagemaker", "images", "lzf"),
                 )
             ],
             depends=[

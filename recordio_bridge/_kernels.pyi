@@ -66,6 +66,9 @@ def crc32(data: _Bytes, value: int = 0, /) -> int:
 def crc32_table(data: _Bytes, value: int = 0, /) -> int:
     """The same by table, as crc32c_table."""
 
+def lzf_length(data: _Bytes, /) -> int:
+    """The bytes that what LZF packed unpacks to; -1 where it is cut, or refers to what is before its beginning."""
+
 def scan_recordio(
     block: NDArray[np.uint8], start: int, size: int, final: bool, starts: _Int64, lengths: _Int64, /
 ) -> tuple[int, int, int, int, int]:

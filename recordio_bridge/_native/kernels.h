@@ -168,6 +168,10 @@ int64_t rb_fill_tensors(const struct rb_spans *values, int64_t rows, int kind, i
 int64_t rb_fill_texts(const struct rb_spans *values, int64_t rows, int part, int64_t capacity, int64_t *starts,
                       int64_t *lengths);
 
+/* ---- lzf.c ---- */
+/* The bytes that a stream unpacks to; -1 where it is cut, or refers to what is before its beginning. */
+int64_t rb_lzf_length(const uint8_t *data, int64_t size);
+
 /* ---- images.c ---- */
 enum rb_image { RB_NO_IMAGE = 0, RB_JPEG = 1, RB_PNG = 2, RB_GIF = 3, RB_BMP = 4, RB_WEBP = 5 };
 enum rb_trait {

@@ -329,6 +329,22 @@ static PyObject *py_parse_index(PyObject *self, PyObject *args) {
     return Py_BuildValue("(LL)", (long long)count, (long long)parsed);
 }
 
+static PyObject *py_lzf_length(PyObject *self, PyObject *args) {
+    PyObject *object;
+    struct bytes data;
+    BUFFERS(1);
+    if (!PyArg_ParseTuple(args, "O", &object))
+        return NULL;
+    if (take_bytes(&taken, object, 0, &data))
+        return fail(&taken, NULL);
+    int64_t length;
+    Py_BEGIN_ALLOW_THREADS
+    length = rb_lzf_length(data.data, data.size);
+    Py_END_ALLOW_THREADS
+    release(&taken);
+    return PyLong_FromLongLong(length);
+}
+
 static PyObject *py_survey_images(PyObject *self, PyObject *args) {
     PyObject *tuple, *objects[4];
     struct table table;
@@ -361,6 +377,7 @@ static PyMethodDef METHODS[] = {
     KERNEL(fill_bytes),      KERNEL(fill_floats),     KERNEL(fill_ints),       KERNEL(parse_index),
     KERNEL(survey_features), KERNEL(find_values),     KERNEL(count_tensors),   KERNEL(fill_tensors),
     KERNEL(fill_texts),      KERNEL(survey_images),   KERNEL(crc32),           KERNEL(crc32_table),
+    KERNEL(lzf_length),
     {NULL, NULL, 0, NULL},
 };
 

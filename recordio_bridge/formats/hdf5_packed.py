@@ -1,9 +1,10 @@
-"""Chunks of an HDF5 dataset that deflate packed, unpacked here rather than by HDF5.
+"""Chunks of an HDF5 dataset that deflate or LZF packed: none that is not as large as it should be.
 
 HDF5 takes a chunk that unpacks to fewer bytes than its shape and type make, and gives whatever lies in memory behind
-them: rows that nobody wrote, other ones each time. What its other filters make (LZF, SZIP, plugins) it does not compare
-either, and that is left to it. Measured with HDF5 1.14.6. Format: its specification, IV.A.2.l, the filters 1 (deflate),
-2 (shuffle) and 3 (fletcher32).
+them: rows that nobody wrote, other ones each time. So what deflate packed is unpacked here, and what LZF packed is
+measured before HDF5 unpacks it. What other filters make (SZIP, plugins) is not compared, and is left to HDF5. Measured
+with HDF5 1.14.6. Format: its specification, IV.A.2.l, the filters 1 (deflate), 2 (shuffle) and 3 (fletcher32), and
+32000 of its registered filters (LZF, of h5py).
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ import numpy as np
 from h5py._hl.base import phil  # the lock of all of HDF5, which knows no threads
 from numpy.typing import NDArray
 
+from .. import _kernels
 from ..errors import FormatError
 from .hdf5_boxes import chunk_nbytes
 
-_DEFLATE, _SHUFFLE, _FLETCHER32 = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+_DEFLATE, _LZF = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF
+_SHUFFLE, _FLETCHER32 = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+_ORDERS = ([_DEFLATE], [_SHUFFLE, _DEFLATE], [_LZF], [_SHUFFLE, _LZF])
 _CHECKSUM = 4  # bytes of a fletcher32
 _REMEMBERED = 1 << 16  # chunks
 
@@ -40,6 +44,7 @@ class PackedChunks:
         plist = self._id.get_create_plist()
         filters = [plist.get_filter(number) for number in range(plist.get_nfilters())]
         self._codes = [code for code, *_ in filters]
+        self._packer = _LZF if _LZF in self._codes else _DEFLATE
         self._is_plain = (
             self._codes in ([_DEFLATE], [_SHUFFLE, _DEFLATE])
             and not dataset.dtype.hasobject
@@ -53,13 +58,13 @@ class PackedChunks:
 
     @classmethod
     def of(cls, where: str, path: str, dataset: h5py.Dataset, most: int) -> PackedChunks | None:
-        """None where chunks are not packed by deflate, or by another filter, too. where: what errors begin with."""
+        """None where chunks are not packed by deflate or LZF, or by another, too. where: what errors begin with."""
         plist = dataset.id.get_create_plist()
         if plist.get_layout() != h5py.h5d.CHUNKED or not all(dataset.shape) or not all(dataset.chunks):
             return None
         codes = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
         order = [code for code in codes if code != _FLETCHER32]
-        return cls(where, path, dataset, most) if order in ([_DEFLATE], [_SHUFFLE, _DEFLATE]) else None
+        return cls(where, path, dataset, most) if order in _ORDERS else None
 
     def read(self, start: int, stop: int) -> NDArray[Any] | None:
         """Rows start to stop, of which each chunk is as large as it should be; None where HDF5 must read them.
@@ -118,12 +123,12 @@ class PackedChunks:
             self._checked.add(corner)
 
     def _unpacked(self, corner: Corner) -> bytes | None:
-        """The bytes of a chunk once deflate is undone; None where HDF5 must say what it is."""
+        """The bytes of a chunk once deflate is undone; None where HDF5 must say what it is, or unpack it (LZF)."""
         with phil:  # h5py takes it in most of its calls, and not in all that read_direct_chunk is made of
             if self._id.get_chunk_info_by_coord(corner).byte_offset is None:
                 return None
             mask, packed = self._id.read_direct_chunk(corner)
-        place = self._codes.index(_DEFLATE)
+        place = self._codes.index(self._packer)
         used = [number for number in range(len(self._codes)) if not mask >> number & 1]  # others made it no smaller
         checksums = [number for number in used if self._codes[number] == _FLETCHER32]
         expected = self._nbytes + _CHECKSUM * sum(number < place for number in checksums)
@@ -132,9 +137,15 @@ class PackedChunks:
             if kept != expected:
                 raise self._error(corner, str(kept), expected)
             return None
+        content = memoryview(packed)[: max(kept, 0)]
+        if self._packer == _LZF:
+            length = _kernels.lzf_length(content)
+            if length not in (expected, -1):  # -1: damaged, which HDF5 notices
+                raise self._error(corner, str(length), expected)
+            return None
         stream = zlib.decompressobj()
         try:
-            unpacked = stream.decompress(memoryview(packed)[: max(kept, 0)], expected + 1)
+            unpacked = stream.decompress(content, expected + 1)
         except zlib.error:
             return None
         if len(unpacked) > expected:

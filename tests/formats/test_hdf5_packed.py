@@ -1,4 +1,4 @@
-"""Chunks that deflate packed: read as h5py reads them, and an error where they are not as large as they should be."""
+"""Chunks that deflate or LZF packed: read as h5py reads them, and an error where they are of another size."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ PIPELINES = [
     {"compression": "gzip", "shuffle": True},
     {"compression": "gzip", "shuffle": True, "fletcher32": True},
     {"compression": "gzip", "fletcher32": True},
+    {"compression": "lzf"},
+    {"compression": "lzf", "shuffle": True, "fletcher32": True},
 ]
 DTYPES = ["u1", "<i2", ">i4", "<i8", ">f4", "<f8", "<f2", "?"]
 SHAPES = [((13,), (4,)), ((4,), (4,)), ((3,), (8,)), ((13, 5), (4, 5)), ((13, 5), (4, 2)), ((9, 4, 6), (2, 3, 4))]
@@ -199,3 +201,47 @@ def test_a_chunk_that_unpacks_to_a_gigabyte_takes_no_memory(tmp_path):
         data = file.create_dataset("x", (1 << 17,), "<i4", chunks=(1 << 16,), compression="gzip")
         data.id.write_direct_chunk((0,), packed)
     assert "unpacks to more than 262144 bytes" in outcome("list(rb.read(path))", path, 1 << 27)
+
+
+# ---- LZF ----
+
+
+def lzf(data: bytes) -> bytes:
+    """A stream of literals alone."""
+    pieces = [data[at : at + 32] for at in range(0, len(data), 32)]
+    return b"".join(bytes([len(piece) - 1]) + piece for piece in pieces)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("nbytes", [4, 15, 17, 999])
+def test_a_chunk_that_lzf_unpacks_to_another_size_is_refused(tmp_path, shuffle, nbytes):
+    path = with_chunk(tmp_path / "x.h5", "<i4", lzf(bytes(nbytes)), compression="lzf", shuffle=shuffle)
+    refused(path, str(nbytes))
+
+
+def test_so_it_is_of_lzf_behind_a_checksum(tmp_path):
+    packed = lzf(bytes(4))
+    content = packed + fletcher32(packed)
+    refused(with_chunk(tmp_path / "x.h5", "<i4", content, compression="lzf", fletcher32=True), "4")
+
+
+def test_a_chunk_that_lzf_made_no_smaller_is_read_and_a_short_one_refused(tmp_path):
+    sound = np.arange(4, dtype="<i4").tobytes()
+    path = with_chunk(tmp_path / "sound.h5", "<i4", sound, 1, compression="lzf")
+    assert rows_of(path, 3).tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    refused(with_chunk(tmp_path / "x.h5", "<i4", sound[:7], 1, compression="lzf"), "7")
+
+
+def test_a_chunk_that_lzf_cannot_unpack_is_refused_by_hdf5(tmp_path):
+    path = with_chunk(tmp_path / "x.h5", "<i4", lzf(bytes(16))[:-1], compression="lzf")
+    for way in all_ways(path, 8):
+        with pytest.raises(FormatError, match=r"x\.h5: dataset 'x'.*damaged"):
+            way()
+
+
+def test_a_chunk_that_lzf_unpacks_to_a_gigabyte_takes_no_memory(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("x", (1 << 24,), "u1", chunks=(1 << 23,), compression="lzf")
+        data.id.write_direct_chunk((0,), b"\0a" + b"\xe0\xff\0" * 2_790_000)
+    assert "unpacks to 736560001 bytes, expected 8388608" in outcome("list(rb.read(path))", path, 1 << 27)

@@ -1,4 +1,4 @@
-/* Images and .idx lines: what the kernels say of any bytes is within bounds, and is the same when they are read twice. */
+/* Images, .idx lines and LZF streams: what the kernels say of any bytes is within bounds, and is the same when they are read twice. */
 #include "fuzz.h"
 
 static void check_images(const uint8_t *data, int64_t size, int64_t cut) {
@@ -36,6 +36,14 @@ static void check_index(const uint8_t *text, int64_t size, int64_t few) {
     free(offsets);
 }
 
+/* Two streams that are sound by themselves are one behind the other. */
+static void check_lzf(const uint8_t *data, int64_t size, int64_t cut) {
+    int64_t whole = rb_lzf_length(data, size), first = rb_lzf_length(data, cut);
+    int64_t second = rb_lzf_length(data + cut, size - cut);
+    MUST(whole >= -1 && whole <= 88 * size && first <= 88 * cut);
+    MUST(first < 0 || second < 0 || whole == first + second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_size) {
     if (input_size < 2)
         return 0;
@@ -43,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_size) {
     uint8_t *data = copy_of(input + 2, size);
     check_images(data, size, input[0] % (size + 1));
     check_index(data, size, input[1] % 8 + 1);
+    check_lzf(data, size, input[0] % (size + 1));
     free(data);
     return 0;
 }

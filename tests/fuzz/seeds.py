@@ -83,6 +83,12 @@ def pickled(content: object) -> list[bytes]:
     return [pickle.dumps(content, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
 
 
+def lzf_streams() -> list[bytes]:
+    """Literals, and references near and far, short and long."""
+    row = b"\x1f" + bytes(range(32))
+    return [b"\0a\xe0\xff\0", row * 9 + b"\x20\x07" + b"\x21\x10" + b"\xe1\x40\x03", b"\x02abc\x80\x01\x01zz"]
+
+
 def images() -> list[bytes]:
     """The heads of images of all kinds, and of their traits."""
     png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 7, 9, 8, 6, 0, 0, 0) + bytes(4)
@@ -128,7 +134,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "pickle": pickled(
             ([np.arange(3, dtype=np.uint8)], {"a": (None, 1.5, 1 << 70, "text")}, np.zeros((2, 3), "<f4"))
         ),
-        "kernel-images": [bytes([9, 1]) + data for data in [*images(), *golden(".idx")]],
+        "kernel-images": [bytes([9, 1]) + data for data in [*images(), *golden(".idx"), *lzf_streams()]],
         "kernel-sagemaker": sagemaker_payloads(),
         "names": [b"cat\ndog\n"],
         "sidecar": files["schema.json"],

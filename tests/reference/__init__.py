@@ -13,6 +13,7 @@
     sagemaker.py   SageMaker's Records to columns
     survey.py      what the features of many tf.train.Examples are
     images.py      kind, height and width of image files
+    lzf.py         the length of what LZF packed
 
 Same names, parameters, results, in-place effects and faults as the kernels. A kernel is right when it equals its
 twin (tests/native); a twin is right when it agrees with mxnet, TensorFlow and protobuf
@@ -61,6 +62,7 @@ from tests.reference.faults import (
 )
 from tests.reference.images import survey_images
 from tests.reference.index import parse_index
+from tests.reference.lzf import lzf_length
 from tests.reference.recordio import frame_recordio, resync_recordio, scan_recordio, walk_recordio
 from tests.reference.sagemaker import count_tensors, fill_tensors, fill_texts, find_values
 from tests.reference.spans import digest_rows, gather_spans, read_spans
@@ -119,6 +121,7 @@ __all__ = [
     "frame_recordio",
     "frame_tfrecord",
     "gather_spans",
+    "lzf_length",
     "mask_crc",
     "parse_index",
     "read_spans",
