@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import recordio_bridge as rb
 
 HOME = Path(rb.__file__).resolve().parents[1]
-_PROGRAM = """
+_BOUNDS = """
 import resource, sys
 import recordio_bridge as rb
-path = {path!r}
+from recordio_bridge.cli import main
 if sys.platform == "linux":
     used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData:"))
     resource.setrlimit(resource.RLIMIT_DATA, (used + {room}, used + {room}))
+"""
+_PROGRAM = """
+path = {path!r}
 try:
     print("gave", {code})
 except rb.BridgeError as err:
@@ -34,8 +38,19 @@ def outcome(code: str, path: Path, room: int = 1 << 30) -> str:
     Not of address space, of which malloc reserves 128 MiB for a thread that begins at a bad moment. Any other error,
     MemoryError among them, fails the test, as does a process that is killed.
     """
-    program = _PROGRAM.format(path=str(path), code=code, room=room)
-    environment = {**os.environ, "PYTHONPATH": str(HOME)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = _run(_PROGRAM.format(path=str(path), code=code), room)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
+
+
+def told(arguments: Sequence[object], room: int = 1 << 27) -> tuple[int, str]:
+    """What a command gives, and all that it writes, with so much memory; a traceback fails the test."""
+    done = _run(f"sys.exit(main({list(map(str, arguments))!r}))", room)
+    assert "Traceback" not in done.stderr, done.stderr[-2000:]
+    return done.returncode, done.stdout + done.stderr
+
+
+def _run(program: str, room: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _BOUNDS.format(room=room) + program]
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
