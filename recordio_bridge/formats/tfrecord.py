@@ -33,7 +33,7 @@ from ..batch import Batch, spans_of
 from ..errors import FormatError, SchemaError
 from ..files import COMPRESSED_SUFFIXES, Compression, Output, compression_of, open_stream, read_head, write_all
 from ..paths import is_beside, nbytes_of
-from ..rangefile import open_beside, open_file, read_at
+from ..rangefile import nbytes_in, open_beside, open_file, read_at
 from ..schema import Schema
 from ..shards import parse_shard
 from ..sidecar import Sidecar, find_sidecar, is_called_raw, sidecar_doubts
@@ -52,6 +52,9 @@ from .framed import (
 from .numbering import records_before
 from .payloads import NO_RAW, RAW_SCHEMA, decode_messages, looks_like_example, raw_batch, survey_messages
 from .walk import Room, Step, walk_file
+
+_INDEX_SMALL = 1 << 20  # bytes that a .tfindex may always have
+_INDEX_OF_FILE = 2  # and for each byte of its TFRecord: an empty record has 16 there, and its line at most 25
 
 
 def is_head(head: bytes) -> bool:
@@ -271,8 +274,7 @@ class TFRecord:
         index_file = self.index_path(path)
         if options.compression or not is_beside(index_file):
             return
-        with open_beside(index_file) as file:
-            found = file.read().replace(b"\r\n", b"\n")
+        found = _index_bytes(index_file, nbytes_of(path)).replace(b"\r\n", b"\n")
         at = row = 0
         for heads in self.heads(Extent(path), options, Request(RAW_SCHEMA)):
             expected = _index_text(heads)
@@ -312,11 +314,23 @@ def _index_text(heads: Heads) -> bytes:
     return b"".join([b"%d %d\n" % line for line in lines])
 
 
+def _index_bytes(path: str, file_size: int) -> bytes:
+    """All of an index; FormatError where it is larger than that of a TFRecord of so many bytes."""
+    with open_beside(path) as file:
+        nbytes, most = nbytes_in(file), max(_INDEX_SMALL, _INDEX_OF_FILE * file_size)
+        if nbytes > most:
+            raise FormatError(
+                f"{path}: {nbytes} bytes, expected at most {most} of such a TFRecord; rebuild it with: recordio-bridge "
+                "index --overwrite",
+                path=path,
+            )
+        return file.read()
+
+
 def _split_by_index(path: str, index_file: str, nbytes: int) -> list[Extent] | None:
     """The extents by an index whose records fill the file, and begin as it says where it is cut; else None."""
     try:
-        with open_beside(index_file) as file:
-            numbers = np.array(file.readall().split(), dtype=np.int64)
+        numbers = np.array(_index_bytes(index_file, nbytes_of(path)).split(), dtype=np.int64)
     except (FileNotFoundError, ValueError, OverflowError):
         return None
     offsets, sizes = numbers[::2], numbers[1::2]

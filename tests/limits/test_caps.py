@@ -21,7 +21,7 @@ from recordio_bridge import FormatError, paths
 from recordio_bridge.cli import main
 from recordio_bridge.sidecar import read_names
 from tests.limits.probing import outcome, told
-from tests.samples import GOLDEN, image_rec
+from tests.samples import GOLDEN, image_rec, make_example, write_tfrecord
 
 ASKED: dict[str, Any] = {"to": "tfrecord", "shards": 2}
 SHARDS = ["--to", "tfrecord", "--shards", "2", "--workers", "1"]
@@ -37,6 +37,7 @@ BEYOND = {
     "plan": ("begun/begun.unfinished/plan.jsonl", 1 << 32, ["migrate", "src", "begun", *SHARDS, "--resume"], 1),
     "index": ("src/0.idx", 1 << 26, ["info", "src/0.rec"], 0),
     "index, verified": ("src/0.idx", 1 << 26, ["verify", "src/0.rec"], 3),
+    "index of a tfrecord": ("one.tfindex", 1 << 20, ["verify", "one.tfrecord"], 3),
     "InsightFace": ("x.bin", 1 << 31, ["info", "x.bin"], 1),
 }
 """What lies where, of how many bytes at most; a command that comes upon it, and its exit code."""
@@ -117,6 +118,17 @@ def test_what_orders_of_a_shuffle_share_is_not_read_beyond_the_cap(tmp_path: Pat
     code = "__import__('recordio_bridge.migrate.shared').migrate.shared.read_shared(path)"
     printed = outcome(code, tmp_path / "sources-0.json", 1 << 27)
     assert printed == f"FormatError {tmp_path}/sources-0.json: 4294967297 bytes, expected at most 4294967296"
+
+
+def test_an_index_of_a_tfrecord_may_have_two_bytes_for_each_of_it_and_else_is_not_used(home: Path) -> None:
+    path = write_tfrecord(home / "big.tfrecord", [make_example({"x": [b"x" * (1 << 19)]})] * 4)
+    most = 2 * path.stat().st_size
+    for nbytes, problem in ((most, "line 1: found"), (most + 1, f"{most + 1} bytes, expected at most {most} ")):
+        grow("big.tfindex", nbytes)
+        assert f"big.tfindex: {problem}" in rb.verify(path).problems[0].message
+    grow("big.tfindex", ENDLESS)
+    assert told(["migrate", "big.tfrecord", "new", *SHARDS])[0] == 0
+    assert rb.verify("new").num_rows == 4
 
 
 def test_of_a_property_file_some_bytes_are_read(tmp_path: Path) -> None:
