@@ -223,7 +223,7 @@ def test_another_split_or_dataset_needs_a_folder_of_its_own(source, folder, othe
 
 def test_a_file_of_that_name_that_is_no_json_is_not_replaced(source, folder):
     (folder / "dataset_info.json").write_text("my notes")
-    with pytest.raises(FileExistsError, match="is no JSON"):
+    with pytest.raises(FileExistsError, match=r"cannot be read: .*dataset_info\.json: not JSON"):
         rb.convert(source, folder, tfds="mydata:1.0.0", overwrite=True)
 
 

@@ -63,7 +63,9 @@ def output_in(folder: str, dataset: DatasetName) -> str:
         try:
             others = others_in(read_json(info, _LARGEST), dataset)
         except FormatError as err:
-            raise FileExistsError(f"{info} is there, and is no JSON: {err}; remove it, or take another folder") from err
+            raise FileExistsError(
+                f"{info} is there, and cannot be read: {err}; remove it, or take another folder"
+            ) from err
         if others:
             raise FileExistsError(
                 f"{info} is of {', '.join(others)}; write each split to a folder of its own, and read them together "
