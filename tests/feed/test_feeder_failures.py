@@ -16,6 +16,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge.feed import Feeder, position
+from recordio_bridge.feed.pump import Pump
 from recordio_bridge.feed.rows import HeldRows
 from tests.feed.deadline import Call, feed_threads, until, within
 from tests.feed.program import run_program
@@ -397,6 +398,28 @@ def test_a_feed_that_was_never_started_closes_at_once(tmp_path):
 def test_a_feed_that_is_dropped_ends_its_threads(tmp_path):
     feeder = Feeder(write(tmp_path, "rec"), SIZE, epochs=None, capacity=1, n_threads=2)
     next(feeder)
+    del feeder
+    gc.collect()
+    until(lambda: not feed_threads())
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_close_that_is_interrupted_is_done_by_the_next_or_when_the_feed_is_dropped(tmp_path, monkeypatch, is_dropped):
+    close, interrupts = Pump.close, [KeyboardInterrupt]
+
+    def interrupted(pump: Pump) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        close(pump)
+
+    monkeypatch.setattr(Pump, "close", interrupted)
+    feeder = Feeder(write(tmp_path, "rec"), SIZE, epochs=None, capacity=2)
+    next(feeder)
+    with pytest.raises(KeyboardInterrupt):
+        feeder.close()
+    assert feed_threads()
+    if not is_dropped:
+        within(WITHIN_S, feeder.close)
     del feeder
     gc.collect()
     until(lambda: not feed_threads())
