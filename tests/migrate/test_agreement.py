@@ -14,6 +14,8 @@ import pytest
 import recordio_bridge as rb
 from recordio_bridge import FormatError
 from recordio_bridge.migrate.bulk_plan import BulkPlan
+from recordio_bridge.migrate.parts import parts_of, path_of, with_parts
+from recordio_bridge.migrate.quarantine import Quarantined
 from tests.migrate.trees import TREES, npz_tree, rec_tree
 
 Header = dict[str, Any]
@@ -111,6 +113,14 @@ def test_a_source_that_goes_into_quarantine_without_a_reason_to_be_there_takes_n
     lacks = next(number for number, order in enumerate(plan.orders) if order.lacking)
     refused(plan, lambda header, orders: orders[lacks].update(lacking=[]))
     refused(plan, lambda header, orders: orders[lacks]["lacking"][0].update(part=7), "place")
+
+
+def test_a_source_that_is_read_to_its_end_lacks_nothing_behind_it(cut: BulkPlan) -> None:
+    for number in (1, 2):
+        order = cut.orders[number]
+        bad = Quarantined(path_of(parts_of(order)[0]), None, None, "is bad", (os.path.basename(order.target),), 0)
+        cut = cut.with_order(number, with_parts(order, [bad]))
+    refused(cut, lambda header, orders: extent(orders[0]).update(stop=None), "read to its end, and said to lack")
 
 
 def test_rows_of_arrays_of_which_the_last_are_left_out_are_refused(tmp_path: Path) -> None:
