@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import remote
+from recordio_bridge import MigrationError, remote
 from recordio_bridge.migrate.state import State
 from tests.migrate.trees import rec_tree
 from tests.samples import contents, image_rec
@@ -109,6 +109,22 @@ def test_what_was_begun_is_refused_then_finished_with_the_same_bytes(here, works
     assert rb.migrate.run(SRC, OUT, resume=True, **KINDS[kind]).is_complete
     assert_as_local(here, **KINDS[kind])
     assert left_in(workshop) == []
+
+
+def test_a_file_that_appears_there_with_the_first_bytes_of_ours_is_of_another(here):
+    """What a power cut leaves on a disk: a store has nothing of a file, or all of it."""
+    memory = fsspec.filesystem("memory")
+    rb.migrate.run(SRC, "memory://lake/clean/out", **KINDS["flat"])
+    ours = memory.cat_file("memory://lake/clean/out/out-00002-of-00003.tfrecord")
+    theirs = f"{OUT}/out-00002-of-00003.tfrecord"
+
+    def appear(event) -> None:
+        if event.phase == "writing" and event.files == 1:
+            memory.pipe_file(theirs, ours[:100])
+
+    with pytest.raises(MigrationError, match=r"out-00002-of-00003\.tfrecord: would be replaced"):
+        rb.migrate.run(SRC, OUT, on_event=appear, **KINDS["flat"])
+    assert memory.cat_file(theirs) == ours[:100]
 
 
 @pytest.mark.parametrize("kind", KINDS)
