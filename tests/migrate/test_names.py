@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge import MigrationError
+from recordio_bridge.migrate.state import mirroring
 from tests.migrate.trees import npz_tree, numbers_in
 from tests.samples import contents
 
@@ -198,6 +200,18 @@ def test_a_file_in_the_place_of_the_lock_of_mirrors_is_refused_and_stays(tmp_pat
     with pytest.raises(MigrationError, match=r"\.mirror\.lock: was not put there by a migration"):
         rb.migrate.run(src, tmp_path / "out", **MIRROR)
     assert mine.read_text() == "mine"
+
+
+def test_a_mirror_whose_lock_was_removed_leaves_that_of_the_next_one(tmp_path):
+    """Else a third would run beside the second."""
+    out, lock = str(tmp_path), tmp_path / ".mirror.lock"
+    with ExitStack() as second:
+        with mirroring(out):
+            lock.unlink()
+            second.enter_context(mirroring(out))
+        with pytest.raises(MigrationError, match="another run with --mirror"), mirroring(out):
+            pass
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("place", [".mirror.lock", "out.unfinished/lock", "out.unfinished/plan.jsonl"])
