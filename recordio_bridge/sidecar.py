@@ -34,7 +34,8 @@ from .schema import Schema
 from .shards import schema_path, sidecar_candidates
 
 _VERSION = 1
-_LARGEST = 1 << 26  # bytes; a sidecar beyond that was not written by us
+_LARGEST = 1 << 28  # bytes; a sidecar beyond that was not written by us: each shard and its index take 220
+_LARGEST_NAMES = 1 << 26  # bytes of a file of names of classes
 _SHOWN = 4  # names of classes that a note holds
 
 
@@ -73,12 +74,12 @@ def read_names(path: str) -> tuple[str, ...]:
         FormatError: it is no text in UTF-8, or a line between others is empty.
     """
     if is_remote(path):
-        data = read_bytes(path, _LARGEST)
+        data = read_bytes(path, _LARGEST_NAMES)
     else:
         with open(path, "rb") as file:  # which may be a pipe
-            data = read_up_to(file, _LARGEST)
-    if len(data) > _LARGEST:
-        raise FormatError(f"{path}: more than {_LARGEST} bytes, and names of classes were expected", path=path)
+            data = read_up_to(file, _LARGEST_NAMES)
+    if len(data) > _LARGEST_NAMES:
+        raise FormatError(f"{path}: more than {_LARGEST_NAMES} bytes, and names of classes were expected", path=path)
     try:
         lines = data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as err:

@@ -28,7 +28,7 @@ from .work import Receipt
 
 _VERSION = 1
 _PAYLOADS = (None, "image", "raw", "example", "sagemaker")
-_LARGEST = 1 << 28  # bytes of a manifest that we read
+_LARGEST = 1 << 30  # bytes of a manifest that we read: a shard, its index and a source take 450
 _KEYS = ("format", "payload", "verified", "num_rows", "schema", "sources", "skipped", "notes", "warnings")
 _Made = TypeVar("_Made")
 

@@ -12,12 +12,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import h5py
 import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError, paths
+from recordio_bridge import FormatError, paths, sidecar
 from recordio_bridge.cli import main
 from recordio_bridge.sidecar import read_names
 from tests.limits.probing import outcome, told
@@ -29,8 +30,8 @@ NAMED = ["--select", "label:int64=label[0]", "--class-names", "names.txt"]
 ENDLESS = 1 << 40
 
 BEYOND = {
-    "sidecar": ("one.tfrecord.schema.json", 1 << 26, ["info", "one.tfrecord"], 1),
-    "manifest": ("one.tfrecord.manifest.json", 1 << 28, ["verify", "one.tfrecord"], 3),
+    "sidecar": ("one.tfrecord.schema.json", 1 << 28, ["info", "one.tfrecord"], 1),
+    "manifest": ("one.tfrecord.manifest.json", 1 << 30, ["verify", "one.tfrecord"], 3),
     "report": ("out/out.migration.json", 1 << 30, ["verify", "out"], 3),
     "report, gone on with": ("out/out.migration.json", 1 << 30, ["migrate", "src", "out", *SHARDS, "--resume"], 1),
     "dataset_info": ("my/dataset_info.json", 1 << 26, ["convert", "src/0.rec", "my", "--tfds", "my:1.0.0"], 1),
@@ -83,6 +84,18 @@ def test_names_of_classes_are_read_no_further_than_the_cap(home: Path, nbytes: i
     grow("names.txt", nbytes)
     done, text = told(["convert", "src/0.rec", "two.tfrecord", *NAMED], 1 << 28)
     assert (done, "names.txt: more than 67108864 bytes, and names of classes were expected" in text) == (1, True), text
+
+
+def test_names_of_classes_of_a_store_are_read_no_further_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.filesystem("memory").pipe_file("memory://lake/names.txt", b"cat\ndog\nowl")
+    for most in (11, 10):
+        monkeypatch.setattr(sidecar, "_LARGEST_NAMES", most)
+        if most == 11:
+            assert len(read_names("memory://lake/names.txt")) == 3
+        else:
+            with pytest.raises(FormatError, match=r"lake/names\.txt: 11 bytes, expected at most 10"):
+                read_names("memory://lake/names.txt")
+    fsspec.filesystem("memory").store.clear()
 
 
 @pytest.mark.parametrize("nbytes", [(1 << 24) + 1, ENDLESS])

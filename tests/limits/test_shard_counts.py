@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import SchemaError, tfds
+from recordio_bridge import SchemaError, sidecar, tfds
+from recordio_bridge.migrate import ledger
 from recordio_bridge.migrate.wishes import MOST_SHARDS
 from recordio_bridge.shards import parse_shard
 from recordio_bridge.sidecar import ClassNames
@@ -36,6 +38,17 @@ def test_whole_sets_are_found_as_before(tmp_path: Path) -> None:
     for number in range(12):
         image_rec(tmp_path / f"x-{number:05d}-of-00012.rec", 1)
     assert rb.inspect(tmp_path / "x.rec").num_rows == 12
+
+
+def test_what_is_written_of_as_many_shards_as_may_be_asked_for_is_not_too_large_to_be_read(tmp_path: Path) -> None:
+    count = 40
+    (tmp_path / "src").mkdir()
+    for number in range(count):
+        image_rec(tmp_path / f"src/{number:06}.rec", 1, number)
+    (manifest,) = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="rec", shards=count).manifests
+    sidecar_path, manifest_path = manifest.files[-2:]
+    for path, most in ((sidecar_path, sidecar._LARGEST), (manifest_path, ledger._LARGEST)):
+        assert os.path.getsize(path) / count * MOST_SHARDS < most
 
 
 def test_shards_are_not_asked_for_without_end(tmp_path: Path) -> None:
