@@ -75,13 +75,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def survives(look: Any, *arguments: object) -> None:
-    """Anything but an error of ours fails the test."""
+def survives(named: str, look: Any, *arguments: object) -> None:
+    """Anything but an error of ours that names a file so fails the test; so does a report of one that does not."""
     try:
-        look(*arguments)
+        found = look(*arguments)
     except BridgeError as err:
-        assert len(str(err)) < 2000  # noqa: PT017  # where there is one
-        str(err).encode("utf-8", "backslashreplace")
+        said = [str(err)]
+    else:
+        said = [each.message for each in found.problems] if isinstance(found, rb.Report) else []
+    for each in said:
+        assert named in each
+        assert len(each) < 2000
+        each.encode("utf-8", "backslashreplace")
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
@@ -93,7 +98,7 @@ def test_any_text_beside_a_file_is_an_error_of_ours(home: Path, suffix: str, tex
         path.write_text(text)
         report = rb.verify(home / "one.tfrecord")
         assert not report.ok
-        survives(rb.inspect, home / "one.tfrecord")
+        survives("one.tfrecord", rb.inspect, home / "one.tfrecord")
     finally:
         path.write_bytes(before)
 
@@ -105,8 +110,8 @@ def test_any_value_in_what_lies_beside_a_file_is_an_error_of_ours_or_read(home: 
     try:
         for content in mutations(json.loads(before), 250):
             rewrite(path, content)
-            survives(rb.verify, home / "one.tfrecord")
-            survives(lambda: list(rb.read(home / "one.tfrecord")))
+            survives("one.tfrecord", rb.verify, home / "one.tfrecord")
+            survives("one.tfrecord", lambda: list(rb.read(home / "one.tfrecord")))
     finally:
         path.write_bytes(before)
 
@@ -130,8 +135,10 @@ def test_any_value_in_the_report_of_a_migration_is_an_error_of_ours_or_read(home
     try:
         for content in mutations(json.loads(before), 150):
             rewrite(path, content)
-            survives(rb.verify, home / "out")
-            survives(lambda: rb.migrate.run(home / "src", home / "out", to="tfrecord", shards=2, resume=True))
+            survives("out", rb.verify, home / "out")
+            survives(
+                str(home), lambda: rb.migrate.run(home / "src", home / "out", to="tfrecord", shards=2, resume=True)
+            )
     finally:
         path.write_bytes(before)
 
@@ -194,6 +201,10 @@ def test_any_text_in_a_dataset_info_is_said_to_be_in_the_way(home: Path, tmp_pat
         rb.convert(home / "src/0.rec", tmp_path, tfds="my:1.0.0", overwrite=True)
     except FileExistsError as err:
         assert "dataset_info.json" in str(err)  # noqa: PT017  # one that is read, and tells of no other split, is replaced
+        assert (tmp_path / "dataset_info.json").read_text() == text
+    else:
+        json.loads(text)  # which it is
+        assert json.loads((tmp_path / "dataset_info.json").read_text())["name"] == "my"
 
 
 def test_splits_that_are_no_list_are_of_no_other_dataset(home: Path, tmp_path: Path) -> None:
@@ -205,6 +216,9 @@ def test_splits_that_are_no_list_are_of_no_other_dataset(home: Path, tmp_path: P
             rb.convert(home / "src/0.rec", folder, tfds="my:1.0.0", overwrite=True)
         except FileExistsError as err:
             assert "dataset_info.json" in str(err)  # noqa: PT017
+        else:
+            (split,) = json.loads((folder / "dataset_info.json").read_text())["splits"]
+            assert split["name"] == "train"
 
 
 @pytest.mark.parametrize(
