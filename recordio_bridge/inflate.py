@@ -12,10 +12,11 @@ from .rangefile import check_same, nbytes_in, open_file
 if TYPE_CHECKING:
     from .files import Compression, OnBytes
 
+EXPANSION = 1032
+"""Bytes that one byte of deflate can become: 258 for each 2 bits (RFC 1951)."""
 WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}  # zlib's way to say which header and trailer
 _PIECE = 1 << 18  # compressed bytes read at a time
 _INFLATED = 1 << 20  # bytes inflated at a time
-_EXPANSION = 1032  # bytes that one byte of deflate can become: 258 for each 2 bits (RFC 1951)
 _PENDING = 1 << 16  # and what zlib may have taken in before and not given out: less than its window of 32 KiB
 
 
@@ -39,7 +40,7 @@ class InflateStream:
     @property
     def at_most(self) -> int:
         """What deflate can make at most of the compressed bytes that are left."""
-        return _EXPANSION * (max(self._size - self._consumed, 0) + len(self._input)) + _PENDING
+        return EXPANSION * (max(self._size - self._consumed, 0) + len(self._input)) + _PENDING
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer. A damaged file gives the sound bytes, then has a failure, which the next call raises."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..batch import Column, Ragged, spread
 from ..errors import FormatError
+from ..inflate import EXPANSION
 from ..paths import nbytes_of
 from ..schema import DTYPES, Field, Schema, numpy_dtype
 
@@ -31,7 +32,6 @@ _LAST_POINT = 0x10FFFF  # of Unicode
 _SURROGATES = 0xD800  # the first of the 2048 numbers that stand for half a character in UTF-16, and for none in text
 _COPIES = 4  # of offsets, at their peak: unpacked, as int64, and what compares them
 _MOST_OFFSETS = 1 << 30  # bytes of offsets of a field
-_DEFLATE_MOST = 1032  # bytes that deflate makes of one, at most
 
 
 class Array(Protocol):
@@ -287,7 +287,7 @@ def columns_of(
     them are held while the file is open. Those of rows that are mostly empty pack as well as anything does: they may
     take more where a file of this size can have packed so many.
     """
-    most_offsets = max(held // _COPIES, min(_MOST_OFFSETS, _DEFLATE_MOST * nbytes_of(path)))
+    most_offsets = max(held // _COPIES, min(_MOST_OFFSETS, EXPANSION * nbytes_of(path)))
     columns: dict[str, ArrayColumn | str] = {}
     joined: set[str] = set()
     for name in arrays:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..batch import Batch, as_column, rebatch
 from ..errors import FormatError, SchemaError, numbered, row_of
 from ..files import Output, feed_bytes
+from ..inflate import EXPANSION
 from ..paths import nbytes_of
 from ..readahead import made_ahead
 from ..remote import is_remote
@@ -30,8 +31,7 @@ BLOCK = 1 << 22  # bytes read at a time
 _HEAD = 16  # bytes that are held of each row where rows are read in any order
 _MOST = 1 << 62  # stands for sizes beyond an int64
 _HEADS_AT_ONCE = 1 << 16  # rows of which it is told at a time where they are
-_MOST_ROWS = 100_000_000  # rows that need take no byte of the file
-_ROWS_A_BYTE = 1032  # and for each byte of it: deflate makes no more of one
+_MOST_ROWS = 100_000_000  # rows that need take no byte of the file; deflate may have packed more into each
 _MOST_VALUES = 1 << 36  # bytes of values that were never written
 _VALUES_A_BYTE = 1 << 16  # and for each byte of the file: room is made for a million images, and some are there
 _CHUNKS_AT_ONCE = 1 << 26  # bytes of a block that is made of whole chunks at most
@@ -161,11 +161,11 @@ def _check_claims(path: str, columns: Mapping[str, ArrayColumn], nbytes: int) ->
     Rows of no bytes take none of it, nor do those of HDF5 that were never written: to read them could take for ever.
     """
     rows = max((column.num_rows for column in columns.values()), default=0)
-    most_rows = max(_MOST_ROWS, _ROWS_A_BYTE * nbytes)
+    most_rows = max(_MOST_ROWS, EXPANSION * nbytes)
     if rows > most_rows:
         raise FormatError(
             f"{path}: claims {rows} rows in {nbytes} bytes, expected at most {most_rows} ({_MOST_ROWS}, or "
-            f"{_ROWS_A_BYTE} for each byte): they hold nothing, or were never written; damaged, or made to exhaust "
+            f"{EXPANSION} for each byte): they hold nothing, or were never written; damaged, or made to exhaust "
             "its reader (if you trust a .npz, pass expansion='any', --in expansion=any)",
             path=path,
         )

@@ -31,6 +31,7 @@ from ..batch import Batch, as_bytes
 from ..copies import on_disk
 from ..errors import ChecksumError, FormatError, SchemaError, TruncatedError
 from ..files import Scratch
+from ..inflate import EXPANSION
 from ..paths import nbytes_of
 from ..schema import Schema
 from .array_columns import Array, columns_of, read_each
@@ -44,7 +45,6 @@ from .npz_directory import check_directory, check_name, check_size
 _LOCAL = struct.Struct("<4s22xHH")  # signature, sizes of name and extra
 _LOCAL_CRC = 14  # where the CRC-32 is in it
 _POLYNOMIAL = 0xEDB88320  # of CRC-32, its bits reversed
-_DEFLATE_MOST = 1032  # bytes out of one byte in
 _LONGEST_NAME = (1 << 16) - 1  # bytes of a member's name
 _COPY = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # as numpy: the same input gives the same bytes
@@ -193,7 +193,7 @@ def _check_claims(path: str, member: zipfile.ZipInfo) -> None:
         raise FormatError(
             f"{what}: is stored in {member.compress_size} bytes, but claims {member.file_size}", path=path
         )
-    if member.compress_type == zipfile.ZIP_DEFLATED and member.file_size > _DEFLATE_MOST * (member.compress_size + 1):
+    if member.compress_type == zipfile.ZIP_DEFLATED and member.file_size > EXPANSION * (member.compress_size + 1):
         raise FormatError(
             f"{what}: claims {member.file_size} bytes from {member.compress_size}, more than deflate can hold; "
             "the file is damaged, or made to exhaust its reader",
