@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from recordio_bridge import _kernels
 from recordio_bridge.documents import as_document
+from recordio_bridge.migrate.sealed import sealed, unsealed
 
 Change: TypeAlias = Callable[[bytes, int], bytes]
 """Bytes with some change, of so many at most."""
@@ -43,6 +44,12 @@ def json_lines(text: bytes, chance: random.Random, change: Change) -> bytes:
         if chance.random() < 0.01:
             lines[number] = lines[number].replace(b"null", _DEEP, 1)
     return b"\n".join(lines)
+
+
+def receipt(text: bytes, chance: random.Random, change: Change) -> bytes:
+    """As json_lines, sealed again or not."""
+    changed = json_lines(unsealed(text).rstrip(b"\n"), chance, change)
+    return sealed(changed + b"\n") if chance.random() < 0.9 else changed
 
 
 def document(text: bytes, chance: random.Random, change: Change) -> bytes:
@@ -160,13 +167,15 @@ _HEADERS = (
 
 
 MUTATORS: dict[str, Mutator] = {
-    **dict.fromkeys(("sidecar", "manifest", "migration"), document),
-    "plan": json_lines,
-    "tfrecord": tfrecord,
-    "tfrecord-raw": tfrecord,
+    **dict.fromkeys(
+        ("sidecar", "manifest", "migration", "sidecar-beside", "manifest-beside", "dataset-info"), document
+    ),
+    **dict.fromkeys(("plan", "shared"), json_lines),
+    "receipt": receipt,
+    **dict.fromkeys(("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look"), tfrecord),
     "tfrecord-gz": tfrecord_gz,
-    "npz": npz,
-    "npy": npy,
+    **dict.fromkeys(("npz", "npz-look"), npz),
+    **dict.fromkeys(("npy", "npy-look"), npy),
 }
 
 UNREADABLE = (ValueError, LookupError, OSError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)

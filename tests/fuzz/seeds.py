@@ -9,12 +9,15 @@ import pickle
 import struct
 import sys
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 import recordio_bridge as rb
-from tests.formats.frames import rec
+from recordio_bridge.migrate.shared import put_shared
+from tests.formats.frames import rec, tfr
+from tests.fuzz import beside
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LARGEST = 8_000  # bytes: with larger ones a fuzzer does little
@@ -65,7 +68,26 @@ def made(folder: Path) -> dict[str, list[bytes]]:
     rb.migrate.run(source, out, to="tfrecord", shards=2)
     for suffix in ("schema.json", "manifest.json", "migration.json"):
         found[suffix] = [path.read_bytes() for path in out.glob(f"*.{suffix}")]
-    return {**found, "plan": [plan.to_lines() for plan in plans]}
+    rb.convert(source / "0.tfrecord", folder / "d", tfds="my:1.0.0")
+    (folder / "one").mkdir()
+    (folder / "one/x.tfrecord").write_bytes(tfr(*beside.EXAMPLES))
+    rb.convert(folder / "one/x.tfrecord", folder / "one/one.tfrecord")
+    for suffix in ("schema.json", "manifest.json"):
+        found[f"one.{suffix}"] = [(folder / f"one/one.tfrecord.{suffix}").read_bytes()]
+    orders = plans[1].orders
+    return {
+        **found,
+        "plan": [plan.to_lines() for plan in plans],
+        "dataset_info.json": [(folder / "d/dataset_info.json").read_bytes()],
+        "receipt": beside.written_receipts(folder / "one"),
+        "shared": [Path(put_shared(orders[0], {}, {}, str(folder))).read_bytes()],
+    }
+
+
+def rec_index() -> bytes:
+    """The index of the .rec that files lie beside."""
+    heads = accumulate((len(rec(payload)) for payload in beside.PAYLOADS[:-1]), initial=0)
+    return b"".join(b"%d\t%d\n" % line for line in enumerate(heads))
 
 
 def payloads(data: bytes) -> list[bytes]:
@@ -123,13 +145,21 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     files = made(folder)
     records = golden(".rec")
     return {
-        **{name: records for name in ("rec-raw", "rec-image", "rec-any")},
+        **{name: records for name in ("rec-raw", "rec-image", "rec-any", "rec-skip", "rec-look", "rec-mxnet")},
         "rec-sagemaker": [rec(*sagemaker_payloads()[:1] * 3), rec(*sagemaker_payloads()[3:] * 2)],
-        **{name: files["tfrecord"] for name in ("tfrecord", "tfrecord-raw")},
-        **{name: files[name] for name in ("plan", "npz")},
+        **{name: files["tfrecord"] for name in ("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look")},
+        **{name: files["npz"] for name in ("npz", "npz-look")},
+        **{name: files["npy"] for name in ("npy", "npy-look")},
+        **{name: [rec_index(), *golden(".idx")] for name in ("idx-beside", "idx-keys")},
+        "lst-beside": [b"".join(b"%d\t%d\tx.jpg\n" % (n, n) for n in range(5)), *golden(".lst")],
+        "sidecar-beside": files["one.schema.json"],
+        "manifest-beside": files["one.manifest.json"],
+        "receipt": files["receipt"],
+        "shared": files["shared"],
+        "dataset-info": files["dataset_info.json"],
+        "plan": files["plan"],
         "tfrecord-gz": files["tfrecord.gz"],
         "hdf5": files["h5"],
-        "npy": files["npy"],
         "pairs": pickled(([b"\xff\xd8one", b"two"] * 2, [True, False])),
         "pickle": pickled(
             ([np.arange(3, dtype=np.uint8)], {"a": (None, 1.5, 1 << 70, "text")}, np.zeros((2, 3), "<f4"))

@@ -6,58 +6,89 @@ nothing else; where it reads rows, it must read the same ones in batches of 1 an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
 
 import recordio_bridge as rb
+from recordio_bridge import mxrecordio
 from recordio_bridge.cli import config, migrate
 from recordio_bridge.formats import hdf5, insightface, npy, npz, recordio, recordio_index, recordio_list, tfrecord
 from recordio_bridge.formats.pickled import unpickle
 from recordio_bridge.migrate import bulk_plan, conclude, ledger
 from recordio_bridge.sidecar import read_names, read_sidecar
+from tests.fuzz import beside
+from tests.fuzz.promises import Row, Target, broken, check_named, plain, promised
 
 LOADED = (hdf5, insightface, npy, npz, recordio, tfrecord)  # here, as atheris only sees what is imported with this
 
-Target: TypeAlias = Callable[[str], object]
 
-
-def broken(promise: str) -> None:
-    """End the run: the input is kept."""
-    raise AssertionError(promise)
-
-
-def rows(path: str, batch_rows: int, options: dict[str, object]) -> list[list[tuple[str, object]]] | str:
-    """Every row as plain values, or the class of the error."""
-    found = []
+def rows(path: str, batch_rows: int, options: dict[str, object]) -> tuple[list[Row], str]:
+    """The rows up to the first error, which names the file, and its class; "" where there is none."""
+    found: list[Row] = []
     try:
         for batch in rb.read(path, batch_rows=batch_rows, **options):
-            found += [
-                [(name, value if isinstance(value, (bytes, list)) else value.tobytes()) for name, value in row.items()]
-                for row in batch.rows()
-            ]
+            found += map(plain, batch.rows())
     except rb.BridgeError as err:
-        return type(err).__name__
-    return found
+        check_named(path, err)
+        return found, type(err).__name__
+    return found, ""
 
 
 def reader(**options: object) -> Target:
-    """Reads twice, in batches of other sizes."""
+    """Reads twice, in batches of other sizes: what comes before an error may be a batch less."""
 
     def target(path: str) -> None:
-        one, many = rows(path, 1, options), rows(path, 64, options)
-        if str(one) != str(many):
-            broken(f"batches of 1 give {one!r:.200}, of 64 {many!r:.200}")
+        (one, alone), (many, together) = rows(path, 1, options), rows(path, 64, options)
+        if alone != together or many != one[: len(many)] or (not together and len(many) != len(one)):
+            broken(f"batches of 1 give {one!r:.200} {alone}, of 64 {many!r:.200} {together}")
 
     return target
+
+
+def looker(**options: object) -> Target:
+    """Looks at a file, and takes its rows in any order: of one that can be read, those that are read."""
+
+    def taken(path: str) -> list[Row]:
+        with rb.open(path, **options) as file:
+            last_first = list(map(plain, file.take(range(len(file) - 1, -1, -1)).rows()))
+            if last_first and plain(file[0]) != last_first[-1]:
+                broken(f"row 0 is {file[0]!r:.200}, and {last_first[-1]!r:.200}")
+            return last_first[::-1]
+
+    def target(path: str) -> None:
+        read, error = rows(path, 64, options)
+        seen, found = promised(path, lambda: rb.inspect(path, **options)), promised(path, taken, path)
+        if not error and (seen is None or found != read or seen.num_rows != len(read)):
+            broken(f"read {read!r:.200}, took {found!r:.200}, and saw {seen!r:.200}")
+
+    return target
+
+
+def mxnet_reader(path: str) -> None:
+    """As mxnet's class reads: the records that read gives, or the same of them up to an error."""
+    found, error = [], ""
+    with closing(mxrecordio.MXRecordIO(path, "r")) as records:
+        try:
+            while (record := records.read()) is not None:
+                found.append(record)
+        except rb.BridgeError as err:
+            check_named(path, err)
+            error = type(err).__name__
+    read, known = rows(path, 1, {"payload": "raw", "format": "rec"})
+    if found != [dict(row)["record"] for row in read] or error != known:
+        broken(f"mxrecordio gives {found!r:.200} {error}, read {read!r:.200} {known}")
+    for record in found:
+        try:
+            mxrecordio.unpack(record)
+        except rb.FormatError as err:  # which knows of no file
+            check_named(f"record of {len(record)} bytes", err)
 
 
 def config_file(path: str) -> None:
     try:
         config.read_config(path, migrate.add_options, migrate.check_options, [])
     except ValueError as err:
-        if path not in str(err):
-            broken(f"does not name its file: {err!r}")
+        check_named(path, err)
 
 
 def plan(path: str) -> None:
@@ -70,11 +101,18 @@ TARGETS: dict[str, tuple[str, Target]] = {
     "rec-image": ("x.rec", reader(payload="image")),
     "rec-sagemaker": ("x.rec", reader(payload="sagemaker")),
     "rec-any": ("x.rec", reader()),
+    "rec-skip": ("x.rec", reader(payload="raw", on_bad_record="skip")),
+    "rec-look": ("x.rec", looker()),
+    "rec-mxnet": ("x.rec", mxnet_reader),
     "tfrecord": ("x.tfrecord", reader()),
     "tfrecord-raw": ("x.tfrecord", reader(payload="raw")),
     "tfrecord-gz": ("x.tfrecord.gz", reader()),
+    "tfrecord-skip": ("x.tfrecord", reader(on_bad_record="skip")),
+    "tfrecord-look": ("x.tfrecord", looker()),
     "npz": ("x.npz", reader()),
+    "npz-look": ("x.npz", looker()),
     "npy": ("x.npy", reader()),
+    "npy-look": ("x.npy", looker()),
     "hdf5": ("x.h5", reader()),
     "pairs": ("x.bin", reader()),
     "idx": ("x.idx", lambda path: recordio_index.read_index(path, 1 << 20)),
@@ -86,6 +124,7 @@ TARGETS: dict[str, tuple[str, Target]] = {
     "plan": ("plan.jsonl", plan),
     "config": ("x.toml", config_file),
     "pickle": ("x.bin", lambda path: unpickle(path, Path(path).read_bytes())),
+    **beside.TARGETS,
 }
 
 
@@ -94,5 +133,4 @@ def check(name: str, path: str) -> None:
     try:
         TARGETS[name][1](path)
     except rb.BridgeError as err:
-        if path not in str(err):
-            broken(f"does not name its file: {err!r}")
+        check_named(path, err)
