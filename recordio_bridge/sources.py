@@ -158,7 +158,7 @@ def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), fol
     """Of the files that fit a pattern, those of data."""
     suffix = os.path.splitext(pattern)[1]
     is_named = suffix != "" and not any(char in suffix for char in _GLOB)
-    found = _data_among(files, is_named)
+    found = data_among(files, is_named)
     if not found and not dead:
         raise FileNotFoundError(f"{pattern}: no file of a known format fits this pattern")
     return Listing(pattern, found, partial(fits, pattern), dead, tuple(folders))
@@ -181,7 +181,7 @@ def _listed(source: object) -> Iterable[SourceArgument]:
 def _in_folder(folder: str) -> Listing:
     """The data files of a folder; others, such as sidecars and indexes, are passed over."""
     files, folders, links = inside(folder)
-    found = _data_among([join(folder, name) for name in files])
+    found = data_among([join(folder, name) for name in files])
     dead = tuple(filter(is_dead_link, (join(folder, name) for name in links)))
     if not found and not dead:
         raise FileNotFoundError(f"{folder}: no file of a known format is in this folder")
@@ -194,16 +194,19 @@ def is_dead_link(path: str) -> bool:
     return is_dead and is_called_as_data(path) and not os.path.basename(path).startswith(".")
 
 
-def _data_among(files: Sequence[str], is_named: bool = False) -> list[str]:
+def data_among(files: Sequence[str], is_named: bool = False) -> list[str]:
     """Those of some files that are data, or are meant to be, as far as their names tell.
 
     One whose content no format knows is damaged, or was never data. It is meant where a pattern names its suffix
     (is_named), or where it has that of a file that is data, or none, as that: it is taken then, and so is an error.
     """
     known = {file for file in files if _is_data(file, is_named)}
-    suffixes = {_suffix_of(file) for file in known}
-    meant = {file for file in files if _may_be_data(file) and (is_named or _suffix_of(file) in suffixes)}
-    return [file for file in files if file in known or file in meant]
+    others = [file for file in files if file not in known and _may_be_data(file)]
+    if not is_named and others:
+        suffixes = {_suffix_of(file) for file in known}
+        others = [file for file in others if _suffix_of(file) in suffixes]
+    taken = known.union(others)
+    return [file for file in files if file in taken]
 
 
 def _suffix_of(path: str) -> str:

@@ -52,6 +52,16 @@ def test_a_damaged_file_called_as_one_that_is_data_is_not_passed_over(tmp_path, 
     assert rb.migrate.run(source, tmp_path / "new", to="tfrecord", resume=True).num_rows == 9
 
 
+@pytest.mark.parametrize("name", STRANGE)
+def test_of_a_tree_it_is_not_passed_over_in_whichever_folder(tmp_path, name):
+    _, bad = pair(tmp_path / "old", name)
+    (tmp_path / "old/deep/er").mkdir(parents=True)
+    bad = bad.rename(tmp_path / "old/deep/er" / bad.name)
+    outcome = rb.migrate.run(tmp_path / "old", tmp_path / "new", to="tfrecord")
+    assert outcome.num_rows == 4
+    assert str(bad) in [each.path for each in outcome.quarantine]
+
+
 @pytest.mark.parametrize("name", ["a.REC", "a.tfrec", "a.c000"])
 def test_what_a_pattern_names_the_suffix_of_is_not_passed_over(tmp_path, name):
     """Also where none of it is sound."""

@@ -9,9 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from ..paths import exists, folders_in, is_folder, is_readable, join, normal, real
+from ..paths import exists, folders_in, inside, is_folder, is_readable, join, normal, real
 from ..shards import absent_shards
-from ..sources import fits, is_pattern, listing
+from ..sources import data_among, fits, is_dead_link, is_pattern, listing
 from .unfinished import is_unfinished, state_around
 
 _MOST_ABSENT = 1000  # shards of a set that are told one by one
@@ -44,7 +44,7 @@ def gather(sources: Sequence[str], out: str) -> Gathered:
         ValueError: a source is the folder that is written to, or a file in it.
     """
     found: dict[str, Found] = {}
-    inside: dict[str, None] = {}
+    in_out: dict[str, None] = {}
     place = join(real(out), "")
     for source in sources:
         if join(real(source), "") == place:
@@ -59,7 +59,7 @@ def gather(sources: Sequence[str], out: str) -> Gathered:
             if state_around(path, root):
                 continue
             if real(path).startswith(place):
-                inside[path] = None
+                in_out[path] = None
             else:
                 files.append(path)
         for path in _with_absent(source, files):
@@ -69,7 +69,7 @@ def gather(sources: Sequence[str], out: str) -> Gathered:
             f"{sources[0]}: no file of a known format is there, but for those below {out}, or in NAME.unfinished of "
             "another migration"
         )
-    return Gathered(list(found.values()), list(inside))
+    return Gathered(list(found.values()), list(in_out))
 
 
 def _with_absent(source: str, files: Sequence[str]) -> list[str]:
@@ -90,7 +90,7 @@ def _files_of(source: str) -> Iterable[str]:
     if not is_folder(source):
         found = listing(source)
         return sorted([*found.files, *found.dead_links]) if found.dead_links else found.files
-    files = [path for folder in folders_of(source) for path in _data_in(folder)]
+    files = _data_in(folders_of(source))
     if not files:
         raise FileNotFoundError(f"{source}: no file of a known format is in this folder, or in those in it")
     return files
@@ -110,15 +110,23 @@ def folders_of(root: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from folders_of(folder, (*above, place))
 
 
-def _data_in(folder: str) -> list[str]:
-    """The data files of a folder; also links that lead nowhere, as a file is missed that has the name of one."""
-    if not is_readable(folder):
-        return [folder]  # the scout will say why: what is in it is missed
-    try:
-        found = listing(folder)
-    except FileNotFoundError:
-        return []
-    return sorted([*found.files, *found.dead_links]) if found.dead_links else found.files
+def _data_in(folders: Iterable[str]) -> list[str]:
+    """The data files of folders; also links that lead nowhere, as a file is missed that has the name of one.
+
+    Of a folder that cannot be looked into, itself: the scout will say why, as what is in it is missed.
+    """
+    files: dict[str, list[str]] = {}
+    missed: dict[str, list[str]] = {}
+    for folder in folders:
+        files[folder], missed[folder] = [], []
+        if not is_readable(folder):
+            missed[folder].append(folder)
+            continue
+        found = inside(folder)
+        files[folder] += (join(folder, name) for name in found.files)
+        missed[folder] += filter(is_dead_link, (join(folder, name) for name in found.dead_links))
+    data = set(data_among([path for paths in files.values() for path in paths]))
+    return [path for folder in files for path in sorted([*data.intersection(files[folder]), *missed[folder]])]
 
 
 def root_of(source: str) -> str:
