@@ -15,10 +15,9 @@ from recordio_bridge.migrate.state import State
 from recordio_bridge.tfds import DatasetName
 from tests.formats.frames import image_payload, rec, tfr
 from tests.fuzz.promises import Target, broken, check_named, plain, promised
-from tests.native.messages import chunk, entry, example
 
 PAYLOADS = [image_payload(b"\xff\xd8\xff%d" % number, float(number), id=number) for number in range(5)]
-EXAMPLES = [example(entry(b"x", chunk(3, chunk(1, bytes([number]))))) for number in range(5)]
+EXAMPLES = [b"\n\x0c\n\n\n\x01x\x12\x05\x1a\x03\n\x01" + bytes([number]) for number in range(5)]
 IMAGES = {number.to_bytes(8, "little"): payload[24:] for number, payload in enumerate(PAYLOADS)}
 """The image of each id."""
 
