@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 
 from ..errors import FormatError
-from ..paths import join, list_folder, normal
+from ..paths import join, list_folder, real
 from ..shards import manifest_path, sidecar_candidates
 from .conclude import read_finished
 from .ledger import read_manifest
@@ -37,8 +37,9 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
 
     Those that one wrote are passed over in silence: the output of a migration may lie in the folder of its sources.
     """
-    paths = set(map(normal, inside))
-    unknown = sorted(paths - _written_in(out, paths)) if paths else []
+    paths = {real(path): path for path in inside}
+    written = _written_in(out, paths) if paths else set()
+    unknown = [path for place, path in paths.items() if place not in written]
     if unknown:
         more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
         raise ValueError(
@@ -47,8 +48,8 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
         )
 
 
-def _written_in(out: str, paths: set[str]) -> set[str]:
-    """The data files of the migrations that were done in a folder, or begun; at least those that are among paths."""
+def _written_in(out: str, paths: Container[str]) -> set[str]:
+    """The data files of migrations that were done in a folder, or begun, as real paths; at least those among paths."""
     files: set[str] = set()
     for name in names_in(out):
         with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
@@ -57,11 +58,11 @@ def _written_in(out: str, paths: set[str]) -> set[str]:
                 for manifest in crcs_of_manifests(finished, out):
                     output = manifest.removesuffix(manifest_path(""))
                     # that of one file is not read: there may be thousands
-                    files.update([output] if normal(output) in paths else _shards_of(manifest))
+                    files.update([output] if real(output) in paths else _shards_of(manifest))
             elif is_unfinished(join(out, name)):
                 plan = State(out, name.removesuffix(SUFFIX)).read_plan()
                 files.update([] if plan is None else [*(order.target for order in plan.orders), *plan.stale])
-    return set(map(normal, files))
+    return set(map(real, files))
 
 
 def _shards_of(manifest: str) -> list[str]:

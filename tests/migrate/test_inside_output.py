@@ -57,6 +57,21 @@ def test_what_a_migration_wrote_is_passed_over(tmp_path, options):
     assert rb.migrate.run(src, src / "out", to="tfrecord", name="other").num_rows == 7
 
 
+@pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
+@pytest.mark.parametrize("way", ["link", "relative", "linked sources"])
+def test_it_is_known_by_any_of_its_paths(tmp_path, monkeypatch, options, way):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    rb.migrate.run(src, src / "out", to="tfrecord", **options)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(src / "out" if way == "link" else src)
+    source = tmp_path / "link" if way == "linked sources" else src
+    out = {"link": tmp_path / "link", "relative": Path("src/out"), "linked sources": src / "out"}[way]
+    assert rb.migrate.run(source, out, to="tfrecord", name="out", overwrite=True, **options).num_rows == 7
+    rec_tree(src / "out/more", [5])
+    with pytest.raises(ValueError, match=r"^1 of the files of the sources lie in"):
+        rb.migrate.run(source, out, to="tfrecord", name="out", overwrite=True, **options)
+
+
 def test_what_an_unfinished_one_wrote_is_passed_over(tmp_path):
     src = rec_tree(tmp_path / "src", [3, 4])
     sound = (src / "part-0001.rec").read_bytes()
