@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,9 +147,13 @@ def totals() -> dict[str, tuple[int, int]]:
 
 def main() -> int:
     """Run targets, with their files in a folder of this process: they are ended, and cannot remove it."""
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        tempfile.tempdir = folder
+    folder = tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    tempfile.tempdir, parent = folder, os.getpid()
+    try:
         return run()
+    finally:
+        if os.getpid() == parent:  # a target that found something comes along here, too
+            shutil.rmtree(folder)
 
 
 def run() -> int:
