@@ -89,9 +89,19 @@ class State:
         return BulkPlan.from_lines(lines, self.plan_path)
 
     def write_plan(self, plan: BulkPlan) -> None:
-        """Keep the plan, in place of an earlier one."""
+        """Keep the plan, in place of an earlier one.
+
+        Raises:
+            MigrationError: it is larger than those that are read.
+        """
+        data = sealed(plan.to_lines())
+        if len(data) > _LARGEST:
+            raise MigrationError(
+                f"{self.plan_path}: would have {len(data)} bytes, and {_LARGEST} are read when it is resumed; migrate "
+                "the sources in several parts, each to a folder or name of its own (--name)"
+            )
         make_folder(self.folder)
-        put_bytes(self.plan_path, sealed(plan.to_lines()))
+        put_bytes(self.plan_path, data)
 
     def put_receipt(self, name: str, receipt: Receipt) -> None:
         """Note that an Order was done."""

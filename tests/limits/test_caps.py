@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import recordio_bridge as rb
-from recordio_bridge import FormatError, paths, sidecar
+from recordio_bridge import FormatError, MigrationError, paths, sidecar
 from recordio_bridge.cli import main
+from recordio_bridge.migrate import state
 from recordio_bridge.sidecar import read_names
 from tests.limits.probing import outcome, told
 from tests.samples import GOLDEN, image_rec, make_example, write_tfrecord
@@ -123,6 +124,20 @@ def test_a_receipt_beyond_the_cap_is_none_and_is_written_again(home: Path) -> No
     grow(receipt, (1 << 32) + 1)
     assert told(["migrate", "src", "begun", *SHARDS, "--resume"], 1 << 28)[0] == 0
     assert rb.verify("begun").ok
+
+
+def test_a_plan_that_would_be_refused_when_it_is_resumed_is_not_begun(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = Path("begun/begun.unfinished/plan.jsonl").stat().st_size
+    for most in (size + 64, size // 2):
+        monkeypatch.setattr(state, "_LARGEST", most)
+        if most > size:
+            assert rb.migrate.run("src", "small", **ASKED).is_complete
+        else:
+            with pytest.raises(MigrationError, match=rf"would have \d+ bytes, and {most} are read when it is resumed"):
+                rb.migrate.run("src", "large", **ASKED)
+            assert not Path("large").exists()
 
 
 def test_what_orders_of_a_shuffle_share_is_not_read_beyond_the_cap(tmp_path: Path) -> None:
