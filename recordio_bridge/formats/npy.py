@@ -79,7 +79,8 @@ def read_header(where: str, read: Callable[[int], bytes]) -> Header:
         dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]  # numpy has no stub for it
     except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError) as err:
         raise _error(where, f"the header {text[:80]!r} describes no array: {err}") from err
-    if not isinstance(shape, tuple) or not isinstance(is_fortran, bool) or len(told) != 3:
+    is_one_value = dtype.subdtype is None  # numpy reads no array of several of a type, such as "8<i4", as one
+    if not isinstance(shape, tuple) or not isinstance(is_fortran, bool) or len(told) != 3 or not is_one_value:
         raise _error(where, f"the header {text[:80]!r} describes no array")
     if (
         not all(type(n) is int and 0 <= n < 1 << 62 for n in shape)
