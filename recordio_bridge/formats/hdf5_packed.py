@@ -81,7 +81,9 @@ class PackedChunks:
             values = np.empty((stop - start, *self._shape[1:]), dtype=self._dataset.dtype)
             for corner in corners:
                 chunk = self._chunk_at(corner)
-                if chunk is None:
+                if chunk is None:  # and HDF5 reads those behind it, too
+                    for later in corners:
+                        self._check(later)
                     return None
                 first, last = max(corner[0], start), min(corner[0] + self._chunk[0], stop)
                 ends = [min(at + n, size) for at, n, size in zip(corner, self._chunk, self._shape, strict=True)][1:]

@@ -149,6 +149,16 @@ def test_a_chunk_that_unpacks_to_more_bytes_is_refused(tmp_path):
     refused(with_chunk(tmp_path / "x.h5", "<i4", zlib.compress(bytes(17))), "more than 16")
 
 
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_so_it_is_behind_a_chunk_that_was_never_written(tmp_path, rows):
+    """HDF5 read all of these rows, as nobody else knows what fills such a chunk."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data = file.create_dataset("x", (8, 3), "<i4", chunks=(4, 2), compression="gzip")
+        data.id.write_direct_chunk((0, 2), zlib.compress(bytes(4)))
+    with pytest.raises(FormatError, match=r"its chunk at \[0, 2\] unpacks to 4 bytes, expected 32"):
+        rows_of(tmp_path / "x.h5", rows)
+
+
 def test_so_it_is_where_only_hdf5_can_read_the_values(tmp_path):
     text = h5py.string_dtype(length=4)
     refused(with_chunk(tmp_path / "x.h5", text, zlib.compress(bytes(3))), "3")
