@@ -166,6 +166,19 @@ _HEADERS = (
 )
 
 
+def hdf5(data: bytes, chance: random.Random, change: Change) -> bytes:
+    """What deflate packed is changed, and packed again where it stood; behind a shorter one is what was there."""
+    at = chance.choice([at for at in range(len(data) - 1) if data[at : at + 2] in _DEFLATED])
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(data[at:])
+    packed = zlib.compress(change(content, len(content) + _MORE))
+    end = len(data) - len(unpacker.unused_data)
+    return data[:at] + packed[: end - at] + data[at + len(packed[: end - at]) :]
+
+
+_DEFLATED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+
+
 MUTATORS: dict[str, Mutator] = {
     **dict.fromkeys(
         ("sidecar", "manifest", "migration", "sidecar-beside", "manifest-beside", "dataset-info"), document
@@ -174,6 +187,7 @@ MUTATORS: dict[str, Mutator] = {
     "receipt": receipt,
     **dict.fromkeys(("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look"), tfrecord),
     "tfrecord-gz": tfrecord_gz,
+    "hdf5": hdf5,
     **dict.fromkeys(("npz", "npz-look"), npz),
     **dict.fromkeys(("npy", "npy-look"), npy),
 }

@@ -9,9 +9,10 @@ import pickle
 import struct
 import sys
 import tempfile
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 import recordio_bridge as rb
@@ -90,6 +91,21 @@ def rec_index() -> bytes:
     return b"".join(b"%d\t%d\n" % line for line in enumerate(heads))
 
 
+def packed(folder: Path) -> list[bytes]:
+    """HDF5 of chunks that each filter of its own packed, the last of them larger than the rows left."""
+    found = []
+    for number, (packing, shuffle, checksum) in enumerate(product(("gzip", "lzf"), (False, True), (False, True))):
+        path = folder / f"packed{number}.h5"
+        with h5py.File(path, "w", libver="latest" if number % 2 else "earliest") as file:
+            for name, values in (("label", np.arange(9, dtype="<i4")), ("x", np.zeros((9, 3), "<f8"))):
+                chunks = (4, 2)[: values.ndim]
+                file.create_dataset(
+                    name, data=values, chunks=chunks, compression=packing, shuffle=shuffle, fletcher32=checksum
+                )
+        found.append(path.read_bytes())
+    return found
+
+
 def payloads(data: bytes) -> list[bytes]:
     """Those of a sound TFRecord."""
     found = []
@@ -159,7 +175,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "dataset-info": files["dataset_info.json"],
         "plan": files["plan"],
         "tfrecord-gz": files["tfrecord.gz"],
-        "hdf5": files["h5"],
+        "hdf5": [*files["h5"], *packed(folder)],
         "pairs": pickled(([b"\xff\xd8one", b"two"] * 2, [True, False])),
         "pickle": pickled(
             ([np.arange(3, dtype=np.uint8)], {"a": (None, 1.5, 1 << 70, "text")}, np.zeros((2, 3), "<f4"))
