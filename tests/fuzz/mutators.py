@@ -179,16 +179,20 @@ def hdf5(data: bytes, chance: random.Random, change: Change) -> bytes:
 _DEFLATED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 
 
+_TFRECORDS = (
+    *("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look"),
+    *("tfrecord-damage", "tfrecord-parts", "tfrecord-said", "parse-fn"),
+)
 MUTATORS: dict[str, Mutator] = {
     **dict.fromkeys(
         ("sidecar", "manifest", "migration", "sidecar-beside", "manifest-beside", "dataset-info"), document
     ),
     **dict.fromkeys(("plan", "shared"), json_lines),
     "receipt": receipt,
-    **dict.fromkeys(("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look"), tfrecord),
+    **dict.fromkeys(_TFRECORDS, tfrecord),
     "tfrecord-gz": tfrecord_gz,
-    "hdf5": hdf5,
-    **dict.fromkeys(("npz", "npz-look"), npz),
+    **dict.fromkeys(("hdf5", "h5-said"), hdf5),
+    **dict.fromkeys(("npz", "npz-look", "npz-said"), npz),
     **dict.fromkeys(("npy", "npy-look"), npy),
 }
 

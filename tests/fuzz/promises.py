@@ -36,3 +36,15 @@ def promised(name: str, look: Callable[..., _Found], *arguments: object) -> _Fou
 def plain(row: Mapping[str, object]) -> Row:
     """A row as values that can be compared."""
     return [(name, value if isinstance(value, (bytes, list)) else value.tobytes()) for name, value in row.items()]
+
+
+def rows(path: str, batch_rows: int, options: dict[str, object]) -> tuple[list[Row], str]:
+    """The rows up to the first error, which names the file, and its class; "" where there is none."""
+    found: list[Row] = []
+    try:
+        for batch in rb.read(path, batch_rows=batch_rows, **options):
+            found += map(plain, batch.rows())
+    except rb.BridgeError as err:
+        check_named(path, err)
+        return found, type(err).__name__
+    return found, ""

@@ -16,22 +16,10 @@ from recordio_bridge.formats import hdf5, insightface, npy, npz, recordio, recor
 from recordio_bridge.formats.pickled import unpickle
 from recordio_bridge.migrate import bulk_plan, conclude, ledger
 from recordio_bridge.sidecar import read_names, read_sidecar
-from tests.fuzz import beside
-from tests.fuzz.promises import Row, Target, broken, check_named, plain, promised
+from tests.fuzz import beside, damage, terminal
+from tests.fuzz.promises import Row, Target, broken, check_named, plain, promised, rows
 
 LOADED = (hdf5, insightface, npy, npz, recordio, tfrecord)  # here, as atheris only sees what is imported with this
-
-
-def rows(path: str, batch_rows: int, options: dict[str, object]) -> tuple[list[Row], str]:
-    """The rows up to the first error, which names the file, and its class; "" where there is none."""
-    found: list[Row] = []
-    try:
-        for batch in rb.read(path, batch_rows=batch_rows, **options):
-            found += map(plain, batch.rows())
-    except rb.BridgeError as err:
-        check_named(path, err)
-        return found, type(err).__name__
-    return found, ""
 
 
 def reader(**options: object) -> Target:
@@ -125,6 +113,8 @@ TARGETS: dict[str, tuple[str, Target]] = {
     "config": ("x.toml", config_file),
     "pickle": ("x.bin", lambda path: unpickle(path, Path(path).read_bytes())),
     **beside.TARGETS,
+    **damage.TARGETS,
+    **terminal.TARGETS,
 }
 
 
