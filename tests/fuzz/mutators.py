@@ -181,14 +181,15 @@ _DEFLATED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 
 _TFRECORDS = (
     *("tfrecord", "tfrecord-raw", "tfrecord-skip", "tfrecord-look"),
-    *("tfrecord-damage", "tfrecord-parts", "tfrecord-said", "parse-fn"),
+    *("tfrecord-damage", "tfrecord-parts", "tfrecord-said", "parse-fn", "verify-shard"),
 )
 MUTATORS: dict[str, Mutator] = {
     **dict.fromkeys(
         ("sidecar", "manifest", "migration", "sidecar-beside", "manifest-beside", "dataset-info"), document
     ),
-    **dict.fromkeys(("plan", "shared"), json_lines),
-    "receipt": receipt,
+    **dict.fromkeys(("resume-done", "resume-manifest", "verify-done", "verify-manifest", "verify-sidecar"), document),
+    **dict.fromkeys(("plan", "shared", "resume-shared"), json_lines),
+    **dict.fromkeys(("receipt", "resume-receipt", "resume-plan", "resume-shuffled"), receipt),
     **dict.fromkeys(_TFRECORDS, tfrecord),
     "tfrecord-gz": tfrecord_gz,
     **dict.fromkeys(("hdf5", "h5-said"), hdf5),

@@ -103,7 +103,7 @@ class Turn:
         left = self._until - time.monotonic()
         found = Path(written[-1]) if written else None
         is_grown = found is not None and "-oom-" in found.name and passes_alone(self.target, found)
-        if found is not None and (is_grown or (self.target == "hdf5" and is_h5pys_own(found))):
+        if found is not None and (is_grown or (self.target in ("hdf5", "h5-said") and is_h5pys_own(found))):
             found.unlink()
             if left > 1:
                 return False

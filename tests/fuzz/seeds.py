@@ -18,7 +18,7 @@ import numpy as np
 import recordio_bridge as rb
 from recordio_bridge.migrate.shared import put_shared
 from tests.formats.frames import rec, tfr
-from tests.fuzz import beside, damage
+from tests.fuzz import beside, damage, folders
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LARGEST = 8_000  # bytes: with larger ones a fuzzer does little
@@ -173,6 +173,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "receipt": files["receipt"],
         "shared": files["shared"],
         "dataset-info": files["dataset_info.json"],
+        **folders.written(folder),
         "rec-damage": [rec(*damage.RECORDS)],
         "tfrecord-damage": [tfr(*damage.RECORDS)],
         **{name: [*records, rec(*damage.RECORDS)] for name in ("rec-parts", "rec-image-parts", "rec-said")},

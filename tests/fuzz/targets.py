@@ -16,7 +16,7 @@ from recordio_bridge.formats import hdf5, insightface, npy, npz, recordio, recor
 from recordio_bridge.formats.pickled import unpickle
 from recordio_bridge.migrate import bulk_plan, conclude, ledger
 from recordio_bridge.sidecar import read_names, read_sidecar
-from tests.fuzz import beside, damage, terminal
+from tests.fuzz import beside, damage, folders, terminal
 from tests.fuzz.promises import Row, Target, broken, check_named, plain, promised, rows
 
 LOADED = (hdf5, insightface, npy, npz, recordio, tfrecord)  # here, as atheris only sees what is imported with this
@@ -114,6 +114,7 @@ TARGETS: dict[str, tuple[str, Target]] = {
     "pickle": ("x.bin", lambda path: unpickle(path, Path(path).read_bytes())),
     **beside.TARGETS,
     **damage.TARGETS,
+    **folders.TARGETS,
     **terminal.TARGETS,
 }
 
