@@ -31,7 +31,8 @@ class Skipped:
     """A record, or a stretch of damaged bytes, that was left out: bytes start to stop, and why (without the path).
 
     record is its number in the file. How many records a damaged stretch held cannot be known, so it counts as one.
-    start and stop are both that number where a row has no bytes of its own, as in files of arrays.
+    start and stop are both that number where a row has no bytes of its own, as in files of arrays; and, without a
+    number, both where the records end that could be unpacked, where damage was met between two of them.
     """
 
     path: str
@@ -43,6 +44,8 @@ class Skipped:
     @property
     def where(self) -> str:
         """What was left out, for messages."""
+        if self.start == self.stop and self.record is None:
+            return f"all behind byte {self.start}"
         return f"bytes {self.start} to {self.stop}" if self.start < self.stop else f"row {self.record}"
 
 

@@ -233,6 +233,20 @@ def test_skip_on_compressed_damage_gives_rows_of_the_original_only(
         assert kept == RAW_PAYLOADS or caplog.records
 
 
+def test_skip_says_from_where_on_a_compressed_tfrecord_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Damage that is met between records was told as that of row None."""
+    path = tmp_path / "x.tfrecord"
+    first, second = (tfr(b"x" * 100), tfr(b"y" * 100))
+    packer = zlib.compressobj(wbits=31)
+    whole = packer.compress(first) + packer.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(whole + b"\xff" + packer.compress(second) + packer.flush())
+    assert [row["record"] for row in rows(path, on_bad_record="skip", payload="raw")] == [b"x" * 100]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"{path}: left out all behind byte {len(first)}: at compressed byte {len(whole)}: ")
+
+
 # ---- RecordIO ----
 #
 # What one flipped bit may do, where there is no checksum. A part is 4 bytes of magic, 4 of flag and length, a payload,
