@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ import recordio_bridge as rb
 from recordio_bridge import UnknownFormatError
 from recordio_bridge.sources import expand
 from tests.cli.running import run
-from tests.samples import image_rec
+from tests.samples import frame_tfrecord, image_rec, make_example
 
-STRANGE = ("a.REC", "a.tfrec", "part-1", "a.c000", "a.Rec.old", "set-00000-of-00002")
+STRANGE = ("a.REC", "a.tfrec", "part-1", "a.c000", "a.Rec.old", "set-00000-of-00002", "s.x-00000-of-00002", "a.TFREC")
 
 
 def damaged(path: Path) -> Path:
@@ -27,7 +28,7 @@ def damaged(path: Path) -> Path:
 def pair(folder: Path, name: str) -> tuple[Path, Path]:
     """A .rec of a strange name, and a damaged one of the same kind of name."""
     folder.mkdir()
-    other = name.replace("part-1", "part-2").replace("00000", "00001").replace("a.", "b.")
+    other = name.replace("part-1", "part-2").replace("00000", "00001").replace("a.", "b.").replace("TFREC", "tfrec")
     sound, bad = image_rec(folder / name, 4), damaged(folder / other)
     for index in folder.glob("*.idx"):
         index.unlink()
@@ -76,13 +77,28 @@ def test_a_suffix_that_names_a_format_does_so_in_any_case(tmp_path):
     damaged(tmp_path / "b.REC")
     with pytest.raises(UnknownFormatError, match=r"/b\.REC: no format fits its content"):
         rb.inspect(tmp_path / "[ab].*")
+    (tmp_path / "a.rec").rename(tmp_path / "a.c000")
     (outcome,) = rb.migrate.run(tmp_path, tmp_path.parent / f"{tmp_path.name}-out", to="tfrecord").quarantine
     assert outcome.path == str(tmp_path / "b.REC")
 
 
 def test_what_has_another_suffix_or_is_a_note_by_its_name_is_passed_over(tmp_path):
     image_rec(tmp_path / "part-1", 4)
-    for name in ("_SUCCESS", ".part-2.crc", "property", "notes.txt", "schema.json", "part-1.lst", "label.labels.txt"):
+    (tmp_path / "a.data.gz").write_bytes(gzip.compress(frame_tfrecord(make_example({"x": [1]}))))
+    with gzip.open(tmp_path / "b.log.gz", "wb") as file:
+        file.write(b"no data")
+    assert expand(tmp_path / "*.*") == [str(tmp_path / "a.data.gz")]
+    (tmp_path / "a.data.gz").unlink()
+    for name in (
+        "_SUCCESS",
+        ".part-2.crc",
+        ".part-9",
+        "property",
+        "notes.txt",
+        "schema.json",
+        "part-1.lst",
+        "label.labels.txt",
+    ):
         (tmp_path / name).write_text("no data")
     assert expand(tmp_path) == expand(tmp_path / "*") == [str(tmp_path / "part-1")]
     assert expand(tmp_path / "p*") == [str(tmp_path / "part-1")]
@@ -90,8 +106,10 @@ def test_what_has_another_suffix_or_is_a_note_by_its_name_is_passed_over(tmp_pat
 
 def test_a_pattern_that_nothing_known_fits_says_so(tmp_path):
     (tmp_path / "notes.txt").write_text("no data")
-    with pytest.raises(FileNotFoundError, match=r"n\*: no file of a known format fits this pattern"):
-        rb.inspect(tmp_path / "n*")
+    (tmp_path / "notes.json").write_text("no data")
+    for pattern in ("n*", "*.json"):
+        with pytest.raises(FileNotFoundError, match=r"/(n\*|\*\.json): no file of a known format fits this pattern"):
+            rb.inspect(tmp_path / pattern)
 
 
 def test_the_command_says_which_and_all_that_it_passes_over(tmp_path, capsys):

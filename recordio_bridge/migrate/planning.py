@@ -126,7 +126,7 @@ def _selected(order: Order, source: Source, summaries: Sequence[Summary]) -> Sch
 
 def _refuse_unlike(order: Order, source: Source, summaries: Sequence[Summary]) -> None:
     """SchemaError where what a select names is in all files, or some, and not alike, so that it was left out."""
-    named = (named_fields(dict(order.select or ()), order.where) or frozenset()) - set(order.schema)
+    named = named_fields(dict(order.select or ()), order.where) or frozenset()
     schemas = [each.schema.pick([name for name in each.schema if name in named]) for each in summaries]
     try:
         merge_schemas(source.paths, [replace(each, schema=s) for each, s in zip(summaries, schemas, strict=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_json_holds_what_is_warned_of(tmp_path, src, capsys):
         assert passed.startswith("1 file or folder of the sources not taken")
         assert empty.startswith("1 file holds no rows")
         assert done.stderr.count(passed) == done.stderr.count(empty) == 1
+
+
+def test_json_holds_nothing_that_is_no_warning(tmp_path, src, capsys):
+    handlers = list(logging.getLogger("recordio_bridge").handlers)
+    done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--json", "-v", "--workers", 1)
+    assert "is read as" in done.stderr
+    assert done.json["warnings"] == []
+    assert logging.getLogger("recordio_bridge").handlers == handlers
 
 
 def test_json_holds_the_alarms_of_manifests(tmp_path, src, capsys):

@@ -67,6 +67,13 @@ def test_a_mirror_without_some_outputs_is_told(tmp_path, caplog):
     assert caplog.records == []
 
 
+def test_of_one_that_is_no_mirror_its_sidecar_alone_tells(tmp_path, caplog):
+    old, _, _ = incomplete(tmp_path, "tfrecord")
+    caplog.clear()
+    rb.migrate.plan(old / "*.tfrecord", tmp_path / "new", to="npz")
+    assert not any(".migration.json" in record.getMessage() for record in caplog.records)
+
+
 def test_what_a_complete_one_wrote_says_nothing(tmp_path, caplog):
     rb.migrate.run(rec_tree(tmp_path / "src", [30, 40]), tmp_path / "old", to="tfrecord")
     assert "quarantined" not in (tmp_path / "old/old.tfrecord.schema.json").read_text()

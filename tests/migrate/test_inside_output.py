@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import recordio_bridge as rb
+from recordio_bridge.migrate import conclude
+from recordio_bridge.migrate.provenance import manifests_of
 from tests.cli.running import run
 from tests.migrate.trees import numbers_in, rec_tree
-from tests.samples import contents
+from tests.samples import contents, image_rec
 
 
 def nested(root: Path) -> Path:
@@ -83,6 +85,59 @@ def test_what_an_unfinished_one_wrote_is_passed_over(tmp_path):
     assert numbers_in(outcome, "id") == list(range(7))
 
 
+def break_off(source: Path, out: Path, **options: object) -> None:
+    """Begin a migration, and end it after its first file."""
+
+    def stop(event: rb.migrate.Event) -> None:
+        if event.phase == "writing" and event.files == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rb.migrate.run(source, out, to="rec", on_event=stop, **options)
+
+
+def test_what_one_that_was_broken_off_wrote_is_passed_over(tmp_path):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    break_off(src, src / "out", shards=2)
+    assert list((src / "out").glob("*.rec"))
+    assert rb.migrate.run(src, src / "out", to="rec", name="other").num_rows == 7
+    assert rb.migrate.run(src, src / "out", to="rec", shards=2, overwrite=True).num_rows == 7
+
+
+def test_so_is_what_it_was_to_remove(tmp_path, monkeypatch):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    rb.migrate.run(src, src / "out", to="rec", shards=3)
+    remove = conclude.remove
+
+    def first_only(paths: list[str]) -> None:
+        remove(paths[:1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(conclude, "remove", first_only)
+        with pytest.raises(KeyboardInterrupt):
+            rb.migrate.run(src, src / "out", to="rec", shards=2, overwrite=True)
+    assert list((src / "out").glob("*-of-00003.rec"))
+    assert not (src / "out/out.rec.manifest.json").exists()
+    assert rb.migrate.run(src, src / "out", to="rec", name="other").num_rows == 7
+
+
+def test_what_one_keeps_is_no_file_of_the_sources(tmp_path):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    break_off(src, src / "out", shards=2)
+    (src / "out/out.unfinished/unpacked").mkdir()
+    image_rec(src / "out/out.unfinished/unpacked/00000-a.rec", 5)
+    for number, source in enumerate((src, f"{src}/**/*.rec")):
+        assert rb.migrate.run(source, src / "out", to="rec", name=f"other{number}").num_rows == 7
+
+
+def test_of_many_files_the_first_are_named(tmp_path):
+    src = rec_tree(tmp_path / "src", [3])
+    rec_tree(src / "out", [1] * 7)
+    with pytest.raises(ValueError, match=r"^7 of the files .*/part-0004\.rec, and 2 more; give the output a folder"):
+        rb.migrate.plan(src, src / "out", to="rec")
+
+
 def test_beside_what_a_migration_wrote_others_are_refused(tmp_path):
     src = rec_tree(tmp_path / "src", [3])
     rb.migrate.run(src, src / "out", to="rec", name="old", shards=1)
@@ -113,10 +168,22 @@ def test_the_output_of_a_conversion_is_one_of_the_sources(tmp_path):
         rb.migrate.plan(src, src / "out", to="tfrecord", name="new")
 
 
-def test_damaged_knowledge_is_none(tmp_path):
+@pytest.mark.parametrize("name", ["old.migration.json", "old.rec.manifest.json"])
+@pytest.mark.parametrize("way", ["of another version", "a folder"])
+def test_damaged_knowledge_is_none(tmp_path, name, way):
     src = rec_tree(tmp_path / "src", [3])
     rb.migrate.run(src, src / "out", to="rec", name="old")
-    path = src / "out/old.migration.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "recordio_bridge": 99}))
+    path = src / "out" / name
+    content = json.loads(path.read_text())
+    path.unlink()
+    if way == "a folder":
+        path.mkdir()
+    else:
+        path.write_text(json.dumps({**content, "recordio_bridge": 99}))
     with pytest.raises(ValueError, match="no migration wrote them there"):
         rb.migrate.plan(src, src / "out", to="rec", name="new")
+
+
+def test_what_cannot_be_listed_tells_of_nothing(tmp_path):
+    """As a folder that went meanwhile."""
+    assert manifests_of([str(tmp_path / "gone/x.rec")]) == {}

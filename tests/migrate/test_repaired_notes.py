@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import recordio_bridge as rb
+from recordio_bridge.formats.base import OF_ONE_FILE
+from recordio_bridge.migrate.repair import repaired, seen_now
+from recordio_bridge.sources import said_anew
 from tests.migrate.trees import numbers_in
 from tests.samples import image_rec
 
@@ -116,3 +119,55 @@ def test_the_reason_is_that_of_now(tmp_path, options):
     assert "No such file" in after.reason
     assert "No such file" in (tmp_path / "out/out.quarantine.jsonl").read_text()
     assert numbers_in(outcome, "id") == sorted(range(40)) or options.get("shuffle")
+
+
+@pytest.mark.parametrize(
+    ("notes", "path", "new", "paths", "expected"),
+    [
+        (["old"], "/a/x.rec", ["new"], ["/a/x.rec"], ["new"]),
+        (["all", "x.rec: old"], "/a/x.rec", ["new"], ["/a/x.rec", "/a/y.rec"], ["all", "x.rec: new"]),
+        (["all", "x.rec: old"], "/a/x.rec", ["all"], ["/a/x.rec", "/a/y.rec"], ["all"]),
+        (["x.rec: one", "x.rec: two"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["x.rec: one", "x.rec: two"]),
+        (["x.rec: /a/x.idx", "x.rec: /b/x.idx"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["x.rec: /b/x.idx"]),
+        (["/a/x.idx is void", "/a/x2.idx"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["/a/x2.idx"]),
+        (["all"], "/a/x.rec", [f"{OF_ONE_FILE}3"], ["/a/x.rec", "/b/y.rec"], ["all"]),
+    ],
+)
+def test_notes_of_a_source_make_room_for_new_ones(notes, path, new, paths, expected):
+    assert said_anew(notes, path, new, paths) == tuple(expected)
+
+
+def test_of_a_mirror_the_alarm_of_another_source_stays(tmp_path):
+    first, second = tree(tmp_path / "src", "w.rec", "x.rec")
+    wholes = cut(first), cut(second)
+    assert len(rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", mirror=True).quarantine) == 2
+    second.write_bytes(wholes[1])
+    half = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord", mirror=True, resume=True)
+    assert [any(ALARM in note for note in manifest.warnings) for manifest in half.manifests] == [True, False]
+
+
+def test_a_sidecar_of_a_repaired_source_may_be_another(tmp_path):
+    tree(tmp_path / "src", "w.rec")
+    bad = tmp_path / "src/x.tfrecord"
+    rb.convert(tree(tmp_path / "else", "v.rec")[0], bad)
+    (tmp_path / "src/w.rec").unlink()
+    rb.convert(tree(tmp_path / "else2", "v.rec")[0], tmp_path / "src/a.tfrecord")
+    bad.write_bytes(bad.read_bytes()[:-9])
+    assert not rb.migrate.run(tmp_path / "src", tmp_path / "out", to="npz", shards=2).is_complete
+    rb.convert(image_rec(tmp_path / "new.rec", 38), bad, overwrite=True)
+    second = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="npz", shards=2, resume=True)
+    assert (second.is_complete, second.num_rows) == (True, 78)
+
+
+def test_what_planning_left_out_of_a_source_is_that_of_now(tmp_path):
+    rb.convert(tree(tmp_path / "a", "w.rec")[0], tmp_path / "src.tfrecord")
+    path = tmp_path / "src.tfrecord"
+    whole = path.read_bytes()
+    damaged = whole[:200] + b"\xff" + whole[201:]
+    for before, after, count in ((damaged, whole, 0), (whole, damaged, 1)):
+        path.write_bytes(before)
+        plan = rb.migrate.plan(path, tmp_path / "out", to="tfrecord", on_bad_record="skip", scan=True)
+        assert len(plan.outputs[0].skipped) == 1 - count
+        path.write_bytes(after)
+        renewed = repaired(plan, [seen_now(plan, str(path))])
+        assert len(renewed.outputs[0].skipped) == count

@@ -58,8 +58,10 @@ def test_the_advice_leads_to_all_rows(tmp_path, capsys):
 
 def test_of_a_conversion_the_files_are_named(tmp_path):
     src = tree(tmp_path / "src")
-    with pytest.raises(SchemaError, match=r"'x' is int32 in .*/0\.npz, and int64 in .*/1\.npz; a select takes what is"):
+    expected = r"'x' is int32 in .*/0\.npz, and int64 in .*/1\.npz; a select takes what is"
+    with pytest.raises(SchemaError, match=expected) as caught:
         rb.convert(src, tmp_path / "x.tfrecord", select=CAST)
+    assert caught.value.field == "x"
     np.savez(src / "3.npz", y=np.arange(3))
     with pytest.raises(SchemaError, match=r"'x' is int64 in .*/2\.npz, and missing in .*/3\.npz"):
         rb.convert([src / "2.npz", src / "3.npz"], tmp_path / "x.tfrecord", select=["x=x"])
@@ -100,3 +102,14 @@ def test_keys_that_only_some_indexes_have_are_not_dropped(tmp_path):
     assert [line.split()[0] for line in index.splitlines()] == ["10", "11", "12", "13", "14"]
     whole = rb.migrate.run(tmp_path / "src", tmp_path / "all", to="rec", select=["record=record"], **raw)
     assert read_rec(Path(whole.manifests[0].paths[0])) == payloads * 2
+
+
+def test_the_advice_names_no_argument_that_a_migration_has_not(tmp_path):
+    (tmp_path / "src").mkdir()
+    np.savez(tmp_path / "src/a.npz", x=np.arange(3), y=np.arange(4))
+    np.savez(tmp_path / "src/b.npz", x=np.arange(3), y=np.arange(3).astype(object), allow_pickle=True)
+    np.savez(tmp_path / "src/c.npz", x=np.arange(3), y=np.arange(3))
+    outcome = rb.migrate.run(tmp_path / "src", tmp_path / "out", to="tfrecord")
+    reasons = {Path(each.path).name: each.reason for each in outcome.quarantine}
+    assert set(reasons) == {"a.npz", "b.npz"}
+    assert all("--select NAME=NAME" in reason and "fields=" not in reason for reason in reasons.values())
