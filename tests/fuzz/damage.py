@@ -16,8 +16,8 @@ RECORDS = [b"first", b"", b"wxyz" + MAGIC + b"tail!", b"abc", bytes(range(200)),
 BOUNDARY = {rec: 4, tfr: 1}
 """Where records may begin."""
 PLAIN: dict[Callable[..., bytes], dict[str, object]] = {
-    rec: {"payload": "raw"},
-    tfr: {"payload": "raw", "compression": ""},
+    rec: {"format": "rec", "payload": "raw"},
+    tfr: {"format": "tfrecord", "payload": "raw", "compression": ""},
 }
 
 
