@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -157,11 +158,16 @@ def _check_folders(pattern: str) -> None:
 def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), folders: Iterable[str] = ()) -> Listing:
     """Of the files that fit a pattern, those of data."""
     suffix = os.path.splitext(pattern)[1]
-    is_named = suffix != "" and not any(char in suffix for char in _GLOB)
-    found = data_among(files, is_named)
+    is_named = suffix != "" and not is_pattern(suffix)
+    found = data_among(files, is_named, is_named or _says_which(os.path.basename(pattern)))
     if not found and not dead:
         raise FileNotFoundError(f"{pattern}: no file of a known format fits this pattern")
     return Listing(pattern, found, partial(fits, pattern), dead, tuple(folders))
+
+
+def _says_which(pattern: str) -> bool:
+    """Whether a pattern says anything of the names that it fits, as "part-*" does, and "*" does not."""
+    return any(char.isalnum() for char in re.sub(r"\[.*?\]", "", pattern))
 
 
 def fits(pattern: str, path: str) -> bool:
@@ -194,15 +200,16 @@ def is_dead_link(path: str) -> bool:
     return is_dead and is_called_as_data(path) and not os.path.basename(path).startswith(".")
 
 
-def data_among(files: Sequence[str], is_named: bool = False) -> list[str]:
+def data_among(files: Sequence[str], is_named: bool = False, are_meant: bool = False) -> list[str]:
     """Those of some files that are data, or are meant to be, as far as their names tell.
 
-    One whose content no format knows is damaged, or was never data. It is meant where a pattern names its suffix
-    (is_named), or where it has that of a file that is data, or none, as that: it is taken then, and so is an error.
+    One whose content no format knows is damaged, or was never data. It is meant where all are that were found
+    (are_meant), or where it has the suffix of a file that is data, or none, as that: it is taken then, and so is an
+    error. is_named: they were found by their suffix, which a format without one of its own takes to be known.
     """
     known = {file for file in files if _is_data(file, is_named)}
     others = [file for file in files if file not in known and _may_be_data(file)]
-    if not is_named and others:
+    if not are_meant and others:
         suffixes = {_suffix_of(file) for file in known}
         others = [file for file in others if _suffix_of(file) in suffixes]
     taken = known.union(others)

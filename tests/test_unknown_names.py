@@ -107,9 +107,23 @@ def test_what_has_another_suffix_or_is_a_note_by_its_name_is_passed_over(tmp_pat
 def test_a_pattern_that_nothing_known_fits_says_so(tmp_path):
     (tmp_path / "notes.txt").write_text("no data")
     (tmp_path / "notes.json").write_text("no data")
-    for pattern in ("n*", "*.json"):
-        with pytest.raises(FileNotFoundError, match=r"/(n\*|\*\.json): no file of a known format fits this pattern"):
+    for pattern in ("*", "**", "?*", "[n]*", "*.json", "n*.json"):
+        with pytest.raises(FileNotFoundError, match=r": no file of a known format fits this pattern"):
             rb.inspect(tmp_path / pattern)
+
+
+@pytest.mark.parametrize("pattern", ["part-*", "**/part-*", "part-?*", "[p]art*"])
+def test_what_a_pattern_says_the_name_of_is_not_passed_over(tmp_path, pattern):
+    """Whatever its suffix, but for what lies beside data."""
+    sound, bad = image_rec(tmp_path / "part-1.rec", 4), damaged(tmp_path / "part-2.c000")
+    (tmp_path / "part-2.idx").unlink()
+    (tmp_path / "part-1.lst").write_text("no data")
+    (tmp_path / "notes.txt").write_text("no data")
+    assert expand(tmp_path / pattern) == [str(sound), str(bad)]
+    outcome = rb.migrate.run(tmp_path / pattern, tmp_path / "new", to="tfrecord")
+    assert [each.path for each in outcome.quarantine] == [str(bad)]
+    assert outcome.num_rows == 4
+    assert expand(tmp_path) == expand(tmp_path / "*") == [str(sound)]
 
 
 def test_the_command_says_which_and_all_that_it_passes_over(tmp_path, capsys):
