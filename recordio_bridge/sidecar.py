@@ -128,7 +128,8 @@ class Sidecar:
     def doubt(self, path: str) -> str | None:
         """Why it is not believed for a file that it names, or not for more than the name; a sentence for people."""
         if self.ends is None:
-            return f"{self.path} is believed for the name alone: it does not say which bytes it describes"
+            name_alone = f"{self.path} is believed for the name alone: it does not say which bytes it describes"
+            return self._incompleteness or name_alone
         if self.describes(path):
             return self._incompleteness
         name = os.path.basename(path)

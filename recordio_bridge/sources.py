@@ -489,11 +489,12 @@ def counted_anew(notes: Sequence[str], files: int) -> tuple[str, ...]:
 
 def said_anew(notes: Sequence[str], path: str, new: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
     """The notes of a Summary of several files (paths) where one of them is another by now, with new notes."""
-    name, stem = os.path.basename(path), os.path.splitext(path)[0]
+    name, stem = os.path.basename(path), re.escape(os.path.splitext(path)[0])
+    own = re.compile(rf"(?<![^\s'\"]){stem}\.[^./\s:]+(?=[\s:,;]|$)")  # itself, or its index
     is_single = sum(os.path.basename(each) == name for each in paths) == 1
 
     def is_of_it(note: str) -> bool:
-        return (is_single and note.startswith(f"{name}: ")) or f"{stem}." in note
+        return (is_single and note.startswith(f"{name}: ")) or own.search(note) is not None
 
     if len(paths) == 1:
         return tuple(new)

@@ -135,6 +135,8 @@ def _print_plan(plan: BulkPlan, said: Sequence[str], as_json: bool) -> None:
     """What would be done: files, rows where they are known, bytes, shards, and whether there is room for them."""
     free = free_bytes(plan.migration.out)
     shards = [(order.target, order.nbytes, order.num_rows or None, len(order.sources)) for order in plan.orders]
+    notes = dict.fromkeys(note for output in plan.outputs for note in output.summary.notes)
+    warnings = dict.fromkeys(note for output in plan.outputs for note in output.summary.warnings)
     if as_json:
         names = ("file", "source_nbytes", "num_rows", "num_sources")
         content = {
@@ -144,7 +146,8 @@ def _print_plan(plan: BulkPlan, said: Sequence[str], as_json: bool) -> None:
             "output_nbytes": plan.output_nbytes,
             "free_nbytes": free,
             "files": [dict(zip(names, shard, strict=True)) for shard in shards],
-            "warnings": said,
+            "notes": list(notes),
+            "warnings": list(dict.fromkeys([*said, *warnings])),
             "quarantine": [asdict(each) for each in plan.quarantine],
         }
         say_json(content)
@@ -160,6 +163,8 @@ def _print_plan(plan: BulkPlan, said: Sequence[str], as_json: bool) -> None:
     if len(shards) > _SHOWN:
         say(f"  and {len(shards) - _SHOWN:,} more")
     _print_quarantine(plan.quarantine, "cannot be read, and would be left out")
+    for warning in warnings:
+        tell(f"warning: {warning}")
     if free is not None and plan.output_nbytes > free:
         tell(f"warning: {sized(plan.output_nbytes - free)} more are needed than are free there")
 

@@ -25,6 +25,7 @@ from .migration import Migration, differences
 from .orders import distinct
 from .ours import crcs_of_manifests, refuse_other_manifests, written_by
 from .perform import check_sources
+from .provenance import refuse_unknown
 from .quarantine import quarantined_from_json
 from .repair import is_changed, repaired, seen_now
 from .state import State
@@ -189,7 +190,9 @@ def refuse_new_sources(migration: Migration, known: set[str]) -> None:
 
 
 def new_sources(migration: Migration, known: Collection[str]) -> list[str]:
-    """The sources that a plan does not know."""
+    """The sources that a plan does not know; ValueError where some lie in the output that no migration wrote there."""
     with suppress(FileNotFoundError):  # what is gone is seen where it is looked at
-        return [each.path for each in gather(migration.sources, migration.out).found if each.path not in known]
+        found, inside = gather(migration.sources, migration.out)
+        refuse_unknown(inside, migration.out)
+        return [each.path for each in found if each.path not in known]
     return []

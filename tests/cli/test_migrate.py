@@ -65,10 +65,14 @@ def test_json_holds_nothing_that_is_no_warning(tmp_path, src, capsys):
 def test_json_holds_the_alarms_of_manifests(tmp_path, src, capsys):
     whole = image_rec(src / "z.rec", 40)
     whole.write_bytes(b"".join(map(frame_rec, read_rec(whole)[:30])))
-    done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--json")
-    assert done.code == 0
-    (alarm,) = done.json["warnings"]
-    assert alarm.startswith("z.rec: DATA MAY BE MISSING")
+    for more in (["--plan-only"], []):
+        done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--json", *more)
+        assert done.code == 0
+        (alarm,) = done.json["warnings"]
+        assert alarm.startswith("z.rec: DATA MAY BE MISSING")
+        assert alarm in done.json["notes"]
+    done = run(capsys, "migrate", src, tmp_path / "out2", "--to", "tfrecord", "--plan-only")
+    assert f"warning: {alarm}" in done.stderr
 
 
 def test_json_lists_what_is_in_quarantine(tmp_path, src, capsys):

@@ -97,3 +97,11 @@ def test_a_number_that_is_none_is_refused(tmp_path, value):
     rewrite(path, {**json.loads(path.read_text()), "quarantined": value})
     with pytest.raises(FormatError, match="not a schema sidecar of recordio_bridge, version 1"):
         rb.inspect(old)
+
+
+def test_a_sidecar_that_is_believed_for_the_name_alone_says_so_too(tmp_path):
+    old, _, _ = incomplete(tmp_path, "tfrecord")
+    path = old / "old.tfrecord.schema.json"
+    content = json.loads(path.read_text())
+    rewrite(path, {name: value for name, value in content.items() if name != "ends"})
+    assert any(ALARM in warning for warning in rb.inspect(old).warnings)

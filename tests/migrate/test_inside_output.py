@@ -187,3 +187,15 @@ def test_damaged_knowledge_is_none(tmp_path, name, way):
 def test_what_cannot_be_listed_tells_of_nothing(tmp_path):
     """As a folder that went meanwhile."""
     assert manifests_of([str(tmp_path / "gone/x.rec")]) == {}
+
+
+@pytest.mark.parametrize("way", ["unfinished", "done"])
+def test_what_appears_there_is_refused_by_whoever_goes_on(tmp_path, way):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    if way == "done":
+        rb.migrate.run(src, src / "out", to="rec", shards=2)
+    else:
+        break_off(src, src / "out", shards=2)
+    rec_tree(src / "out/more", [5])
+    with pytest.raises(ValueError, match=r"^1 of the files of the sources lie in .*/out/more/part-0000\.rec; "):
+        rb.migrate.run(src, src / "out", to="rec", shards=2, resume=True)

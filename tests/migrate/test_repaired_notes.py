@@ -130,6 +130,8 @@ def test_the_reason_is_that_of_now(tmp_path, options):
         (["x.rec: one", "x.rec: two"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["x.rec: one", "x.rec: two"]),
         (["x.rec: /a/x.idx", "x.rec: /b/x.idx"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["x.rec: /b/x.idx"]),
         (["/a/x.idx is void", "/a/x2.idx"], "/a/x.rec", [], ["/a/x.rec", "/b/x.rec"], ["/a/x2.idx"]),
+        (["/a/x.old.idx", "/z/a/x.idx"], "/a/x.rec", [], ["/a/x.rec", "/b/y.rec"], ["/a/x.old.idx", "/z/a/x.idx"]),
+        (["y.rec: /a/x.idx: names"], "/a/x.rec", [], ["/a/x.rec", "/b/y.rec"], []),
         (["all"], "/a/x.rec", [f"{OF_ONE_FILE}3"], ["/a/x.rec", "/b/y.rec"], ["all"]),
     ],
 )
