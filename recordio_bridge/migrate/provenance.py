@@ -7,7 +7,8 @@ from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 
 from ..errors import FormatError
-from ..paths import join, list_folder, real
+from ..paths import join, list_folder, nbytes_of, real
+from ..remote import is_remote
 from ..shards import manifest_path, sidecar_candidates
 from .conclude import read_finished
 from .ledger import read_manifest
@@ -38,8 +39,8 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
     Those that one wrote are passed over in silence: the output of a migration may lie in the folder of its sources.
     """
     paths = {real(path): path for path in inside}
-    written = _written_in(out, paths) if paths else set()
-    unknown = [path for place, path in paths.items() if place not in written]
+    written = _written_in(out, paths) if paths else {}
+    unknown = [path for place, path in paths.items() if place not in written or not _may_be(path, written[place])]
     if unknown:
         more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
         raise ValueError(
@@ -48,28 +49,36 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
         )
 
 
-def _written_in(out: str, paths: Container[str]) -> set[str]:
-    """The data files of migrations that were done in a folder, or begun, as real paths; at least those among paths."""
-    files: set[str] = set()
+def _may_be(path: str, nbytes: int | None) -> bool:
+    """Whether a file has as many bytes as the one that was written; None where that is not known."""
+    return nbytes is None or nbytes_of(path) == nbytes
+
+
+def _written_in(out: str, paths: Container[str]) -> dict[str, int | None]:
+    """The bytes of the data files that migrations in a folder wrote, done or begun; at least of those among paths."""
+    files: dict[str, int | None] = {}
     for name in names_in(out):
         with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
             if name.endswith(FINISHED):
                 finished = read_finished(join(out, name)) or {}
                 for manifest in crcs_of_manifests(finished, out):
-                    output = manifest.removesuffix(manifest_path(""))
-                    # that of one file is not read: there may be thousands
-                    files.update([output] if real(output) in paths else _shards_of(manifest))
+                    files.update(_shards_of(manifest, paths))
             elif is_unfinished(join(out, name)):
                 plan = State(out, name.removesuffix(SUFFIX)).read_plan()
-                files.update([] if plan is None else [*(order.target for order in plan.orders), *plan.stale])
-    return set(map(real, files))
+                begun = [] if plan is None else [*(order.target for order in plan.orders), *plan.stale]
+                files.update(dict.fromkeys(begun))
+    return {real(path): nbytes for path, nbytes in files.items()}
 
 
-def _shards_of(manifest: str) -> list[str]:
-    """The data files that a manifest names."""
+def _shards_of(manifest: str, paths: Container[str]) -> dict[str, int | None]:
+    """The bytes of the data files that a manifest names. That of one file on a store, of many, is not read for it."""
+    output = manifest.removesuffix(manifest_path(""))
+    if is_remote(manifest) and real(output) in paths:
+        return {output: None}
     with suppress(FormatError, OSError):
-        return read_manifest(manifest).paths
-    return []
+        known = read_manifest(manifest)
+        return {path: shard.nbytes for path, shard in zip(known.paths, known.shards, strict=True)}
+    return {}
 
 
 def names_in(folder: str) -> list[str]:

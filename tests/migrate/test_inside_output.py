@@ -199,3 +199,19 @@ def test_what_appears_there_is_refused_by_whoever_goes_on(tmp_path, way):
     rec_tree(src / "out/more", [5])
     with pytest.raises(ValueError, match=r"^1 of the files of the sources lie in .*/out/more/part-0000\.rec; "):
         rb.migrate.run(src, src / "out", to="rec", shards=2, resume=True)
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
+@pytest.mark.parametrize("way", ["another file", "no manifest"])
+def test_a_name_alone_is_not_believed(tmp_path, options, way):
+    """What bears the name of a file that was written may be another's."""
+    src = rec_tree(tmp_path / "src", [3, 4])
+    rb.migrate.run(src, src / "out", to="rec", **options)
+    path = sorted((src / "out").glob("*.rec"))[0]
+    if way == "another file":
+        image_rec(path, 50)
+    else:
+        for manifest in (src / "out").glob("*.manifest.json"):
+            manifest.unlink()
+    with pytest.raises(ValueError, match=f"lie in .*{path.name}"):
+        rb.migrate.plan(src, src / "out", to="rec", name="new", **options)
