@@ -193,6 +193,7 @@ def _print_outcome(outcome: Outcome, said: Sequence[str], args: argparse.Namespa
             "manifests": [manifest.files[-1] for manifest in outcome.manifests],
             "notes": list(notes),
             "warnings": list(dict.fromkeys([*said, *warnings])),
+            "skipped": len(skipped),
             "quarantine": [asdict(each) for each in outcome.quarantine],
         }
         say_json(content)

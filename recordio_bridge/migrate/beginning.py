@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..errors import MigrationError
 from ..formats import get_format
 from ..links import refuse_rests
 from ..paths import exists, free_bytes, is_folder, nbytes_of, real
@@ -19,7 +20,7 @@ from .assembly import assemble
 from .bulk_plan import BulkPlan
 from .conclude import quarantine_path, refuse_other_end, refuse_other_report, withdraw
 from .confines import refuse_outside, within
-from .earlier import earlier
+from .earlier import earlier, only_copy_of
 from .engines import Event
 from .gather import Found, gather
 from .migration import Migration
@@ -79,7 +80,8 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
     Raises:
         FileExistsError: a file of an output is there, and not to be replaced.
         NotADirectoryError: a file is where a folder is to be.
-        MigrationError: a file that no migration wrote has the name of its report, or of what says that it is done.
+        MigrationError: a file that no migration wrote has the name of its report, or of what says that it is done; or
+            what would be replaced was made of other sources, which are gone.
         ValueError: it is one of the sources, or a link to a file that has others beside it.
     """
     refuse_outside(plan.migration.out, touched(plan, state))
@@ -88,6 +90,8 @@ def begin(plan: BulkPlan, state: State, *, overwrite: bool) -> BulkPlan:
     refuse_files_for_folders(plan.migration.out, [order.target for order in plan.orders])
     _warn_of_room(plan)
     _refuse_outputs(plan, overwrite)
+    if overwrite:
+        _refuse_only_copy(plan, state)
     stale = _stale(plan, state) if overwrite else []
     _refuse_sources(plan, [*all_files(plan, state), *stale])
     plan = replace(plan, stale=tuple(sorted(set(stale) - set(target_files(plan)))))  # which are replaced one by one
@@ -135,6 +139,18 @@ def _refuse_outputs(plan: BulkPlan, overwrite: bool) -> None:
         there = [path for path in files if is_folder(os.path.dirname(path))]
         refuse_existing(there, overwrite)
         refuse_rests(format, [order.target for order in plan.orders_of(output)])
+
+
+def _refuse_only_copy(plan: BulkPlan, state: State) -> None:
+    """MigrationError where what is done here may be all that is left of its sources."""
+    gone = only_copy_of(plan, state)
+    if gone:
+        more = f", and {len(gone) - 1:,} more of its sources, are gone" if len(gone) > 1 else ", is gone"
+        raise MigrationError(
+            f"{state.finished_path}: the migration that is done here was made of others than is asked for now, and "
+            f"{gone[0]}{more}: its output may be all that is left of them. Take another folder or name (--name), or "
+            "move that output away"
+        )
 
 
 def _refuse_sources(plan: BulkPlan, written: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from ..errors import FormatError
 from ..files import Pending, crc_of
 from ..formats import get_format
-from ..paths import exists, is_beside, join, state_of
+from ..paths import exists, is_beside, join, real, state_of
 from ..remote import is_remote
 from ..shards import manifest_path
 from .bulk_plan import BulkPlan
@@ -40,6 +40,20 @@ def earlier(plan: BulkPlan, state: State) -> tuple[list[str], list[str]]:
     stays = {file for file, _, data in known if file in states and not changed.isdisjoint((file, data))}
     goes = [file for file, nbytes, _ in known if file not in stays and nbytes != _ANOTHERS]
     return [file for file in goes if not file.startswith(join(state.folder, ""))], sorted(stays)
+
+
+def only_copy_of(plan: BulkPlan, state: State) -> list[str]:
+    """The sources of what is done here that are gone, where none of its sources is one of the new plan's: then what
+    would be replaced holds rows that may be nowhere else. Where some are taken again, it is the same migration.
+    """
+    sources: list[str] = []
+    for path in crcs_of_manifests(_what_finished(state), plan.migration.out):
+        with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
+            sources += [source.path for source in read_manifest(path).sources]
+    taken = {real(found.path) for found in plan.found}
+    if any(real(path) in taken for path in sources):
+        return []
+    return [path for path in dict.fromkeys(sources) if not exists(path)]
 
 
 def _of(path: str) -> Iterator[Known]:

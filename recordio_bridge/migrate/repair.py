@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..errors import FormatError, MigrationError, SchemaError
 from ..formats import get_format
 from ..schema import Schema
-from ..shards import schema_path
+from ..shards import schema_path, sidecar_candidates
 from ..sources import said_anew
 from .assembly import assemble_output, source_of
 from .bulk_plan import BulkPlan, Output
@@ -110,7 +110,8 @@ def _with_part(plan: BulkPlan, order: Order, seen: Scout | None, path: str) -> O
         elif not is_placed and seen is not None:
             parts.append(_part_of(plan, order, seen))
             is_placed = True
-    own = {*get_format(order.source_format).files_of(path), schema_path(path)}  # which may be made anew with it
+    sidecars = map(schema_path, sidecar_candidates(path))
+    own = {*get_format(order.source_format).files_of(path), *sidecars}  # which may be made anew with it
     others = [file for file in order.beside if file.path not in own]
     beside = dict.fromkeys([*others, *(() if seen is None else seen.beside)])
     return replace(with_parts(order, parts), beside=tuple(beside))

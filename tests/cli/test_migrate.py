@@ -39,8 +39,19 @@ def test_json_says_what_was_written(tmp_path, src, capsys):
         "manifests": [str(tmp_path / "out/out.tfrecord.manifest.json")],
         "notes": [f"{len(list(src.glob('*.rec')))} files, as one dataset"],
         "warnings": [],
+        "skipped": 0,
         "quarantine": [],
     }
+
+
+def test_json_counts_the_places_that_were_left_out(tmp_path, src, capsys):
+    bad = src / "bad.rec"
+    records = frame_rec(b"\1" * 8) + frame_rec(b"\2" * 8)
+    bad.write_bytes(records[:-16] + b"\0" * 16)
+    asked = ("migrate", bad, tmp_path / "out", "--to", "tfrecord", "--in", "payload=raw", "--workers", 1, "--json")
+    done = run(capsys, *asked, "--on-bad-record", "skip")
+    assert done.code == 0
+    assert (done.json["num_rows"], done.json["skipped"]) == (1, 1)
 
 
 def test_json_holds_what_is_warned_of(tmp_path, src, capsys):

@@ -135,3 +135,29 @@ def test_a_link_to_a_file_with_an_index_of_its_own_is_refused(tmp_path, how):
     assert rb.verify(out / "big.rec").ok
     (out / "set-00000-of-00002.rec").unlink()
     assert rb.migrate.run(src, out, name="set", to="rec", shards=2).num_rows == 11
+
+
+def test_what_may_be_all_that_is_left_of_its_sources_stays(tmp_path, src):
+    out, other = tmp_path / "out", npz_tree(tmp_path / "other", [3])
+    rb.migrate.run(src, out, name="set", to="tfrecord")
+    before = contents(out)
+    (src / "part-0001.npz").unlink()
+    with pytest.raises(MigrationError, match=r"set\.migration\.json: .*part-0001\.npz, is gone: its output may be all"):
+        rb.migrate.run(other, out, name="set", to="tfrecord", overwrite=True)
+    assert contents(out) == before
+    rb.migrate.run(other, out, name="another", to="tfrecord")
+    assert contents(out).items() > before.items()
+
+
+def test_it_is_replaced_while_its_sources_are_there(tmp_path, src):
+    out, other = tmp_path / "out", npz_tree(tmp_path / "other", [3])
+    rb.migrate.run(src, out, name="set", to="tfrecord")
+    assert rb.migrate.run(other, out, name="set", to="tfrecord", overwrite=True).num_rows == 3
+
+
+def test_it_is_replaced_where_some_of_its_sources_are_taken_again(tmp_path, src):
+    """As of a migration one of whose sources was removed for good."""
+    out = tmp_path / "out"
+    rb.migrate.run(src, out, name="set", to="tfrecord")
+    (src / "part-0001.npz").unlink()
+    assert rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True).num_rows == 12

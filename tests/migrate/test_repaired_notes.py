@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import recordio_bridge as rb
 from recordio_bridge.formats.base import OF_ONE_FILE
 from recordio_bridge.migrate.repair import repaired, seen_now
 from recordio_bridge.sources import said_anew
-from tests.migrate.trees import numbers_in
+from tests.migrate.trees import npz_tree, numbers_in
 from tests.samples import image_rec
 
 ALARM = "DATA MAY BE MISSING"
@@ -173,3 +174,19 @@ def test_what_planning_left_out_of_a_source_is_that_of_now(tmp_path):
         path.write_bytes(after)
         renewed = repaired(plan, [seen_now(plan, str(path))])
         assert len(renewed.outputs[0].skipped) == count
+
+
+def test_a_repaired_set_of_one_shard_may_have_another_sidecar(tmp_path):
+    source, bad = tmp_path / "src", tmp_path / "src/set-00000-of-00001.tfrecord"
+    source.mkdir()
+    for number, (output, how) in enumerate([("a.tfrecord", {}), ("set.tfrecord", {"shards": 1})]):
+        npz = npz_tree(tmp_path / f"npz{number}", [20])
+        rb.convert(npz / "part-0000.npz", source / output, **how)
+    sidecar = source / "set.tfrecord.schema.json"
+    Path(f"{source}/set.tfrecord.manifest.json").unlink()
+    plan = rb.migrate.plan(source, tmp_path / "out", to="tfrecord", shards=1)
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()), indent=7))
+    now = repaired(plan, [seen_now(plan, str(bad))])
+    (order,) = now.orders
+    (file,) = (file for file in order.beside if file.path == str(sidecar))
+    assert file.nbytes == sidecar.stat().st_size
