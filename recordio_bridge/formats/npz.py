@@ -439,7 +439,8 @@ class NpzWriter:
         self._rows = dict.fromkeys(self._flattener.arrays, 0)
         self._first: tuple[str, zipfile.ZipInfo, IO[bytes]] | None = None
         try:
-            self._archive = zipfile.ZipFile(self._scratch.temporary, "w")
+            self._file = open(self._scratch.temporary, "w+b")  # noqa: SIM115  # see abort()
+            self._archive = zipfile.ZipFile(self._file, "w")
             for name in self._flattener.arrays:
                 if self._first is None and not deflate:
                     info = _info(f"{name}.npy", deflate)
@@ -479,6 +480,7 @@ class NpzWriter:
                 spool.close()
         if self._first is None:
             self._archive.close()
+            self._file.close()
         else:
             self._set_header(*self._first[:2])
         options = NpzOptions("DEFLATE" if self._deflate else "", "any")  # what we wrote ourselves is no trap
@@ -490,6 +492,7 @@ class NpzWriter:
         change = zlib.crc32(before) ^ zlib.crc32(header)
         info.CRC ^= _moved_crc(change, info.file_size - len(header))  # goes into the zip's index
         self._archive.close()
+        self._file.close()
         path = self._scratch.temporary
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -502,9 +505,13 @@ class NpzWriter:
         with suppress(OSError):  # where the disk is full, what a file still holds back cannot be written either
             if self._first is not None:
                 self._first[2].close()
+        if hasattr(self, "_archive"):
+            # Closed, as zipfile has it. Its close() would write the zip's index, and refuses to where an interrupt came
+            # while a member was being opened.
+            self._archive.fp = None
         with suppress(OSError):
-            if hasattr(self, "_archive"):
-                self._archive.close()
+            if hasattr(self, "_file"):
+                self._file.close()
         for spool in self._spools.values():
             spool.close()
         self._scratch.abort()

@@ -7,6 +7,7 @@ import inspect
 import os
 import signal
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -271,3 +272,23 @@ def test_an_output_interrupted_before_any_opcode_closes_its_file_once(tmp_path, 
         if not is_reached():
             break
     assert at > 200
+
+
+@pytest.mark.usefixtures("nobody_told")
+@pytest.mark.parametrize("compression", ["", "DEFLATE"])
+def test_an_npz_interrupted_while_zipfile_writes_a_member_leaves_nothing(tmp_path, workshop, compression):
+    """There zipfile refuses to close the archive, which is not wanted any more, and would hide what came."""
+    out, numbers, tracer = tmp_path / "out", np.arange(3), sys.gettrace()
+    out.mkdir()
+    for at in count(1):
+        is_reached = interrupt_at_opcode(at, lambda code: code.co_filename == zipfile.__file__, as_signals=True)
+        try:
+            with pytest.raises(Stopped) if at < 20 else suppress(Stopped):
+                rb.write(out / "b.npz", {"a": numbers, "b": numbers}, overwrite=True, compression=compression)
+        finally:
+            sys.settrace(tracer)
+        assert os.listdir(workshop) == [], at
+        assert len(os.listdir(out)) in (0, 2), "all or nothing"
+        if not is_reached():
+            break
+    assert at > 100
