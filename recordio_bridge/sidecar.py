@@ -9,6 +9,7 @@
      "schema": [...],
      "class_names": {"field": "label", "first": 0, "names": ["cat", "dog"]},   where they were given
      "quarantined": 2,                                       parts of the sources that a migration left out, if any
+     "of_incomplete": true,                                  made of files of which the same is said, if so
      "crc32c": 80123                                         of all that is before it, see documents
     }
 
@@ -37,6 +38,8 @@ _VERSION = 1
 _LARGEST = 1 << 28  # bytes; a sidecar beyond that was not written by us: each shard and its index take 220
 _LARGEST_NAMES = 1 << 26  # bytes of a file of names of classes
 _SHOWN = 4  # names of classes that a note holds
+_LEFT_OUT = "of its sources, which are in its quarantine"
+"""Is said of files that a migration wrote which had to leave something out, and of what is made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Sidecar:
     class_names: ClassNames | None = None
     quarantined: int = 0
     """How many parts of its sources the migration that wrote the files left out."""
+    of_incomplete: bool = False
+    """Whether the files were made of others that such a migration wrote."""
 
     def describes(self, path: str) -> bool:
         """Whether a file, or an index, is the one that it was written for, as far as it says."""
@@ -116,14 +121,19 @@ class Sidecar:
 
     @property
     def _incompleteness(self) -> str | None:
-        """What is to be said of files that a migration wrote which had to leave something out; the same of all."""
-        if not self.quarantined:
-            return None
-        parts = "1 part" if self.quarantined == 1 else f"{self.quarantined:,} parts"
-        return (
-            f"{ALARM}the migration that wrote {self.path} left out {parts} of its sources, which are in its "
-            "quarantine; repair them, and go on with it (migrate --resume)"
-        )
+        """What is to be said of files that lack something; the same of all."""
+        if self.quarantined:
+            parts = "1 part" if self.quarantined == 1 else f"{self.quarantined:,} parts"
+            return (
+                f"{ALARM}the migration that wrote {self.path} left out {parts} {_LEFT_OUT}; repair them, and go on "
+                "with it (migrate --resume)"
+            )
+        if self.of_incomplete:
+            return (
+                f"{ALARM}what {self.path} is of was made of files of a migration that left out parts {_LEFT_OUT}; go "
+                "on with that (migrate --resume), and make this anew"
+            )
+        return None
 
     def doubt(self, path: str) -> str | None:
         """Why it is not believed for a file that it names, or not for more than the name; a sentence for people."""
@@ -153,8 +163,12 @@ def make_sidecar(
     payload: str | None,
     class_names: ClassNames | None = None,
     quarantined: int = 0,
+    warnings: Sequence[str] = (),
 ) -> Pending:
-    """The sidecar of an output, waiting for its name. written: each file and what belongs to it, the file first."""
+    """The sidecar of an output, waiting for its name.
+
+    written: each file and what belongs to it, the file first. warnings: what was said of their sources.
+    """
     ends = {os.path.basename(file.final): asdict(ends_of(file.temporary)) for files in written for file in files}
     content = {
         "recordio_bridge": _VERSION,
@@ -164,6 +178,7 @@ def make_sidecar(
         "schema": schema.to_json(),
         **({} if class_names is None else {"class_names": class_names.to_json()}),
         **({"quarantined": quarantined} if quarantined else {}),
+        **({"of_incomplete": True} if any(_LEFT_OUT in warning for warning in warnings) else {}),
     }
     return pending_file(schema_path(output), as_document(content))
 
@@ -211,8 +226,8 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
     if not isinstance(content, dict) or content.get("recordio_bridge") != _VERSION:
         raise problem
     files, payload = content.get("files"), content.get("payload")
-    quarantined = content.get("quarantined", 0)
-    if type(quarantined) is not int or quarantined < 0:
+    lacks = content.get("quarantined", 0), content.get("of_incomplete", False)
+    if type(lacks[0]) is not int or lacks[0] < 0 or type(lacks[1]) is not bool:
         raise problem
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise problem
@@ -226,6 +241,6 @@ def _parse_sidecar(path: str, data: bytes) -> Sidecar:
         raise problem
     try:
         names = ClassNames.from_json(content.get("class_names"))
-        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names, quarantined)
+        return Sidecar(path, tuple(files), Schema.from_json(content.get("schema")), payload, ends, names, *lacks)
     except SchemaError as err:
         raise FormatError(f"{path}: {err}", path=path) from err

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from .copies import Keep
 from .errors import FormatError, SchemaError, UnknownFormatError
 from .formats import format_of_source, format_of_target, get_format, is_called_as_data
 from .formats.base import ALARM, OF_ONE_FILE, Extent, Format, OnBadRecord, Request, Skipped, Summary, pick_schema
-from .paths import absolute, inside, join
+from .paths import absolute, inside, join, nbytes_of
 from .remote import is_remote
 from .schema import Field, Schema
 from .shards import absent_shards, missing_shard, parse_shard, several_sets, shard_names, shards_beside, split_suffix
@@ -71,6 +71,8 @@ class Listing:
     """Links of the names of data files that lead nowhere."""
     folders: tuple[str, ...] = ()
     """What is in a folder, or fits a pattern, and is not taken with it."""
+    empty: tuple[str, ...] = ()
+    """Files without a byte, of no known format, that are not taken either."""
 
     def sound(self) -> list[str]:
         """The files; the first fault is raised."""
@@ -81,12 +83,15 @@ class Listing:
     @property
     def remarks(self) -> list[str]:
         """What is to be said of what is not taken."""
-        if not self.folders:
-            return []
-        count = "1 folder is" if len(self.folders) == 1 else f"{len(self.folders):,} folders are"
-        more = f", and {len(self.folders) - _SHOWN:,} more" if len(self.folders) > _SHOWN else ""
-        listed = ", ".join(self.folders[:_SHOWN]) + more
-        return [f"{self.path}: {count} not taken: {listed}; migrate takes folders with all that is in them"]
+        said = []
+        if self.empty:
+            count = "1 empty file is" if len(self.empty) == 1 else f"{len(self.empty):,} empty files are"
+            said.append(f"{self.path}: {count} not taken: {_listing_of(self.empty)}")
+        if self.folders:
+            count = "1 folder is" if len(self.folders) == 1 else f"{len(self.folders):,} folders are"
+            listed = _listing_of(self.folders)
+            said.append(f"{self.path}: {count} not taken: {listed}; migrate takes folders with all that is in them")
+        return said
 
     def faults(self) -> Iterator[FormatError]:
         """What a folder or a glob should stand for, and does not: dead links, and the first shard that each set lacks.
@@ -102,6 +107,11 @@ class Listing:
                 yield from map(missing_shard, islice(absent, 1))
         except FormatError as err:
             yield err
+
+
+def _listing_of(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def listings(source: SourceArgument) -> Iterator[Listing]:
@@ -160,9 +170,9 @@ def _fitting(pattern: str, files: Sequence[str], dead: tuple[str, ...] = (), fol
     suffix = os.path.splitext(pattern)[1]
     is_named = suffix != "" and not is_pattern(suffix)
     found = data_among(files, is_named, is_named or _says_which(os.path.basename(pattern)))
-    if not found and not dead:
+    if not found.data and not dead:
         raise FileNotFoundError(f"{pattern}: no file of a known format fits this pattern")
-    return Listing(pattern, found, partial(fits, pattern), dead, tuple(folders))
+    return Listing(pattern, found.data, partial(fits, pattern), dead, tuple(folders), found.empty)
 
 
 def _says_which(pattern: str) -> bool:
@@ -189,9 +199,10 @@ def _in_folder(folder: str) -> Listing:
     files, folders, links = inside(folder)
     found = data_among([join(folder, name) for name in files])
     dead = tuple(filter(is_dead_link, (join(folder, name) for name in links)))
-    if not found and not dead:
+    if not found.data and not dead:
         raise FileNotFoundError(f"{folder}: no file of a known format is in this folder")
-    return Listing(folder, found, lambda path: True, dead, tuple(name for name in folders if name[0] != "."))
+    shown = tuple(name for name in folders if name[0] != ".")
+    return Listing(folder, found.data, lambda path: True, dead, shown, found.empty)
 
 
 def is_dead_link(path: str) -> bool:
@@ -200,26 +211,41 @@ def is_dead_link(path: str) -> bool:
     return is_dead and is_called_as_data(path) and not os.path.basename(path).startswith(".")
 
 
-def data_among(files: Sequence[str], is_named: bool = False, are_meant: bool = False) -> list[str]:
+class Among(NamedTuple):
+    """Of some files, those of data, and those that would be if they held a byte."""
+
+    data: list[str]
+    empty: tuple[str, ...]
+
+
+def data_among(files: Sequence[str], is_named: bool = False, are_meant: bool = False) -> Among:
     """Those of some files that are data, or are meant to be, as far as their names tell.
 
     One whose content no format knows is damaged, or was never data. It is meant where all are that were found
     (are_meant), or where it has the suffix of a file that is data, or none, as that: it is taken then, and so is an
-    error. is_named: they were found by their suffix, which a format without one of its own takes to be known.
+    error. One without a byte beside data holds none of it: Spark writes such. is_named: they were found by their
+    suffix, which a format without one of its own takes to be known.
     """
     known = {file for file in files if _is_data(file, is_named)}
     others = [file for file in files if file not in known and _may_be_data(file)]
     if not are_meant and others:
-        suffixes = {_suffix_of(file) for file in known}
-        others = [file for file in others if _suffix_of(file) in suffixes]
+        kinds = set(map(_kind_of, known))
+        others = [file for file in others if _kind_of(file) in kinds]
     taken = known.union(others)
-    return [file for file in files if file in taken]
+    empty = tuple(file for file in files if file in taken and not is_called_as_data(file) and not nbytes_of(file))
+    taken.difference_update(empty)
+    data = [file for file in files if file in taken]
+    return Among(data, empty) if data else Among(list(empty), ())
 
 
-def _suffix_of(path: str) -> str:
-    """The suffix of a file, or of the set that it is a shard of, in lower case."""
+def _kind_of(path: str) -> tuple[str, bool]:
+    """The suffix of a file, or of the set that it is a shard of, in lower case; of one without, whether it is called in
+    capitals, as notes are for people (README, LICENSE, SHA256SUMS).
+    """
     shard = parse_shard(path)
-    return split_suffix(os.path.basename(path if shard is None else shard.output))[1].lower()
+    name = os.path.basename(path if shard is None else shard.output)
+    suffix = split_suffix(name)[1].lower()
+    return suffix, suffix == "" and name.isupper()
 
 
 def _may_be_data(path: str) -> bool:

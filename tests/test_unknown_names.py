@@ -104,6 +104,32 @@ def test_what_has_another_suffix_or_is_a_note_by_its_name_is_passed_over(tmp_pat
     assert expand(tmp_path / "p*") == [str(tmp_path / "part-1")]
 
 
+@pytest.mark.parametrize("name", ["README", "LICENSE", "SHA256SUMS", "VERSION"])
+def test_what_is_called_in_capitals_beside_data_without_a_suffix_is_a_note(tmp_path, name):
+    image_rec(tmp_path / "part-1", 4)
+    (tmp_path / name).write_text("for people")
+    assert expand(tmp_path) == expand(tmp_path / "*") == [str(tmp_path / "part-1")]
+    (tmp_path / "part-1").rename(tmp_path / "DATA1")
+    with pytest.raises(UnknownFormatError, match=f"/{name}: no format fits its content"):
+        rb.inspect(tmp_path)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("pattern", ["", "*", "*[0-9bTF]*"])
+def test_a_file_without_a_byte_holds_nothing_and_is_told(tmp_path, caplog, name, pattern):
+    sound, empty = pair(tmp_path / "old", name)
+    empty.write_bytes(b"")
+    source = tmp_path / "old" / pattern
+    if not sound.match(pattern or "*") or "-of-" in name:
+        return  # of a set, one lacks
+    assert rb.inspect(source).num_rows == 4
+    is_fitting = empty.match(pattern or "*")
+    assert caplog.messages == [f"{source}: 1 empty file is not taken: {empty}"] * is_fitting
+    caplog.clear()
+    assert rb.migrate.run(source, tmp_path / "new", to="tfrecord").is_complete
+    assert [f": {empty}" in line for line in caplog.messages] == [True] * is_fitting
+
+
 def test_a_pattern_that_nothing_known_fits_says_so(tmp_path):
     (tmp_path / "notes.txt").write_text("no data")
     (tmp_path / "notes.json").write_text("no data")

@@ -38,7 +38,7 @@ def make_plan(migration: Migration, workers: int, on_event: Callable[[Event], No
     refuse_file(migration.out)
     found, inside = gather(migration.sources, migration.out)
     refuse_unknown(inside, migration.out)
-    for remark in remarks.on_found(found, migration.sources, migration.out):
+    for remark in remarks.on_found(found, inside, migration.sources, migration.out):
         _log.warning("%s", remark)
     return planned_of(migration, found, workers, on_event)
 

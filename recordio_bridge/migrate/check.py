@@ -265,7 +265,7 @@ def _verify_alone(path: str, report: Report, options: Mapping[str, object]) -> N
         doubts = source.format.doubts(path, source.options[0])
         alarms = [doubt for doubt in doubts if ALARM in doubt and doubt not in told]
         report.warnings += alarms
-        report.notes += alarms
+        report.notes += [alarm for alarm in alarms if alarm not in report.notes]
         report.notes += [f"{path}: no manifest names it; checked by itself"]
     except UnknownFormatError:
         raise

@@ -140,7 +140,7 @@ def _conclude_output(plan: BulkPlan, output: Output, receipts: Sequence[Receipt]
             manifest = replace(manifest, quarantine=together([*plan.lacking, *manifest.quarantine]))
         written = [receipt.files for receipt in receipts]
         known = (output.schema, output.payload, manifest.class_names, len(manifest.quarantine))
-        files.append(make_sidecar(output.path, written, *known))
+        files.append(make_sidecar(output.path, written, *known, manifest.warnings))
         files.insert(0, manifest.to_file())
         with telling_of_others():
             put_in_place(files, refuse_others(files, plan.replaceable))  # the manifest last

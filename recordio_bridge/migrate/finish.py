@@ -44,7 +44,8 @@ def finish(
         manifest = manifest_of(plan, receipts, sources, neighbours, [*notes, *said], class_names)
         format = get_format(plan.orders[0].target_format)
         written = [receipt.files for receipt in receipts]
-        files.append(make_sidecar(plan.output, written, plan.schema, plan.payload, manifest.class_names))
+        known = (plan.schema, plan.payload, manifest.class_names)
+        files.append(make_sidecar(plan.output, written, *known, warnings=manifest.warnings))
         files.append(manifest.to_file())
         publish(files, lambda: stale_files(plan.output, format, receipts, neighbours), overwrite=overwrite)
     except BaseException:

@@ -125,7 +125,7 @@ def _data_in(folders: Iterable[str]) -> list[str]:
         found = inside(folder)
         files[folder] += (join(folder, name) for name in found.files)
         missed[folder] += filter(is_dead_link, (join(folder, name) for name in found.dead_links))
-    data = set(data_among([path for paths in files.values() for path in paths]))
+    data = set(data_among([path for paths in files.values() for path in paths]).data)
     return [path for folder in files for path in sorted([*data.intersection(files[folder]), *missed[folder]])]
 
 

@@ -38,8 +38,10 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
 
     Those that one wrote are passed over in silence: the output of a migration may lie in the folder of its sources.
     """
-    paths = {real(path): path for path in inside}
-    written = _written_in(out, paths) if paths else {}
+    paths = {real(path): path for path in inside if is_remote(path) or os.path.isfile(path)}  # no dead link, no folder
+    written: dict[str, int | None] = {}
+    for folder in folders_up((path, real(out)) for path in paths):
+        written.update(_written_in(folder, paths))
     unknown = [path for place, path in paths.items() if place not in written or not _may_be(path, written[place])]
     if unknown:
         more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
@@ -47,6 +49,19 @@ def refuse_unknown(inside: Sequence[str], out: str) -> None:
             f"{len(unknown):,} of the files of the sources lie in {out}, where the output goes, and no migration wrote "
             f"them there: {', '.join(unknown[:_SHOWN])}{more}; give the output a folder of its own, or move them away"
         )
+
+
+def folders_up(paths: Iterable[tuple[str, str]]) -> list[str]:
+    """The folders in which paths lie, each up to its own root."""
+    folders: dict[str, None] = {}
+    for path, root in paths:
+        folder = os.path.dirname(path)
+        while folder not in folders:
+            folders[folder] = None
+            if len(folder) <= len(root):
+                break
+            folder = os.path.dirname(folder)
+    return list(folders)
 
 
 def _may_be(path: str, nbytes: int | None) -> bool:

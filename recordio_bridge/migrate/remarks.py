@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,10 +13,12 @@ from ..companions import is_companion
 from ..errors import FormatError
 from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
+from ..shards import manifest_path, sidecar_candidates
 from ..sources import is_pattern
 from .conclude import read_finished
 from .gather import Found, folders_of, root_of
-from .provenance import manifests_of, names_in
+from .ours import crcs_of_manifests
+from .provenance import folders_up, manifests_of, names_in
 from .scout import Scout
 from .unfinished import FINISHED, is_unfinished, state_around
 
@@ -25,9 +27,15 @@ _log = logging.getLogger(__name__)
 _SHOWN = 5  # names in a remark
 
 
-def on_found(found: Sequence[Found], sources: Sequence[str], out: str) -> list[str]:
-    """What is to be said of the files that were found, and of those that were passed over."""
-    return [*_passed_over(found, sources, out), *_same(found), *_written(found), *_incomplete(found)]
+def on_found(found: Sequence[Found], inside: Sequence[str], sources: Sequence[str], out: str) -> list[str]:
+    """What is to be said of the files that were found, and of those that were passed over; inside: those in out."""
+    return [
+        *_passed_over(found, sources, out),
+        *_not_again(inside, out),
+        *_same(found),
+        *_written(found),
+        *_incomplete(found),
+    ]
 
 
 def on_seen(scouts: Sequence[Scout]) -> list[str]:
@@ -82,9 +90,17 @@ def _not_taken(passed: Sequence[str]) -> list[str]:
         _log.info("not taken: %s", path)
     what = "1 file or folder" if len(passed) == 1 else f"{len(passed):,} files or folders"
     return [
-        f"{what} of the sources not taken (hidden, of no known format, or a folder that fits a pattern): "
+        f"{what} of the sources not taken (hidden, empty, of no known format, or a folder that fits a pattern): "
         f"{_listed(passed)}"
     ]
+
+
+def _not_again(inside: Sequence[str], out: str) -> list[str]:
+    """Of output that the sources stand for, too."""
+    if not inside:
+        return []
+    what = "1 file or folder" if len(inside) == 1 else f"{len(inside):,} files or folders"
+    return [f"{what} of the sources not taken, as the output goes to {out}, where they lie: {_listed(inside)}"]
 
 
 def _others_in(root: str) -> Iterator[str]:
@@ -149,10 +165,11 @@ def _written(found: Sequence[Found]) -> list[str]:
 
 def _incomplete(found: Sequence[Found]) -> list[str]:
     """Of mirrors among the sources that lack an output for some of theirs; what others lack, their sidecars say."""
-    said = []
-    for folder in dict.fromkeys(os.path.dirname(each.path) for each in found):
+    said: list[str] = []
+    taken = {manifest_path(output) for each in found for output in sidecar_candidates(each.path)}
+    for folder in folders_up((each.path, each.path[: -len(each.relative) - 1]) for each in found):
         for name in names_in(folder):
-            if name.endswith(FINISHED) and (parts := _lacking(join(folder, name))):
+            if name.endswith(FINISHED) and (parts := _lacking(join(folder, name), taken)):
                 said.append(
                     f"{join(folder, name)}: the migration that ended here left out {parts:,} of the parts of its "
                     "sources, which are in its quarantine; repair them, and go on with it first (--resume)"
@@ -160,9 +177,12 @@ def _incomplete(found: Sequence[Found]) -> list[str]:
     return said
 
 
-def _lacking(path: str) -> int:
-    """How many parts a mirror left out."""
+def _lacking(path: str, taken: Container[str]) -> int:
+    """How many parts a mirror left out, of which any is taken (that has one of these manifests)."""
     with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
         finished: dict[str, Any] = read_finished(path) or {}  # Any: what a JSON object holds
-        return len(finished["quarantine"]) if finished and finished["asked"]["mirror"] else 0
+        if not finished or not finished["asked"]["mirror"]:
+            return 0
+        is_taken = any(manifest in taken for manifest in crcs_of_manifests(finished, os.path.dirname(path)))
+        return len(finished["quarantine"]) if is_taken else 0
     return 0

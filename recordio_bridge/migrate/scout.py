@@ -155,9 +155,15 @@ def _seen(path: str, file: SourceFile, look: Look) -> Scout:
         summary = Summary(format.name, presumed, 0, file.nbytes, doubts, alarms)
     whole = look.piece is None or file.nbytes <= look.piece
     extents = [Extent(path)] if whole else format.split(path, options, look.piece or file.nbytes)
-    num_rows = summary.num_rows if presumed is None else None
+    is_counted = presumed is None and not _lacks_all(format, path, options, summary)
+    num_rows = summary.num_rows if is_counted else None
     known = (summary, num_rows, tuple(extents), tuple(skipped), files_beside(path, format, options))
     return Scout(path, file, format.name, asdict(options), *known)
+
+
+def _lacks_all(format: Format, path: str, options: Any, summary: Summary) -> bool:  # Any: the format's own dataclass
+    """Whether a file has columns, and none of those that are wanted: then its rows were not counted."""
+    return not summary.num_rows and not summary.schema and len(format.certain(path, options)[0]) > 0
 
 
 def files_beside(path: str, format: Format, options: Any) -> tuple[SourceFile, ...]:  # Any: the format's own dataclass

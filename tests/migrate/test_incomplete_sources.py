@@ -52,6 +52,37 @@ def test_it_is_told_until_it_is_mended(tmp_path, caplog, to, options):
     assert not told()
 
 
+@pytest.mark.parametrize("to", ["tfrecord", "rec", "npz"])
+@pytest.mark.parametrize("way", ["convert", "migrate", "mirror"])
+def test_what_is_made_of_it_says_so_too_however_often(tmp_path, to, way):
+    old, bad, whole = incomplete(tmp_path, to)
+
+    def make_all() -> list[tuple[str, ...]]:
+        """What is said of three sets, each made of the one before."""
+        source, said = old, []
+        for number in range(3):
+            target = tmp_path / f"{number}"
+            if way == "convert":
+                rb.convert(source, target / f"{number}.tfrecord", overwrite=True)
+            else:
+                rb.migrate.run(source, target, to="tfrecord", mirror=way == "mirror", overwrite=True)
+            said.append(rb.inspect(target).warnings)
+            source = target
+        return said
+
+    (tmp_path / "0").mkdir()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    said = make_all()
+    for number, warnings in enumerate(said):
+        (line,) = warnings
+        assert line.startswith(f"DATA MAY BE MISSING: what {tmp_path}/{number}/")
+        assert "was made of files of a migration that left out parts of its sources" in line
+    bad.write_bytes(whole)
+    assert rb.migrate.run(tmp_path / "src", old, to=to, resume=True).is_complete
+    assert make_all() == [(), (), ()]
+
+
 def test_a_mirror_without_some_outputs_is_told(tmp_path, caplog):
     src = rec_tree(tmp_path / "src", [30, 40, 50])
     for name in ("part-0000.rec", "part-0002.rec"):
@@ -64,6 +95,28 @@ def test_a_mirror_without_some_outputs_is_told(tmp_path, caplog):
     (tmp_path / "old/old.migration.json").write_text("damaged")
     caplog.clear()
     rb.migrate.plan(tmp_path / "old/*.tfrecord", tmp_path / "new", to="npz")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("source", ["old", "old/**/*.tfrecord", "old/a/*"])
+def test_a_mirror_is_told_whose_outputs_lie_in_folders_below(tmp_path, caplog, source):
+    src = rec_tree(tmp_path / "src/a", [30]).parent
+    (src / "b.rec").write_bytes(b"no records at all")
+    assert len(rb.migrate.run(src, tmp_path / "old", to="tfrecord", mirror=True).quarantine) == 1
+    caplog.clear()
+    rb.migrate.plan(tmp_path / source, tmp_path / "new", to="npz")
+    told = [record.getMessage() for record in caplog.records]
+    expected = f"{tmp_path}/old/old.migration.json: the migration that ended here left out 1 of the parts"
+    assert [line.startswith(expected) for line in told if ".unfinished" not in line] == [True] * (source != "old/a/*")
+
+
+def test_of_another_file_beside_a_mirror_nothing_is_told(tmp_path, caplog):
+    src = rec_tree(tmp_path / "src", [30, 40])
+    (src / "part-0000.rec").write_bytes(b"no records at all")
+    rb.migrate.run(src, tmp_path / "old", to="tfrecord", mirror=True)
+    rb.write(tmp_path / "old/other.npz", {"x": [1, 2]})
+    caplog.clear()
+    rb.migrate.plan(tmp_path / "old/other.npz", tmp_path / "new", to="tfrecord")
     assert caplog.records == []
 
 
@@ -90,11 +143,15 @@ def test_the_command_says_so(tmp_path, capsys):
         assert expected in outcome.stdout + outcome.stderr
 
 
-@pytest.mark.parametrize("value", ["1", -1, None, True, 1.5])
-def test_a_number_that_is_none_is_refused(tmp_path, value):
+@pytest.mark.parametrize(
+    "claim",
+    [{"quarantined": value} for value in ("1", -1, None, True, 1.5)]
+    + [{"of_incomplete": value} for value in ("1", 1, None)],
+)
+def test_a_claim_of_another_type_is_refused(tmp_path, claim):
     old, _, _ = incomplete(tmp_path, "tfrecord")
     path = old / "old.tfrecord.schema.json"
-    rewrite(path, {**json.loads(path.read_text()), "quarantined": value})
+    rewrite(path, {**json.loads(path.read_text()), **claim})
     with pytest.raises(FormatError, match="not a schema sidecar of recordio_bridge, version 1"):
         rb.inspect(old)
 
@@ -105,3 +162,11 @@ def test_a_sidecar_that_is_believed_for_the_name_alone_says_so_too(tmp_path):
     content = json.loads(path.read_text())
     rewrite(path, {name: value for name, value in content.items() if name != "ends"})
     assert any(ALARM in warning for warning in rb.inspect(old).warnings)
+
+
+def test_verify_says_it_once_of_a_file_without_a_manifest(tmp_path):
+    old, _, _ = incomplete(tmp_path, "tfrecord")
+    (old / "old.tfrecord.manifest.json").unlink()
+    report = rb.verify(old / "old-00000-of-00001.tfrecord")
+    for said in (report.warnings, report.notes):
+        assert len([line for line in said if ALARM in line]) == 1

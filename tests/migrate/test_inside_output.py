@@ -60,6 +60,24 @@ def test_what_a_migration_wrote_is_passed_over(tmp_path, options):
 
 
 @pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
+def test_so_is_what_a_migration_wrote_to_a_folder_in_it(tmp_path, options):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    rb.migrate.run(src, src / "out/a/b", to="tfrecord", **options)
+    assert rb.migrate.run(src, src / "out", to="tfrecord").num_rows == 7
+    rec_tree(src / "out/a", [5])
+    with pytest.raises(ValueError, match=r"^1 of the files of the sources lie in .*/out/a/part-0000\.rec; "):
+        rb.migrate.run(src, src / "out", to="tfrecord", overwrite=True)
+
+
+def test_a_link_in_it_that_leads_nowhere_holds_nothing_to_lose(tmp_path, caplog):
+    src = rec_tree(tmp_path / "src", [3, 4])
+    (src / "out").mkdir()
+    (src / "out/x.rec").symlink_to("nowhere.rec")
+    assert rb.migrate.run(src, src / "out", to="tfrecord").num_rows == 7
+    assert "1 file or folder of the sources not taken, as the output goes to" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
 @pytest.mark.parametrize("way", ["link", "relative", "linked sources"])
 def test_it_is_known_by_any_of_its_paths(tmp_path, monkeypatch, options, way):
     src = rec_tree(tmp_path / "src", [3, 4])

@@ -106,11 +106,14 @@ def test_what_belongs_to_data_files_is_not_told(tmp_path, caplog):
     assert said(caplog, src, tmp_path / "out") == []
 
 
-def test_an_output_among_its_sources_is_not_told(tmp_path, caplog):
+def test_an_output_among_its_sources_is_told(tmp_path, caplog):
+    """As it may be another's, and then is replaced (overwrite)."""
     src = rec_tree(tmp_path / "src", [3])
     rb.migrate.run(src, src / "out", to="tfrecord", shards=2)
     (src / "out/mine.txt").write_text("nothing")
-    assert said(caplog, src, src / "out") == []
+    (line,) = said(caplog, src, src / "out")
+    assert line.startswith(f"2 files or folders of the sources not taken, as the output goes to {src}/out, where they ")
+    assert line.endswith(f"{src}/out/out-00000-of-00002.tfrecord, {src}/out/out-00001-of-00002.tfrecord")
 
 
 def test_a_source_that_lies_where_the_output_goes_is_refused(tmp_path):
@@ -144,7 +147,8 @@ def test_the_command_says_it_on_standard_error(tmp_path, capsys, how):
     (src / "notes.txt").write_text("nothing")
     done = run(capsys, "migrate", src, tmp_path / "out", "--to", "tfrecord", "--workers", 1, *how)
     assert done.code == 0
-    assert f"not taken (hidden, of no known format, or a folder that fits a pattern): {src}/notes.txt" in done.stderr
+    why = "hidden, empty, of no known format, or a folder that fits a pattern"
+    assert f"not taken ({why}): {src}/notes.txt" in done.stderr
     assert "notes.txt" not in done.stdout
 
 
@@ -255,3 +259,16 @@ def test_a_dataset_that_is_all_an_earlier_output_is_migrated_without_a_word(tmp_
     src = npz_tree(tmp_path / "src", [5, 6])
     rb.migrate.run(src, tmp_path / "old", to="rec", shards=2)
     assert said(caplog, tmp_path / "old", tmp_path / "out") == []
+
+
+def test_a_file_that_lacks_all_that_is_selected_is_not_called_empty(tmp_path, caplog):
+    src = tmp_path / "src"
+    src.mkdir()
+    for number in range(3):
+        rb.write(src / f"{number}.npz", {"a": np.arange(5), **({"b": np.arange(5)} if number else {})})
+    rb.write(src / "none.npz", {"a": np.arange(0), "b": np.arange(0)})
+    caplog.clear()
+    (bad,) = rb.migrate.run(src, tmp_path / "out", to="tfrecord", select="b=b").quarantine
+    assert bad.path == str(src / "0.npz")
+    told = [line for line in caplog.messages if "no rows" in line]
+    assert told == [f"1 file holds no rows: {src}/none.npz; filled later, they are others, which --resume refuses"]
