@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .tfds import DATASET_INFO, FEATURES
 
+FINISHED = ".migration.json"
+"""Ends the name of what says that a migration is done."""
 _NAMES = (FEATURES, DATASET_INFO, "property")
 _ENDINGS = (
     ".idx",
@@ -14,7 +16,7 @@ _ENDINGS = (
     ".schema.json",
     ".schema.pbtxt",
     ".manifest.json",
-    ".migration.json",
+    FINISHED,
     ".quarantine.jsonl",
 )
 

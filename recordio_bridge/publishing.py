@@ -182,12 +182,17 @@ def _give_name(temporary: str, final: str) -> None:
         except OSError:  # no hard links here (FAT, some network file systems), which each says in its own way
             _rename_unless_there(temporary, final)
     except FileExistsError:
-        raise FileExistsError(
-            errno.EEXIST,
-            "appeared while this ran, from another run? It stays as it is, and nothing was written; take another name, "
-            "or pass overwrite=True (--overwrite) when nothing else writes there",
-            final,
-        ) from None
+        raise appeared(final) from None
+
+
+def appeared(path: str) -> FileExistsError:
+    """That a file has a name which was free when the work began, and what to do about it."""
+    return FileExistsError(
+        errno.EEXIST,
+        "appeared while this ran, from another run? It stays as it is, and nothing was written; take another name, or "
+        "pass overwrite=True (--overwrite) when nothing else writes there",
+        path,
+    )
 
 
 def _rename_unless_there(temporary: str, final: str) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from . import paths, remote
 from .errors import VerificationError
 from .files import Pending, crc_of, discard
+from .publishing import appeared
 
 _log = logging.getLogger(__name__)
 _MANIFEST = ".manifest.json"
@@ -83,7 +84,7 @@ def _send(file: Pending, begun: dict[Pending, bool], overwrite: bool) -> None:
     except FileExistsError:
         if not _is_there(file):  # else it is ours: the answer to an earlier attempt was lost
             del begun[file]
-            raise _appeared(file.final) from None
+            raise appeared(file.final) from None
     if not _is_there(file):
         with suppress(OSError):
             remote.delete(file.final)
@@ -104,16 +105,7 @@ def _refuse_appeared(finals: Sequence[str]) -> None:
     try:
         refuse_remote(finals, overwrite=False)
     except FileExistsError as err:
-        raise _appeared(str(err.filename)) from None
-
-
-def _appeared(path: str) -> FileExistsError:
-    return FileExistsError(
-        errno.EEXIST,
-        "appeared while this ran, from another run? It stays as it is, and nothing was written; take another name, or "
-        "pass overwrite=True (--overwrite) when nothing else writes there",
-        path,
-    )
+        raise appeared(str(err.filename)) from None
 
 
 def _abort(begun: Mapping[Pending, bool]) -> None:

@@ -53,7 +53,7 @@ def raw_batch(records: Records, schema: Schema) -> Batch:
 
 
 def looks_like_example(payloads: Ragged) -> bool:
-    """Whether each of the first records that is none of no features parses whole as an Example with one, or more.
+    """Whether the first records are Examples: each that has any bytes of features parses whole, and one does.
 
     A SequenceExample has feature_lists as its field 2, which an Example's reader would drop, so it is none.
     """

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ..companions import FINISHED
 from ..errors import FormatError
 from ..files import crc_of
 from ..formats import is_called_as_data
@@ -13,7 +14,7 @@ from ..paths import exists, join, list_folder
 from .conclude import read_finished
 from .findings import Problem, Report
 from .quarantine import quarantined_from_json
-from .unfinished import FINISHED, SUFFIX, is_unfinished
+from .unfinished import SUFFIX, is_unfinished
 
 VerifyManifest = Callable[[str, Report], set[str]]
 

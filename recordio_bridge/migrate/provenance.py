@@ -6,6 +6,7 @@ import os
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 
+from ..companions import FINISHED
 from ..errors import FormatError
 from ..paths import join, list_folder, nbytes_of, real
 from ..remote import is_remote
@@ -14,7 +15,7 @@ from .conclude import read_finished
 from .ledger import read_manifest
 from .ours import crcs_of_manifests
 from .state import State
-from .unfinished import FINISHED, SUFFIX, is_unfinished
+from .unfinished import SUFFIX, is_unfinished
 
 _SHOWN = 5  # names in an error
 

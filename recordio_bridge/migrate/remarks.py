@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..companions import is_companion
+from ..companions import FINISHED, is_companion
 from ..errors import FormatError
 from ..paths import folders_in, is_folder, is_readable, join, list_folder, normal, real
 from ..remote import is_remote
@@ -20,7 +20,7 @@ from .gather import Found, folders_of, root_of
 from .ours import crcs_of_manifests
 from .provenance import folders_up, manifests_of, names_in
 from .scout import Scout
-from .unfinished import FINISHED, is_unfinished, state_around
+from .unfinished import is_unfinished, state_around
 
 _log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from itertools import repeat
 from typing import Any, TypeVar
 
+from ..companions import FINISHED
 from ..errors import FormatError, MigrationError
 from ..files import Pending, crc_of
 from ..formats import get_format
@@ -58,7 +59,7 @@ class State:
 
     def __init__(self, out: str, name: str) -> None:
         self.folder = join(out, f"{name}{unfinished.SUFFIX}")
-        self.finished_path = join(out, f"{name}{unfinished.FINISHED}")
+        self.finished_path = join(out, f"{name}{FINISHED}")
         self._looked_at: dict[tuple[str, int, int], int] = {}
 
     def files(self) -> list[str]:

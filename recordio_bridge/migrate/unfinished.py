@@ -7,8 +7,6 @@ import os
 from ..paths import exists, is_folder, join
 
 SUFFIX = ".unfinished"
-FINISHED = ".migration.json"
-"""Ends the name of what says that one is done."""
 PLAN, LOCK = "plan.jsonl", "lock"
 
 
