@@ -145,11 +145,10 @@ def _refuse_only_copy(plan: BulkPlan, state: State) -> None:
     """MigrationError where what is done here may be all that is left of its sources."""
     gone = only_copy_of(plan, state)
     if gone:
-        more = f", and {len(gone) - 1:,} more of its sources, are gone" if len(gone) > 1 else ", is gone"
+        what = f"{gone[0]}, and {len(gone) - 1:,} more, are" if len(gone) > 1 else f"{gone[0]} is"
         raise MigrationError(
-            f"{state.finished_path}: the migration that is done here was made of others than is asked for now, and "
-            f"{gone[0]}{more}: its output may be all that is left of them. Take another folder or name (--name), or "
-            "move that output away"
+            f"{state.finished_path}: of the sources of the migration that is done here, {what} gone: its output may be "
+            "all that is left of them. Take another folder or name (--name), or move that output away"
         )
 
 

@@ -43,17 +43,13 @@ def earlier(plan: BulkPlan, state: State) -> tuple[list[str], list[str]]:
 
 
 def only_copy_of(plan: BulkPlan, state: State) -> list[str]:
-    """The sources of what is done here that are gone, where none of its sources is one of the new plan's: then what
-    would be replaced holds rows that may be nowhere else. Where some are taken again, it is the same migration.
-    """
+    """The sources of what is done here that are gone: what would be replaced holds rows that may be nowhere else."""
     sources: list[str] = []
     for path in crcs_of_manifests(_what_finished(state), plan.migration.out):
         with suppress(FormatError, OSError):  # damaged, or gone by now: nobody knows
             sources += [source.path for source in read_manifest(path).sources]
-    taken = {real(found.path) for found in plan.found}
-    if any(real(path) in taken for path in sources):
-        return []
-    return [path for path in dict.fromkeys(sources) if not exists(path)]
+    taken = {real(found.path) for found in plan.found}  # which were looked at
+    return [path for path in dict.fromkeys(sources) if real(path) not in taken and not exists(path)]
 
 
 def _of(path: str) -> Iterator[Known]:

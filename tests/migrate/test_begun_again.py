@@ -142,7 +142,7 @@ def test_what_may_be_all_that_is_left_of_its_sources_stays(tmp_path, src):
     rb.migrate.run(src, out, name="set", to="tfrecord")
     before = contents(out)
     (src / "part-0001.npz").unlink()
-    with pytest.raises(MigrationError, match=r"set\.migration\.json: .*part-0001\.npz, is gone: its output may be all"):
+    with pytest.raises(MigrationError, match=r"set\.migration\.json: .*part-0001\.npz is gone: its output may be all"):
         rb.migrate.run(other, out, name="set", to="tfrecord", overwrite=True)
     assert contents(out) == before
     rb.migrate.run(other, out, name="another", to="tfrecord")
@@ -155,9 +155,23 @@ def test_it_is_replaced_while_its_sources_are_there(tmp_path, src):
     assert rb.migrate.run(other, out, name="set", to="tfrecord", overwrite=True).num_rows == 3
 
 
-def test_it_is_replaced_where_some_of_its_sources_are_taken_again(tmp_path, src):
-    """As of a migration one of whose sources was removed for good."""
+def test_it_stays_where_some_of_its_sources_are_taken_again(tmp_path, src):
+    """As of whoever removed what was migrated, and would add what came since."""
     out = tmp_path / "out"
-    rb.migrate.run(src, out, name="set", to="tfrecord")
+    rb.migrate.run(src, out, name="set", to="tfrecord", mirror=True)
+    before = contents(out)
     (src / "part-0001.npz").unlink()
-    assert rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True).num_rows == 12
+    (src / "part-0002.npz").unlink()
+    with pytest.raises(MigrationError, match=r"part-0001\.npz, and 1 more, are gone: its output may be all that is"):
+        rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("options", [{}, {"mirror": True}, {"shuffle": True}])
+def test_it_is_replaced_where_a_source_is_gone_of_which_it_has_no_rows(tmp_path, src, options):
+    """As one that was in quarantine, and is no data."""
+    out = tmp_path / "out"
+    (src / "part-0001.npz").write_bytes(b"no data")
+    assert not rb.migrate.run(src, out, name="set", to="tfrecord", **options).is_complete
+    (src / "part-0001.npz").unlink()
+    assert rb.migrate.run(src, out, name="set", to="tfrecord", overwrite=True, **options).num_rows == 12
