@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,50 @@ def test_the_index_of_a_file_that_stays_stays_with_it(tmp_path, is_done):
     rb.migrate.run(src, out, name="set", to="rec", shards=2, overwrite=True)
     assert [path.read_bytes() for path in mine] == [b"precious"] * 2
     assert not list(out.glob("set-00000-of-00003.*"))
+
+
+@pytest.mark.parametrize("changed", ["rec", "idx"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_an_index_that_may_be_anothers_stays(tmp_path, caplog, is_done, changed):
+    """Where it is another, or its file is; a file whose index alone is another is ours, and goes."""
+    out, src = tmp_path / "out", rec_tree(tmp_path / "src", [5, 6, 7])
+    if is_done:
+        rb.migrate.run(src, out, name="set", to="rec", shards=3)
+    else:
+        begun(src, out, 2, name="set", to="rec", shards=3)
+    file, index = (out / f"set-00001-of-00003.{suffix}" for suffix in ("rec", "idx"))
+    (file if changed == "rec" else index).write_bytes(b"precious")
+    expected = index.read_bytes()
+    rb.migrate.run(src, out, name="set", to="rec", shards=2, overwrite=True)
+    assert index.read_bytes() == expected
+    assert file.exists() == (changed == "rec")
+    assert f"{index}: was of the migration that is begun again, and was replaced or changed" in caplog.text
+
+
+def test_what_a_copied_state_tells_of_is_in_another_folder_and_stays_there(tmp_path, src):
+    begun(src, tmp_path / "one", 2, name="set", to="tfrecord", shards=3)
+    before = contents(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    shutil.copytree(tmp_path / "one/set.unfinished", tmp_path / "two/set.unfinished")
+    rb.migrate.run(src, tmp_path / "two", name="set", to="tfrecord", shards=2, overwrite=True)
+    assert contents(tmp_path / "one") == before
+    assert rb.migrate.run(src, tmp_path / "one", name="set", to="tfrecord", shards=3, resume=True).num_rows == 18
+
+
+@pytest.mark.parametrize(("name", "why"), [("set.quarantine.jsonl", "report"), ("set.migration.json", "says that it")])
+def test_a_file_that_takes_a_name_of_the_end_while_it_runs_stays(tmp_path, src, name, why):
+    out = tmp_path / "out"
+    (src / "part-0001.npz").write_bytes(b"no data")  # so that there is a report
+
+    def put(event: rb.migrate.Event) -> None:
+        if event.phase == "writing":
+            (out / name).write_text("mine")
+
+    with pytest.raises(MigrationError, match=why):
+        rb.migrate.run(src, out, name="set", to="tfrecord", on_event=put)
+    assert (out / name).read_text() == "mine"
+    (out / name).unlink()
+    assert rb.migrate.run(src, out, name="set", to="tfrecord", resume=True).num_rows == 12
 
 
 def test_the_first_rows_of_a_shard_that_another_wrote_stay_with_their_manifest(tmp_path, src):
