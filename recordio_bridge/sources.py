@@ -234,8 +234,7 @@ def data_among(files: Sequence[str], is_named: bool = False, are_meant: bool = F
     taken = known.union(others)
     empty = tuple(file for file in files if file in taken and not is_called_as_data(file) and not nbytes_of(file))
     taken.difference_update(empty)
-    data = [file for file in files if file in taken]
-    return Among(data, empty) if data else Among(list(empty), ())
+    return Among([file for file in files if file in taken], empty)
 
 
 def _kind_of(path: str) -> tuple[str, bool]:

@@ -114,6 +114,22 @@ def test_what_is_called_in_capitals_beside_data_without_a_suffix_is_a_note(tmp_p
         rb.inspect(tmp_path)
 
 
+def test_capitals_before_a_suffix_make_no_note(tmp_path):
+    image_rec(tmp_path / "a.tfrec", 4)
+    damaged(tmp_path / "B.TFREC")
+    with pytest.raises(UnknownFormatError, match=r"/B\.TFREC: no format fits its content"):
+        rb.inspect(tmp_path)
+
+
+def test_empty_files_alone_are_none_of_data(tmp_path):
+    (tmp_path / "a.tfrec").touch()
+    for source in (tmp_path, tmp_path / "*.tfrec", tmp_path / "a.*"):
+        with pytest.raises(FileNotFoundError, match="no file of a known format"):
+            rb.inspect(source)
+    with pytest.raises(UnknownFormatError, match="it is empty"):
+        rb.inspect(tmp_path / "a.tfrec")
+
+
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("pattern", ["", "*", "*[0-9bTF]*"])
 def test_a_file_without_a_byte_holds_nothing_and_is_told(tmp_path, caplog, name, pattern):

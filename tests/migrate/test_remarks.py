@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -272,3 +273,13 @@ def test_a_file_that_lacks_all_that_is_selected_is_not_called_empty(tmp_path, ca
     assert bad.path == str(src / "0.npz")
     told = [line for line in caplog.messages if "no rows" in line]
     assert told == [f"1 file holds no rows: {src}/none.npz; filled later, they are others, which --resume refuses"]
+
+
+def test_an_empty_file_is_called_so_also_where_columns_are_selected(tmp_path, caplog):
+    src = tmp_path / "src"
+    src.mkdir()
+    rb.write(src / "a.tfrecord.gz", {"a": np.arange(5)})
+    (src / "b.tfrecord.gz").write_bytes(gzip.compress(b""))
+    caplog.clear()
+    assert rb.migrate.run(src, tmp_path / "out", to="npz", select="a=a").num_rows == 5
+    assert any(line.startswith(f"1 file holds no rows: {src}/b.tfrecord.gz; ") for line in caplog.messages)
