@@ -9,6 +9,7 @@ import pytest
 
 import recordio_bridge as rb
 from recordio_bridge.formats.base import OF_ONE_FILE
+from recordio_bridge.migrate.fingerprints import fingerprint
 from recordio_bridge.migrate.repair import repaired, seen_now
 from recordio_bridge.sources import said_anew
 from tests.migrate.trees import npz_tree, numbers_in
@@ -190,3 +191,26 @@ def test_a_repaired_set_of_one_shard_may_have_another_sidecar(tmp_path):
     (order,) = now.orders
     (file,) = (file for file in order.beside if file.path == str(sidecar))
     assert file.nbytes == sidecar.stat().st_size
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"mirror": True}])
+def test_a_plan_knows_what_a_repaired_source_is_now(tmp_path, options):
+    """Also of a mirror, whose plan is made anew but where that of another version had other orders."""
+    sound, bad = tree(tmp_path / "src", "w.rec", "x.rec")
+    whole = bad.read_bytes()
+    bad.write_bytes(b"no records at all")
+    plan = rb.migrate.plan(tmp_path / "src", tmp_path / "out", to="tfrecord", **options)
+    paths = [str(sound), str(bad)]
+    assert [each.path for each in plan.found] == paths
+    still = repaired(plan, [seen_now(plan, str(bad))])
+    assert (still.files, still.outputs, len(still.orders)) == (plan.files, plan.outputs, len(plan.orders))
+    assert [each.path for each in still.quarantine] == [str(bad)]
+    bad.write_bytes(whole)
+    mended = repaired(plan, [seen_now(plan, str(bad))])
+    assert mended.files == (plan.files[0], fingerprint(str(bad)))
+    assert mended.quarantine == ()
+    assert {path for order in mended.orders for path in order.paths} == set(paths)
+    bad.write_bytes(b"again")
+    again = repaired(mended, [seen_now(mended, str(bad))])
+    assert again.files == plan.files
+    assert [each.path for each in again.quarantine] == [str(bad)]
