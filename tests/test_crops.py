@@ -228,6 +228,8 @@ BAD = {
     "cut png": (GOOD[:-20], "OpenCV cannot decode its .* bytes; they are cut or damaged"),
     "cut jpeg": (jpeg(ramp(20, 20))[:-2], "the JPEG has no end-of-image marker; it is cut"),
     "huge": (claiming(1 << 30, 1 << 30), "it is 1073741824 x 1073741824, and more than 89,478,485 pixels"),
+    "a little too large": (claiming(8948, 10000), "and more than 89,478,485 pixels are not decoded; scale it down"),
+    "almost too large": (claiming(8947, 10000), "its header says .*, which .* bytes cannot hold; it is cut"),
     "large": (claiming(9000, 9000), "its header says 9000 x 9000, which .* bytes cannot hold; it is cut"),
     "narrow": (png(ramp(1, 5000)), "to cover the window it would have to be scaled up to 80000 x 16"),
     "a line": (

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from recordio_bridge import Batch, Field, FormatError, LossyError, Ragged, Schema, SchemaError, sagemaker
 from recordio_bridge.sagemaker import survey as survey_module
 from recordio_bridge.sagemaker.names import CONTENT_TYPE, KEYS, SHAPE, TEXT, VALUES, Place, place_of
+from recordio_bridge.schema import LONGEST_NAME
 from tests.native.messages import chunk, tag, varint
 
 KEY = chunk(1, b"v")
@@ -329,6 +330,15 @@ def test_an_entry_that_would_be_taken_for_a_part_of_another_is_an_error() -> Non
     with pytest.raises(SchemaError, match=r"features/v/keys.*payload='raw'"):
         survey(record(SPARSE) + record(FLOATS, chunk(1, b"v/keys")))
     assert len(survey(record(FLOATS) + record(FLOATS, chunk(1, b"v/keys")))) == 2
+
+
+def test_a_key_that_is_too_long_for_a_name_is_an_error() -> None:
+    """Longer ones than a name can be are not even kept."""
+    survey(record(FLOATS, chunk(1, b"n" * (LONGEST_NAME - len("features/")))))
+    with pytest.raises(SchemaError, match=f"a name of {LONGEST_NAME + 9} bytes, expected at most {LONGEST_NAME}"):
+        survey(record(FLOATS, chunk(1, b"n" * LONGEST_NAME)))
+    with pytest.raises(FormatError, match=f"has {LONGEST_NAME + 1} bytes, expected at most {LONGEST_NAME}"):
+        survey(record(FLOATS, chunk(1, b"n" * (LONGEST_NAME + 1))))
 
 
 def test_a_hostile_number_of_names_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 /* The native kernels: framing, Examples and checksums, on plain memory.
  *
- * No Python here. Every function reads `const uint8_t *` and an int64_t size, writes into arrays of its caller,
- * and never allocates. Offsets are relative to the first byte of the buffer unless a comment says "in the file".
+ * No Python here. Every function reads bytes and an int64_t size, writes into arrays of its caller, and never
+ * allocates; rb_scan_recordio alone joins the parts of records in the bytes that it reads. Offsets are relative to
+ * the first byte of the buffer unless a comment says "in the file".
  * A number that comes out of the data is compared with what is left before it is used.
  *
  * tests/reference holds the plain-Python twin of each function; it is the specification.

@@ -336,7 +336,10 @@ def _split_by_index(path: str, index_file: str, nbytes: int) -> list[Extent] | N
     offsets, sizes = numbers[::2], numbers[1::2]
     if len(numbers) == 0 or len(offsets) != len(sizes) or (sizes < FRAMING.header + FRAMING.trailer).any():
         return None
-    if not np.array_equal(np.cumsum(sizes), [*offsets[1:], nbytes_of(path)]) or offsets[0] != 0:
+    ends = np.append(offsets[1:], nbytes_of(path))
+    if offsets[0] != 0 or (offsets >= ends).any():  # else none lies outside of the file, and no difference wraps
+        return None
+    if not np.array_equal(ends - offsets, sizes):
         return None
     extents = split_at_heads(path, iter([Heads(offsets, sizes)]), nbytes)
     with open_file(path) as file:

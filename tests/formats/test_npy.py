@@ -163,6 +163,18 @@ def test_a_hostile_header_is_a_format_error(tmp_path: Path, data: bytes) -> None
         list(rb.read(tmp_path / "x.npy"))
 
 
+@pytest.mark.parametrize("length", [1 << 20, (1 << 20) + 64])
+def test_a_header_of_a_mebibyte_is_read_and_a_longer_one_is_refused(tmp_path: Path, length: int) -> None:
+    text = b"{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }"
+    data = b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + text.ljust(length - 1) + b"\n" + bytes(8)
+    (tmp_path / "x.npy").write_bytes(data)
+    if length > 1 << 20:
+        with pytest.raises(FormatError, match="the header claims 1048640 bytes, expected at most 1048576"):
+            rb.inspect(tmp_path / "x.npy")
+    else:
+        assert rb.inspect(tmp_path / "x.npy").num_rows == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

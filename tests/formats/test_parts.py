@@ -104,6 +104,27 @@ def test_an_index_of_other_bytes_is_not_believed(tmp_path: Path, text: str) -> N
     assert check_tfrecord(path, 300) == expected
 
 
+@pytest.mark.parametrize("nbytes", [1, 300, 10**6])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        lambda size: [0, 30, 30, 2**63 - 31, 2**63 - 1, 2**62, -(2**62) - 1, 2**62 + 1 + size],  # sums that wrap
+        lambda size: [0, 2**63 - 1, 2**63 - 1, size - 2**63 + 1],
+        lambda size: [0, size, size, 16],
+        lambda size: [0, 16, 16, 2**62, 2**62 + 16, size - 2**62 - 16],
+        lambda size: [-16, 16, 0, size],
+        lambda size: [16, size - 16],
+    ],
+)
+def test_an_index_of_places_outside_the_file_is_not_believed(tmp_path: Path, lines, nbytes: int) -> None:
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(tfr(*PAYLOADS))
+    expected = check_tfrecord(path, nbytes)
+    numbers = lines(path.stat().st_size)
+    (tmp_path / "x.tfindex").write_text("".join(f"{a} {b}\n" for a, b in zip(numbers[::2], numbers[1::2], strict=True)))
+    assert check_tfrecord(path, nbytes) == expected
+
+
 def test_an_index_into_a_record_is_an_error_and_never_rows(tmp_path: Path) -> None:
     """Its lines fill the file, and heads lie where it says: inside of a record that is a TFRecord."""
     inner = [b"a" * 40] * 8

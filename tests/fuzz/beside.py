@@ -12,6 +12,7 @@ import recordio_bridge as rb
 from recordio_bridge import mxrecordio
 from recordio_bridge.migrate import neighbours, shared
 from recordio_bridge.migrate.state import State
+from recordio_bridge.sources import Source
 from recordio_bridge.tfds import DatasetName
 from tests.formats.frames import image_payload, rec, tfr
 from tests.fuzz.promises import Target, broken, check_named, plain, promised
@@ -48,6 +49,24 @@ def index(path: str) -> None:
             broken(f"an index changes rows: {found!r:.300}")
     for look in (rb.inspect, rb.verify):
         promised(path, look, file)
+
+
+def index_of_tfrecord(path: str) -> None:
+    """The parts of a file are its rows, wherever an index says that they begin."""
+    file = _one(path, ".tfrecord", tfr(*EXAMPLES))
+    source = Source.open(file, {"payload": "raw"})
+
+    def in_parts(nbytes: int) -> list[object]:
+        request, options = source.request(source.schema(), 2, lambda skipped: None), source.options[0]
+        extents = source.format.split(str(file), options, nbytes)
+        parts = [source.format.read(extent, options, request) for extent in extents]
+        return [row["record"] for part in parts for batch in part for row in batch.rows()]
+
+    for nbytes in (1, 40, 10**6):
+        found = promised(str(file), in_parts, nbytes)
+        if found is not None and found != EXAMPLES:
+            broken(f"an index changes rows: {found!r:.300}")
+    promised(path, rb.verify, file)
 
 
 def _every_key(path: str, file: str) -> None:
@@ -129,6 +148,7 @@ def dataset_info(path: str) -> None:
 TARGETS: dict[str, tuple[str, Target]] = {
     "idx-beside": ("one.idx", index),
     "idx-keys": ("one.idx", keys),
+    "tfindex-beside": ("one.tfindex", index_of_tfrecord),
     "lst-beside": ("one.lst", labels),
     "sidecar-beside": ("one.tfrecord.schema.json", of_tfrecord),
     "manifest-beside": ("one.tfrecord.manifest.json", of_tfrecord),

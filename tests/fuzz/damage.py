@@ -48,6 +48,9 @@ def skipper(frame: Callable[..., bytes]) -> Target:
         before = RECORDS[: sum(stop <= front for stop in edges[1:])]
         if found[: len(before)] != before:
             broken(f"{found!r:.300} does not begin with {before!r:.300}")
+        after = RECORDS[len(RECORDS) - len(whole) :]
+        if found[len(found) - len(after) :] != after:
+            broken(f"{found!r:.300} does not end with {after!r:.300}")
         if any(start <= at < stop for start, stop in left_out for at in whole):
             broken(f"{left_out} has records that are whole, of those at {whole}")
         ends = [0, *(end for pair in left_out for end in pair), len(data)]

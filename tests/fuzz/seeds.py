@@ -9,7 +9,7 @@ import pickle
 import struct
 import sys
 import tempfile
-from itertools import accumulate, product
+from itertools import accumulate, pairwise, product
 from pathlib import Path
 
 import h5py
@@ -91,6 +91,12 @@ def rec_index() -> bytes:
     return b"".join(b"%d\t%d\n" % line for line in enumerate(heads))
 
 
+def tfr_index() -> bytes:
+    """That of the TFRecord."""
+    heads = [0, *accumulate(len(tfr(payload)) for payload in beside.EXAMPLES)]
+    return b"".join(b"%d %d\n" % (start, stop - start) for start, stop in pairwise(heads))
+
+
 def packed(folder: Path) -> list[bytes]:
     """HDF5 of chunks that each filter of its own packed, the last of them larger than the rows left."""
     found = []
@@ -167,6 +173,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         **{name: files["npz"] for name in ("npz", "npz-look")},
         **{name: files["npy"] for name in ("npy", "npy-look")},
         **{name: [rec_index(), *golden(".idx")] for name in ("idx-beside", "idx-keys")},
+        "tfindex-beside": [tfr_index()],
         "lst-beside": [b"".join(b"%d\t%d\tx.jpg\n" % (n, n) for n in range(5)), *golden(".lst")],
         "sidecar-beside": files["one.schema.json"],
         "manifest-beside": files["one.manifest.json"],
