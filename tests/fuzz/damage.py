@@ -49,7 +49,7 @@ def skipper(frame: Callable[..., bytes]) -> Target:
         if found[: len(before)] != before:
             broken(f"{found!r:.300} does not begin with {before!r:.300}")
         after = RECORDS[len(RECORDS) - len(whole) :]
-        if found[len(found) - len(after) :] != after:
+        if not _ends_with(found, after, frame):
             broken(f"{found!r:.300} does not end with {after!r:.300}")
         if any(start <= at < stop for start, stop in left_out for at in whole):
             broken(f"{left_out} has records that are whole, of those at {whole}")
@@ -61,6 +61,14 @@ def skipper(frame: Callable[..., bytes]) -> Target:
             broken(f"all but {left_out} is not {found!r:.300}")
 
     return target
+
+
+def _ends_with(found: list[object], after: list[bytes], frame: Callable[..., bytes]) -> bool:
+    """Whether these are the last records; in a .rec, one may have taken them in whose length now ends where they do."""
+    left, rest = list(found), list(after)
+    while left and rest and left[-1] == rest[-1]:
+        del left[-1], rest[-1]
+    return not rest or (frame is rec and bool(left) and rec(*rest)[:-3] in left[-1])  # the rest is padding now
 
 
 def _alike(one: bytes, other: bytes) -> int:
