@@ -64,11 +64,11 @@ def skipper(frame: Callable[..., bytes]) -> Target:
 
 
 def _ends_with(found: list[object], after: list[bytes], frame: Callable[..., bytes]) -> bool:
-    """Whether these are the last records; in a .rec, one may have taken them in whose length now ends where they do."""
+    """Whether these are the last records; in a .rec, one whose length now goes so far may have taken their heads in."""
     left, rest = list(found), list(after)
     while left and rest and left[-1] == rest[-1]:
         del left[-1], rest[-1]
-    return not rest or (frame is rec and bool(left) and rec(*rest)[:-3] in left[-1])  # the rest is padding now
+    return not rest or (frame is rec and bool(left) and rec(*rest)[:8] in left[-1])
 
 
 def _alike(one: bytes, other: bytes) -> int:
